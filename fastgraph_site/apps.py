@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class FastgraphSiteConfig(AppConfig):
+    name = "fastgraph_site"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,188 @@
+"""Django's settings. Everything that differs between installations comes from `environment.py`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any, cast
+
+import environ
+
+from fastgraph_site.environment import BASE_DIR, read
+
+ENV: dict[str, Any] = read()
+
+DATA_DIR = (BASE_DIR / cast(str, ENV["FASTGRAPH_DATA_DIR"])).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+
+def _secret_key(path: Path) -> str:
+    """The key in `path`, made on first use and readable by its owner only. Two processes that
+    start at once agree: the one that loses the race to create the file reads the winner's."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text().strip()
+    with os.fdopen(descriptor, "w") as file:
+        key = secrets.token_urlsafe(50)
+        file.write(key)
+    return key
+
+
+DEBUG: bool = ENV["FASTGRAPH_DEBUG"]
+SECRET_KEY: str = ENV["FASTGRAPH_SECRET_KEY"] or _secret_key(DATA_DIR / "secret_key")
+HOST: str = ENV["HOST"]
+PORT: int = ENV["PORT"]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *ENV["FASTGRAPH_ALLOWED_HOSTS"]]
+
+INSTALLED_APPS = [
+    "daphne",  # first: it replaces runserver with its ASGI one
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_q",
+    "runs",
+    "artifacts",
+    "streaming",
+    "fastgraph_site",
+    *ENV["FASTGRAPH_APPS"],
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "fastgraph_site.urls"
+ASGI_APPLICATION = "fastgraph_site.asgi.application"
+APPEND_SLASH = False  # every API path works with and without its slash; nothing redirects a POST
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database -------------------------------------------------------------------------------
+
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    # IMMEDIATE: a transaction that reads and then writes takes the write lock at once, instead of
+    # failing with "database is locked" when another writer came between.
+    "transaction_mode": "IMMEDIATE",
+    "init_command": (
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA mmap_size=134217728;"
+        "PRAGMA cache_size=-20000; PRAGMA journal_size_limit=67108864;"
+    ),
+}
+
+
+def _database(url: str) -> dict[str, Any]:
+    config: dict[str, Any] = (
+        dict(environ.Env.db_url_config(url))
+        if url
+        else {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": str(DATA_DIR / "fastgraph.sqlite3"),
+        }
+    )
+    config["CONN_MAX_AGE"] = None
+    if config["ENGINE"].endswith("sqlite3"):
+        config["OPTIONS"] = SQLITE_OPTIONS
+        config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    return config
+
+
+DATABASES = {"default": _database(ENV["DATABASE_URL"])}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- queue, channel layer, cache ------------------------------------------------------------
+
+Q_CLUSTER = {
+    "name": "fastgraph",
+    "orm": "default",
+    "workers": ENV["FASTGRAPH_WORKERS"] + 1,
+    "queue_limit": ENV["FASTGRAPH_WORKERS"] + 1,
+    "bulk": 1,
+    "timeout": 60,  # of other jobs; the job that executes runs has none
+    "retry": 90,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "catch_up": False,
+    "recycle": 10_000,
+    "save_limit": 250,
+    "label": "Queue",
+}
+
+REDIS_URL: str = ENV["REDIS_URL"]
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    }
+    if REDIS_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer"},
+}
+
+# --- API, pages, static files ---------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_PAGINATION_CLASS": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_DIRS = [("dashboard", BASE_DIR / "frontend" / "dist")]
+WHITENOISE_USE_FINDERS = True  # no collectstatic step: the one command serves what is in the tree
+
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+FASTGRAPH = {
+    "worker_job": "fastgraph_site.worker.work",
+    "data_dir": DATA_DIR,
+    **{
+        name.removeprefix("FASTGRAPH_").lower(): value
+        for name, value in ENV.items()
+        if name.startswith("FASTGRAPH_")
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": ENV["FASTGRAPH_LOG_LEVEL"]},
+}

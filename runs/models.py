@@ -1,0 +1,251 @@
+"""The durable record: what is stored of threads, runs and everything they did.
+
+The journal (`journal.py`) owns the rows of State, Checkpoint, PendingWrite and Event, and writes
+them past the ORM; the manager owns Thread and Run until a worker claims the run. Columns that hold
+values of the engine are text (its own JSON, written once and read back byte for byte), not
+database JSON, which would reorder keys and refuse some strings.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from runs.engine.ids import uuid7
+
+
+class RunStatus(models.TextChoices):
+    PENDING = "pending"
+    RUNNING = "running"
+    SLEEPING = "sleeping"
+    INTERRUPTED = "interrupted"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+
+class Thread(models.Model):
+    """One continuing state. `checkpoint_id` is its newest checkpoint, where the next run begins."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    metadata = models.JSONField(default=dict, blank=True)
+    checkpoint_id = models.UUIDField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Run(models.Model):
+    """One execution request on a thread.
+
+    `attempt` counts claims and is the fencing token: whoever writes must still hold it. `seq` is
+    the number of the run's newest event, `step` that of its newest superstep.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs")
+    workflow = models.CharField(max_length=200)
+    workflow_version = models.CharField(max_length=100, default="1")
+    name = models.CharField(max_length=200, blank=True, default="")
+    status = models.CharField(max_length=12, choices=RunStatus, default=RunStatus.PENDING)
+    payload = models.JSONField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    error = models.JSONField(null=True, blank=True)
+
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    priority = models.SmallIntegerField(default=0)
+    attempt = models.PositiveIntegerField(default=0)
+    crashes = models.PositiveIntegerField(
+        default=0, help_text="claims since the last progress that ended in a lost lease"
+    )
+    lease_owner = models.UUIDField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    wake_at = models.DateTimeField(null=True, blank=True)
+
+    seq = models.BigIntegerField(default=0)
+    step = models.BigIntegerField(default=0)
+    checkpoint_id = models.UUIDField(
+        null=True, blank=True, help_text="where execution continues; empty: begin with the payload"
+    )
+    source_run = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replays"
+    )
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["-created_at", "-id"], name="run_newest"),
+            models.Index(fields=["status", "-created_at", "-id"], name="run_status_newest"),
+            models.Index(fields=["workflow", "-created_at", "-id"], name="run_workflow_newest"),
+            # The claim and the sweep look at live rows only: their cost must not grow with history.
+            models.Index(
+                fields=["-priority", "created_at"],
+                condition=Q(status="pending"),
+                name="run_pending",
+            ),
+            models.Index(
+                fields=["lease_expires_at"], condition=Q(status="running"), name="run_leases"
+            ),
+            models.Index(fields=["thread"], condition=Q(status="running"), name="run_thread_busy"),
+            models.Index(fields=["updated_at"], name="run_updated"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} {self.id}"
+
+    @property
+    def finished(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From first claim to the end, or until now; None before the first claim."""
+        if self.started_at is None:
+            return None
+        return (self.finished_at or timezone.now()) - self.started_at
+
+
+class Checkpoint(models.Model):
+    """The state of a thread at a superstep boundary: which version of which channel, and what is
+    to run next. Its parent is the checkpoint before it; a thread's checkpoints form a tree."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="checkpoints")
+    run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="checkpoints")
+    namespace = models.CharField(max_length=500, blank=True, default="")
+    parent_id = models.UUIDField(null=True, blank=True)
+    step = models.BigIntegerField()
+    source = models.CharField(max_length=10)
+    versions = models.TextField(help_text="channel → the checkpoint that wrote its value")
+    frontier = models.TextField(help_text="what runs next")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["thread", "namespace", "-id"], name="checkpoint_newest")]
+
+    def __str__(self) -> str:
+        return f"step {self.step} of {self.run_id}"
+
+    @property
+    def next_nodes(self) -> list[str]:
+        """The nodes that run in the next superstep; empty when the graph is done."""
+        frontier = json.loads(self.frontier)
+        return [*frontier.get("nodes", []), *(send[0] for send in frontier.get("sends", []))]
+
+
+class State(models.Model):
+    """The value of one channel as one checkpoint (`version`) wrote it: in full, or as a delta that
+    follows `previous` and is counted from the full value at `base`."""
+
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="states")
+    namespace = models.CharField(max_length=500, blank=True, default="")
+    channel = models.CharField(max_length=200)
+    version = models.UUIDField()
+    base = models.UUIDField()
+    previous = models.UUIDField(null=True, blank=True)
+    value = models.TextField()
+    size = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["thread", "namespace", "channel", "version"], name="state_version"
+            )
+        ]
+        indexes = [models.Index(fields=["thread", "channel", "base"], name="state_chain")]
+
+    def __str__(self) -> str:
+        return f"{self.channel} at {self.version}"
+
+    @property
+    def is_delta(self) -> bool:
+        return self.base != self.version
+
+
+class PendingWrite(models.Model):
+    """What a finished task wrote, recorded before its superstep ends. Rows of a superstep go with
+    the checkpoint that ends it."""
+
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="pending_writes")
+    namespace = models.CharField(max_length=500, blank=True, default="")
+    checkpoint_id = models.UUIDField(help_text="the checkpoint that the superstep started from")
+    task_id = models.UUIDField()
+    node = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20)
+    idx = models.IntegerField(default=0)
+    value = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["thread", "checkpoint_id", "task_id", "kind", "idx"], name="write_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.node}"
+
+
+class Event(models.Model):
+    """A numbered fact about a run. `seq` is gap-free per run, from 1; rows never change."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    seq = models.BigIntegerField()
+    name = models.CharField(max_length=40)
+    ts = models.DateTimeField()
+    node = models.CharField(max_length=200, blank=True, default="")
+    step = models.BigIntegerField(null=True, blank=True)
+    namespace = models.CharField(max_length=500, blank=True, default="")
+    task_id = models.UUIDField(null=True, blank=True)
+    data = models.TextField(blank=True, default="", help_text="JSON, or empty for none")
+
+    class Meta:
+        ordering = ["run", "seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="event_seq")]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.name}"
+
+    @property
+    def decoded(self) -> Any:
+        return json.loads(self.data) if self.data else None
+
+
+class Worker(models.Model):
+    """One process that executes runs, as it last reported."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    host = models.CharField(max_length=255)
+    pid = models.IntegerField()
+    process_started = models.CharField(
+        max_length=40, help_text="tells this process from a later one with the same pid"
+    )
+    started_at = models.DateTimeField(default=timezone.now)
+    heartbeat_at = models.DateTimeField(default=timezone.now)
+    in_flight = models.IntegerField(default=0)
+    capacity = models.IntegerField(default=0)
+
+    class Meta:
+        ordering = ["-started_at"]
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
