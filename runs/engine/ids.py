@@ -13,6 +13,7 @@ import time
 import uuid
 
 _VERSION_7 = 0x7 << 76
+_VERSION_8 = 0x8 << 76
 _VARIANT = 0x2 << 62
 
 _lock = threading.Lock()
@@ -39,12 +40,13 @@ def checkpoint_id(*, run_id: str, millis: int, namespace: str, step: int) -> str
 
 def task_id(*, thread_id: str, checkpoint: str, path: str, node: str) -> str:
     """The id of one node invocation: the same when the same superstep is executed again."""
-    return str(uuid.UUID(int=_hash(thread_id, checkpoint, path, node), version=8))
+    return str(derived(thread_id, checkpoint, path, node))
 
 
 def derived(*parts: str) -> uuid.UUID:
-    """An id that depends on `parts` alone."""
-    return uuid.UUID(int=_hash(*parts), version=8)
+    """An id that depends on `parts` alone (UUIDv8)."""
+    bits = _hash(*parts) & ~(0xF << 76) & ~(0x3 << 62)
+    return uuid.UUID(int=bits | _VERSION_8 | _VARIANT)
 
 
 def _pack(millis: int, a: int, b: int) -> uuid.UUID:

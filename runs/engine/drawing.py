@@ -1,0 +1,84 @@
+"""A graph as data and as Mermaid text, for people to look at."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from .graph import Branch, Graph
+from .types import END, START
+
+
+class DrawnNode(TypedDict):
+    id: str
+    label: str
+    kind: str
+
+
+class DrawnEdge(TypedDict):
+    source: str
+    target: str
+    conditional: bool
+    label: str | None
+
+
+class Drawing(TypedDict):
+    nodes: list[DrawnNode]
+    edges: list[DrawnEdge]
+
+
+def to_json(graph: Graph) -> Drawing:
+    """Nodes (kind `start`, `node` or `end`) and edges. A router without a path map may go
+    anywhere, and so has an edge to every node."""
+    edges = [_edge(a, b) for a, targets in graph.edges.items() for b in targets]
+    edges += [_edge(a, target) for sources, target in graph.joins for a in sources]
+    for source, branches in graph.branches.items():
+        for branch in branches:
+            edges += [
+                _edge(source, target, conditional=True, label=label)
+                for target, label in _ends(graph, branch).items()
+            ]
+    for name, node in graph.nodes.items():
+        edges += [_edge(name, target, conditional=True) for target in node.destinations]
+    nodes = [_node(START, "start")] + [_node(name, "node") for name in graph.nodes]
+    if any(edge["target"] == END for edge in edges):
+        nodes.append(_node(END, "end"))
+    return {"nodes": nodes, "edges": edges}
+
+
+def to_mermaid(graph: Graph) -> str:
+    """A Mermaid flowchart; conditional edges are dotted. Names are quoted, so that any name of a
+    node is safe to render."""
+    drawing = to_json(graph)
+    number = {node["id"]: f"n{i}" for i, node in enumerate(drawing["nodes"])}
+    lines = ["flowchart TD"]
+    for node in drawing["nodes"]:
+        shape = '["{}"]' if node["kind"] == "node" else '(["{}"])'
+        lines.append(f"    {number[node['id']]}{shape.format(_quoted(node['label']))}")
+    for edge in drawing["edges"]:
+        arrow = "-.->" if edge["conditional"] else "-->"
+        label = f'|"{_quoted(edge["label"])}"|' if edge["label"] else ""
+        lines.append(f"    {number[edge['source']]} {arrow}{label} {number[edge['target']]}")
+    return "\n".join(lines) + "\n"
+
+
+def _ends(graph: Graph, branch: Branch) -> dict[str, str | None]:
+    if branch.path_map is None:
+        return dict.fromkeys([*graph.nodes, END])
+    return {
+        target: None if str(key) == target else str(key) for key, target in branch.path_map.items()
+    }
+
+
+def _node(name: str, kind: str) -> DrawnNode:
+    return {"id": name, "label": name.strip("_") if kind != "node" else name, "kind": kind}
+
+
+def _edge(
+    source: str, target: str, *, conditional: bool = False, label: str | None = None
+) -> DrawnEdge:
+    return {"source": source, "target": target, "conditional": conditional, "label": label}
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return escaped.replace("\n", " ")

@@ -1,0 +1,45 @@
+"""What can go wrong in a graph. Messages name the node or key and say what to do."""
+
+from __future__ import annotations
+
+
+class GraphError(Exception):
+    """Any error of this package."""
+
+
+class InvalidGraphError(GraphError, ValueError):
+    """The graph does not make sense; raised while it is built."""
+
+
+class InvalidUpdateError(GraphError):
+    """A node wrote something that its state does not take."""
+
+
+class EmptyInputError(GraphError):
+    """A run was started with nothing to begin with."""
+
+
+class GraphRecursionError(GraphError, RecursionError):
+    """The run took as many supersteps as it may without coming to an end."""
+
+
+class NodeTimeoutError(GraphError, TimeoutError):
+    """A node ran longer than its `timeout`."""
+
+
+class NotStorableError(GraphError, TypeError):
+    """A value cannot be kept in the journal."""
+
+
+class Fenced(GraphError):
+    """This attempt no longer holds the run's lease: another one owns the run, and nothing that
+    this one writes is kept. Stop silently."""
+
+
+class NodeError(GraphError):
+    """A node raised. `node` is its name, `__cause__` what it raised."""
+
+    def __init__(self, node: str, cause: BaseException) -> None:
+        super().__init__(f"{type(cause).__name__} in node {node!r}: {cause}")
+        self.node = node
+        self.__cause__ = cause

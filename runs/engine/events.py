@@ -1,0 +1,33 @@
+"""Facts about a run, as the engine states them. The journal numbers and keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+CREATED: Final = "created"
+STARTED: Final = "started"
+RECOVERED: Final = "recovered"
+NODE_STARTED: Final = "node_started"
+NODE_UPDATE: Final = "node_update"
+RETRY: Final = "retry"
+CUSTOM: Final = "custom"
+ARTIFACT: Final = "artifact"
+CHECKPOINT: Final = "checkpoint"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One fact, not numbered yet. `data` is encoded JSON, empty for none."""
+
+    name: str
+    ts: datetime
+    node: str = ""
+    step: int | None = None
+    namespace: str = ""
+    task_id: str | None = None
+    data: bytes = b""

@@ -1,0 +1,112 @@
+"""One run in execution: the ports it writes to, and what a task may ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from . import events, faults, ids, serde
+from .clock import Clock, SystemClock
+from .events import Event
+from .graph import Graph
+from .plan import Task
+from .ports import ArtifactRef, ArtifactStore, Journal, Lease
+
+
+@dataclass(kw_only=True)
+class Execution:
+    """What stays the same while a run executes. `threads` runs sync nodes; None is the event
+    loop's own pool. `heard` holds, per task that is run again after a crash, what it had stated
+    before."""
+
+    graph: Graph
+    journal: Journal
+    lease: Lease
+    clock: Clock = field(default_factory=SystemClock)
+    artifacts: ArtifactStore | None = None
+    threads: Executor | None = None
+    step_limit: int = 10_000
+    max_event_bytes: int | None = None
+    namespace: str = ""
+    checkpoint_id: str | None = None
+    heard: dict[str, deque[tuple[str, bytes]]] = field(default_factory=dict)
+
+    def state(self, task: Task, name: str, data: bytes) -> None:
+        """Put an event of `task` on record."""
+        if not self._heard_before(task, name, data):
+            self.journal.append(self.lease, [self.event(task, name, data)])
+
+    def event(self, task: Task, name: str, data: bytes) -> Event:
+        """An event of `task`, not on record yet."""
+        limit = self.max_event_bytes
+        if limit is not None and len(data) > limit:
+            data = serde.dumps({"$cut": len(data), "head": data[:200].decode(errors="replace")})
+        return Event(
+            name=name,
+            ts=self.clock.now(),
+            node=task.node.name,
+            step=task.step,
+            namespace=self.namespace,
+            task_id=task.task_id,
+            data=data,
+        )
+
+    def _heard_before(self, task: Task, name: str, data: bytes) -> bool:
+        """Whether the event is already in the log, from the attempt before. From the first that
+        differs on, the task has taken another way, and all it says is new."""
+        told = self.heard.get(task.task_id)
+        if not told:
+            return False
+        if told.popleft() == (name, data):
+            return True
+        told.clear()
+        return False
+
+    async def save(self, task: Task | None, name: str, data: bytes, media_type: str) -> ArtifactRef:
+        """Store an artifact: bytes first, then its row with its event. `task` None is the run."""
+        if self.artifacts is None:
+            raise RuntimeError(
+                "This run has nowhere to put artifacts: give ainvoke(artifacts=...) a store, or "
+                "run the workflow on the server."
+            )
+        blob = await self.in_thread(self.artifacts.write, data)
+        faults.point("after_artifact_bytes")
+        ref = ArtifactRef(
+            artifact_id=str(ids.derived(self.lease.run_id, task.task_id if task else "", name)),
+            run_id=self.lease.run_id,
+            node=task.node.name if task else "",
+            name=name,
+            media_type=media_type,
+            size=blob.size,
+            sha256=blob.sha256,
+        )
+        if task is not None:
+            told = serde.dumps(ref.describe())
+            known = self._heard_before(task, events.ARTIFACT, told)
+            stated = [] if known else [self.event(task, events.ARTIFACT, told)]
+            self.journal.append(self.lease, stated, [ref])
+        return ref
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a blocking function without blocking the other runs, in a copy of this context."""
+        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+
+
+def config(execution: Execution, task: Task) -> Mapping[str, Any]:
+    """The config mapping for nodes that take one."""
+    return {
+        "configurable": {"thread_id": execution.lease.thread_id},
+        "recursion_limit": execution.step_limit,
+        "metadata": {
+            "run_id": execution.lease.run_id,
+            "langgraph_node": task.node.name,
+            "langgraph_step": task.step,
+        },
+    }

@@ -1,0 +1,64 @@
+"""The frozen graph: plain data that planning and updating read. Built by `state_graph`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .channels import Channel
+from .types import RetryPolicy
+
+#: How a node is called: with its state alone, with a context, or with a config mapping.
+Calling = Literal["state", "context", "config"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One node: its function and how to run it. `timeout` is in seconds."""
+
+    name: str
+    run: Callable[..., Any]
+    is_async: bool
+    calling: Calling = "state"
+    retry: Sequence[RetryPolicy] = ()
+    timeout: float | None = None
+    defer: bool = False
+    destinations: tuple[str, ...] = ()
+    view: StateView | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """A conditional edge: `route` sees the state with the node's own writes and answers targets,
+    which `path_map` translates when there is one."""
+
+    name: str
+    route: Callable[..., Any]
+    is_async: bool
+    path_map: Mapping[Any, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateView:
+    """How a node sees the state: `keys` of the channels, handed to `build` (dict, a dataclass or a
+    pydantic model)."""
+
+    keys: tuple[str, ...]
+    build: Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Graph:
+    """Nodes, edges and channels. `joins` are the edges that wait for several sources."""
+
+    name: str
+    channels: Mapping[str, Channel]
+    nodes: Mapping[str, Node]
+    edges: Mapping[str, tuple[str, ...]]
+    branches: Mapping[str, tuple[Branch, ...]]
+    joins: tuple[tuple[tuple[str, ...], str], ...]
+    view: StateView
+    input_keys: tuple[str, ...]
+    output_keys: tuple[str, ...]

@@ -1,0 +1,56 @@
+"""Plan: which tasks the next superstep has. A pure function of graph and position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import ids
+from .checkpoint import Position
+from .errors import InvalidUpdateError
+from .graph import Graph, Node, StateView
+from .types import MISSING
+
+#: Pulled tasks (named by an edge) come before pushed ones (a Send), whatever finishes first.
+_PULL, _PUSH = 0, 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One node invocation. `path` orders the tasks of a superstep; `arg` is the state it is
+    called with."""
+
+    task_id: str
+    path: tuple[int, str | int]
+    node: Node
+    step: int
+    arg: Any = field(repr=False)
+
+
+def plan(graph: Graph, position: Position, *, thread_id: str) -> list[Task]:
+    """The tasks that `position` leads to, in path order; none when the graph is done."""
+    at = position.checkpoint.checkpoint_id if position.checkpoint else ""
+    step = position.step + 1
+
+    def task(kind: int, key: str | int, name: str, arg: Any) -> Task:
+        node = graph.nodes.get(name)
+        if node is None:
+            raise InvalidUpdateError(
+                f"The run is to go on at node {name!r}, which the graph does not have (any more)."
+            )
+        if arg is MISSING:
+            arg = view(node.view or graph.view, position)
+        task_id = ids.task_id(thread_id=thread_id, checkpoint=at, path=f"{kind}:{key}", node=name)
+        return Task(task_id=task_id, path=(kind, key), node=node, step=step, arg=arg)
+
+    frontier = position.frontier
+    tasks = [task(_PULL, name, name, MISSING) for name in frontier.nodes]
+    tasks += [task(_PUSH, i, send.node, send.arg) for i, send in enumerate(frontier.sends)]
+    return tasks
+
+
+def view(state_view: StateView, position: Position) -> Any:
+    """The state as a node with `state_view` sees it: its own copy of the mapping; the values in it
+    are shared and not to be changed in place."""
+    values = position.values
+    return state_view.build(**{key: values[key] for key in state_view.keys if key in values})

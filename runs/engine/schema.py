@@ -1,0 +1,90 @@
+"""What a state type says: its keys, their channels, and JSON Schema for its values."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
+
+from .channels import Channel, LastValue, reducer
+from .graph import StateView
+
+
+def hints(state: Any) -> dict[str, Any]:
+    """The annotations of a TypedDict, dataclass or pydantic model, by key."""
+    found = typing.get_type_hints(state, include_extras=True)
+    return {key: _unwrap(hint) for key, hint in found.items() if not key.startswith("__")}
+
+
+def channels(state: Any) -> dict[str, Channel]:
+    """One channel per key of `state`: what `Annotated[T, reducer]` says, else the last value."""
+    return {key: _channel(key, hint) for key, hint in hints(state).items()}
+
+
+def view(state: Any) -> StateView:
+    """How a node annotated with `state` sees the state."""
+    is_plain = typing.is_typeddict(state) or state is dict
+    return StateView(keys=tuple(hints(state)), build=dict if is_plain else state)
+
+
+def json_schema(state: Any) -> dict[str, Any]:
+    """JSON Schema for an input of type `state`, from its annotations. What they do not say is
+    allowed."""
+    if hasattr(state, "model_json_schema"):
+        return typing.cast(dict[str, Any], state.model_json_schema())
+    found = hints(state)
+    return {
+        "type": "object",
+        "properties": {
+            key: {"title": key.replace("_", " ").capitalize(), **_json_type(hint)}
+            for key, hint in found.items()
+        },
+        "additionalProperties": False,
+    }
+
+
+def _unwrap(hint: Any) -> Any:
+    while get_origin(hint) in (Required, NotRequired):
+        (hint,) = get_args(hint)
+    return hint
+
+
+def _channel(key: str, hint: Any) -> Channel:
+    if get_origin(hint) is Annotated:
+        annotation, *extras = get_args(hint)
+        for extra in extras:
+            if isinstance(extra, type) and issubclass(extra, Channel):
+                return extra(key)
+        if callable(extras[-1]) and not isinstance(extras[-1], type):
+            return reducer(key, annotation, typing.cast(Callable[[Any, Any], Any], extras[-1]))
+    return LastValue(key)
+
+
+_JSON_NAMES: Mapping[Any, str] = {
+    str: "string",
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    type(None): "null",
+}
+
+
+def _json_type(hint: Any) -> dict[str, Any]:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _json_type(args[0])
+    if hint in _JSON_NAMES:
+        return {"type": _JSON_NAMES[hint]}
+    if origin is Literal:
+        return {"enum": list(args)}
+    if origin in (Union, types.UnionType):
+        return {"anyOf": [_json_type(arg) for arg in args]}
+    if hint is list or origin is list:
+        return {"type": "array", "items": _json_type(args[0])} if args else {"type": "array"}
+    if hint is dict or origin is dict:
+        return {"type": "object"}
+    if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint):
+        return json_schema(hint)
+    return {}

@@ -1,0 +1,60 @@
+"""The words of the graph API: what nodes and routers are given and may return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+START: Final = "__start__"
+END: Final = "__end__"
+
+
+class Missing:
+    """The value of a channel that nothing was written to."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing()
+
+
+@dataclass(frozen=True)
+class Send:
+    """Run `node` in the next superstep with `arg` as its state, once per Send."""
+
+    node: str
+    arg: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """What a node may return to write and to route in one: `update` is merged as a returned dict
+    is, `goto` names what runs next beside the node's own edges."""
+
+    PARENT = "__parent__"
+
+    update: Mapping[str, Any] | None = None
+    goto: str | Send | Sequence[str | Send] = ()
+    resume: Any = None
+    graph: Literal["__parent__"] | None = None
+
+    def targets(self) -> tuple[str | Send, ...]:
+        """`goto` as a tuple, whatever form it was given in."""
+        return (self.goto,) if isinstance(self.goto, (str, Send)) else tuple(self.goto)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """Run a node again after an error: at most `max_attempts` times in all, waiting
+    `initial_interval` seconds, then `backoff_factor` times as long, up to `max_interval`."""
+
+    initial_interval: float = 0.5
+    backoff_factor: float = 2.0
+    max_interval: float = 128.0
+    max_attempts: int = 3
+    jitter: bool = True
+    retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None = (
+        None
+    )

@@ -1,0 +1,202 @@
+"""Update: what the finished tasks of a superstep make of the state. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from . import ids, serde
+from .checkpoint import (
+    Change,
+    Checkpoint,
+    Frontier,
+    Position,
+    Source,
+    Tail,
+    TaskWrites,
+    Write,
+)
+from .errors import InvalidUpdateError
+from .graph import Graph
+from .ports import Lease
+from .types import END, MISSING, Send
+
+Done = Sequence[TaskWrites]
+
+
+def update(
+    graph: Graph,
+    position: Position,
+    done: Done,
+    *,
+    lease: Lease,
+    now: datetime,
+    namespace: str = "",
+    source: Source = "loop",
+) -> tuple[Position, list[Change]]:
+    """The position after a superstep whose tasks wrote `done` (in path order), and what of it is
+    new in the store."""
+    step = position.step + 1
+    version = ids.checkpoint_id(
+        run_id=lease.run_id, millis=lease.created_ms, namespace=namespace, step=step
+    )
+    values, changes = merge(graph, position, done, version)
+    tails = dict(position.tails)
+    tails.update((change.channel, _tail(change, tails.get(change.channel))) for change in changes)
+    for channel in set(tails) - set(values):
+        del tails[channel]
+    checkpoint = Checkpoint(
+        checkpoint_id=version,
+        thread_id=lease.thread_id,
+        run_id=lease.run_id,
+        namespace=namespace,
+        parent_id=position.checkpoint.checkpoint_id if position.checkpoint else None,
+        step=step,
+        source=source,
+        versions={channel: tail.version for channel, tail in tails.items()},
+        frontier=advance(graph, position.frontier, done),
+        created_at=now,
+    )
+    return Position(checkpoint=checkpoint, values=values, tails=tails), changes
+
+
+def merge(
+    graph: Graph, position: Position, done: Done, version: str
+) -> tuple[dict[str, Any], list[Change]]:
+    """The values after `done`, and the stored form of those that changed. Two writes to a channel
+    that takes one raise InvalidUpdateError with both nodes' names."""
+    written = _by_channel(done)
+    values = {
+        key: value
+        for key, value in position.values.items()
+        if not graph.channels[key].ephemeral or key in written
+    }
+    changes = []
+    for name, writes in written.items():
+        channel = graph.channels[name]
+        if len(writes) > 1 and not channel.many:
+            nodes = " and ".join(sorted({repr(task.node) for task, _ in writes}))
+            raise InvalidUpdateError(
+                f"Key {name!r} was written {len(writes)} times in one superstep, by {nodes}, but "
+                "keeps one value. Annotate it with a reducer (Annotated[list, operator.add]) to "
+                "keep them all, or write it from one node."
+            )
+        current = values.get(name, MISSING)
+        if current is MISSING:
+            current = channel.initial()
+        values[name] = channel.fold(current, [write.value for _, write in writes])
+        encoded = [write.encoded for _, write in writes]
+        changes.append(
+            _change(
+                name,
+                values[name],
+                encoded,
+                position.tails.get(name),
+                version,
+                many=channel.many,
+                delta=channel.delta,
+            )
+        )
+    return values, changes
+
+
+def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
+    """What runs after the tasks in `done`: the targets of their edges, of what they chose, and of
+    waiting edges that are complete."""
+    names: set[str] = set(before.deferred)
+    sends: list[Send] = []
+    arrived = dict(before.arrived)
+    for task in done:
+        names.update(graph.edges.get(task.node, ()))
+        for target in task.goto:
+            if isinstance(target, Send):
+                sends.append(target)
+            else:
+                names.add(target)
+    finished = {task.node for task in done}
+    for sources, target in graph.joins:
+        edge = f"{'+'.join(sources)}:{target}"
+        through = set(arrived.pop(edge, ())) | finished & set(sources)
+        if len(through) == len(sources):
+            names.add(target)
+        elif through:
+            arrived[edge] = tuple(sorted(through))
+    names.discard(END)
+    deferred = {name for name in names if name in graph.nodes and graph.nodes[name].defer}
+    ready = names - deferred
+    if not ready and not sends:
+        ready, deferred = deferred, set()
+    return Frontier(
+        nodes=tuple(sorted(ready)),
+        sends=tuple(sends),
+        arrived=arrived,
+        deferred=tuple(sorted(deferred)),
+    )
+
+
+def restore(
+    graph: Graph, checkpoint: Checkpoint, chains: Mapping[str, Sequence[Change]]
+) -> Position:
+    """The position that a journal's `Saved` describes. Channels that the graph no longer has are
+    left out."""
+    values: dict[str, Any] = {}
+    tails: dict[str, Tail] = {}
+    for name, chain in chains.items():
+        if (channel := graph.channels.get(name)) is None:
+            continue
+        value: Any = MISSING
+        tail: Tail | None = None
+        for change in chain:
+            stored = serde.loads(change.value)
+            if change.is_delta:
+                value = channel.fold(channel.initial() if value is MISSING else value, stored)
+            else:
+                value = stored
+            tail = _tail(change, tail)
+        if tail is not None:
+            values[name], tails[name] = value, tail
+    return Position(checkpoint=checkpoint, values=values, tails=tails)
+
+
+def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
+    written: dict[str, list[tuple[TaskWrites, Write]]] = {}
+    for task in done:
+        for write in task.writes:
+            written.setdefault(write.channel, []).append((task, write))
+    return written
+
+
+def _change(
+    channel: str,
+    value: Any,
+    encoded: Iterable[bytes],
+    tail: Tail | None,
+    version: str,
+    *,
+    many: bool,
+    delta: bool,
+) -> Change:
+    previous = tail.version if tail else None
+    if delta and tail is not None:
+        body = b"[%b]" % b",".join(encoded)
+        # As long as the deltas weigh less than the full value, a load reads at most twice the
+        # state; from there on a full value is the cheaper record.
+        if tail.delta_size + len(body) < tail.full_size:
+            return Change(
+                channel=channel, version=version, base=tail.base, previous=previous, value=body
+            )
+    (only,) = encoded if not many else (serde.dumps(value),)
+    return Change(channel=channel, version=version, base=version, previous=previous, value=only)
+
+
+def _tail(change: Change, before: Tail | None) -> Tail:
+    size = len(change.value)
+    if not change.is_delta or before is None:
+        return Tail(version=change.version, base=change.base, full_size=size)
+    return Tail(
+        version=change.version,
+        base=before.base,
+        full_size=before.full_size,
+        delta_size=before.delta_size + size,
+    )

@@ -1,0 +1,109 @@
+"""What a node's answer means: writes to channels, and where to go on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from . import serde
+from .checkpoint import Write
+from .errors import InvalidUpdateError, NotStorableError
+from .graph import Branch, Graph
+from .types import END, START, Command, Send
+
+Target = str | Send
+
+
+def read_answer(graph: Graph, node: str, answer: Any) -> tuple[list[Write], list[Target]]:
+    """The writes and targets in what `node` returned: a mapping, None, the state's own type, a
+    Command, or a list of these. Anything else raises InvalidUpdateError."""
+    writes: list[Write] = []
+    targets: list[Target] = []
+    for part in answer if isinstance(answer, (list, tuple)) else (answer,):
+        if isinstance(part, Command):
+            writes += _writes(graph, node, part.update)
+            targets += [_target(graph, node, target) for target in part.targets()]
+        else:
+            writes += _writes(graph, node, part)
+    return writes, targets
+
+
+def read_input(graph: Graph, payload: Any) -> list[Write]:
+    """The writes that a run's input makes. Keys that the input does not have raise
+    InvalidUpdateError."""
+    return _writes(graph, START, payload)
+
+
+def read_route(graph: Graph, node: str, branch: Branch, answer: Any) -> list[Target]:
+    """The targets that a router's answer names."""
+    given = answer if isinstance(answer, (list, tuple)) else (answer,)
+    targets: list[Target] = []
+    for item in given:
+        if not isinstance(item, Send) and branch.path_map is not None:
+            if item not in branch.path_map:
+                known = ", ".join(repr(key) for key in branch.path_map)
+                raise InvalidUpdateError(
+                    f"Router {branch.name!r} after {node!r} answered {item!r}, which its path_map "
+                    f"does not have; it has {known}."
+                )
+            item = branch.path_map[item]
+        targets.append(_target(graph, node, item))
+    return targets
+
+
+def update_data(writes: Sequence[Write]) -> bytes:
+    """The `node_update` event's data: the node's update as a JSON object, null for none."""
+    if not writes:
+        return b"null"
+    pairs = {w.channel: w.encoded for w in writes}
+    return b"{%b}" % b",".join(b"%b:%b" % (serde.dumps(k), v) for k, v in pairs.items())
+
+
+def _target(graph: Graph, node: str, target: Any) -> Target:
+    name = target.node if isinstance(target, Send) else target
+    if target == END:
+        return END
+    if not isinstance(target, (str, Send)) or name not in graph.nodes:
+        raise InvalidUpdateError(
+            f"Node {node!r} goes on to {name!r}, which is not a node of this graph. "
+            f"Its nodes are {', '.join(map(repr, graph.nodes))}."
+        )
+    if isinstance(target, Send):
+        _encoded(node, "Send argument", target.arg)
+    return target
+
+
+def _writes(graph: Graph, node: str, update: Any) -> list[Write]:
+    allowed = graph.input_keys if node == START else graph.channels
+    who = "The input" if node == START else f"Node {node!r}"
+    found = []
+    for key, value in _items(who, update):
+        if key not in allowed:
+            raise InvalidUpdateError(
+                f"{who} wrote to {key!r}, which is not a key of the state. "
+                f"Its keys are {', '.join(map(repr, allowed))}."
+            )
+        found.append(Write(channel=key, value=value, encoded=_encoded(node, key, value)))
+    return found
+
+
+def _items(who: str, update: Any) -> Iterator[tuple[Any, Any]]:
+    if update is None:
+        return iter(())
+    if isinstance(update, Mapping):
+        return iter(update.items())
+    if dataclasses.is_dataclass(update) and not isinstance(update, type):
+        return ((field.name, getattr(update, field.name)) for field in dataclasses.fields(update))
+    if hasattr(update, "model_fields_set"):
+        return ((name, getattr(update, name)) for name in sorted(update.model_fields_set))
+    raise InvalidUpdateError(
+        f"{who} gave a {type(update).__name__}; give a dict of the keys to write, or None."
+    )
+
+
+def _encoded(node: str, key: str, value: Any) -> bytes:
+    try:
+        return serde.dumps(value)
+    except NotStorableError as error:
+        raise NotStorableError(f"Key {key!r} of node {node!r}: {error}") from None
