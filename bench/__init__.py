@@ -1,0 +1,1 @@
+"""Measurements of the server: `python -m bench` prints a table."""
