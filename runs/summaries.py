@@ -1,0 +1,83 @@
+"""A run in one line: what lists of runs show, over REST and over the feed alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from runs.models import Run
+
+#: What a summary is made of; for `Run.objects.values(*COLUMNS)`, which leaves the payload behind.
+COLUMNS = (
+    "id",
+    "thread_id",
+    "workflow",
+    "workflow_version",
+    "name",
+    "status",
+    "tags",
+    "error",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "finished_at",
+    "attempt",
+    "seq",
+    "step",
+    "checkpoint_id",
+    "source_run_id",
+)
+
+
+def summarise(run: Run | Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of `run` (a Run, or a row of its COLUMNS) as plain JSON values, ids and times
+    as text. Neither payload nor metadata nor traceback; `duration_seconds` of a run that has not
+    finished is its duration until now."""
+    row = {name: getattr(run, name) for name in COLUMNS} if isinstance(run, Run) else run
+    return {
+        "id": str(row["id"]),
+        "run_id": str(row["id"]),
+        "thread": str(row["thread_id"]),
+        "workflow": row["workflow"],
+        "workflow_version": row["workflow_version"],
+        "name": row["name"],
+        "status": str(row["status"]),
+        "tags": row["tags"],
+        "error": _error(row["error"]),
+        "created_at": timestamp(row["created_at"]),
+        "updated_at": timestamp(row["updated_at"]),
+        "started_at": timestamp(row["started_at"]),
+        "finished_at": timestamp(row["finished_at"]),
+        "duration_seconds": _duration(row["started_at"], row["finished_at"]),
+        "attempt": row["attempt"],
+        "seq": row["seq"],
+        "step": row["step"],
+        "checkpoint_id": _text(row["checkpoint_id"]),
+        "source_run": _text(row["source_run_id"]),
+    }
+
+
+def timestamp(moment: datetime | None) -> str | None:
+    """RFC 3339 in UTC with six decimals, as in frames; None stays None."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _error(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if error is None:
+        return None
+    return {name: error.get(name) for name in ("type", "message", "node")}
+
+
+def _duration(started: datetime | None, finished: datetime | None) -> float | None:
+    if started is None:
+        return None
+    return ((finished or timezone.now()) - started).total_seconds()
