@@ -197,7 +197,7 @@ class PendingWrite(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["thread", "checkpoint_id", "task_id", "kind", "idx"], name="write_once"
+                fields=["checkpoint_id", "task_id", "kind", "idx"], name="write_once"
             )
         ]
 

@@ -22,7 +22,8 @@ from .ports import ArtifactRef, ArtifactStore, Journal, Lease
 @dataclass(kw_only=True)
 class Execution:
     """What stays the same while a run executes. `threads` runs sync nodes; None is the event
-    loop's own pool. `heard` holds, per task that is run again after a crash, what it had stated
+    loop's own pool. `checkpoint_id` is where to go on, None the thread's newest; a `fresh` thread
+    is known to have none. `heard` holds, per task that is run again after a crash, what it had stated
     before."""
 
     graph: Graph
@@ -35,6 +36,7 @@ class Execution:
     max_event_bytes: int | None = None
     namespace: str = ""
     checkpoint_id: str | None = None
+    fresh: bool = False
     heard: dict[str, deque[tuple[str, bytes]]] = field(default_factory=dict)
 
     def state(self, task: Task, name: str, data: bytes) -> None:
@@ -95,8 +97,23 @@ class Execution:
 
     async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a blocking function without blocking the other runs, in a copy of this context."""
-        call = partial(contextvars.copy_context().run, function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        call = partial(contextvars.copy_context().run, _caught, function, *args, **kwargs)
+        answer, error = await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        if error is not None:
+            raise error
+        return answer
+
+
+def _caught(
+    function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> tuple[Any, BaseException | None]:
+    """Errors as values: a future takes no StopIteration, and would never be done."""
+    try:
+        return function(*args, **kwargs), None
+    except StopIteration as error:
+        return None, RuntimeError(f"The function raised StopIteration({error.value!r}).")
+    except BaseException as error:
+        return None, error
 
 
 def config(execution: Execution, task: Task) -> Mapping[str, Any]:

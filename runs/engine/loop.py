@@ -50,6 +50,8 @@ async def advance(execution: Execution, payload: Mapping[str, Any] | None) -> Po
 
 
 async def _load(execution: Execution) -> Saved | None:
+    if execution.fresh:
+        return None
     saved = await execution.journal.load(
         execution.lease.thread_id,
         namespace=execution.namespace,

@@ -58,26 +58,38 @@ async def _all(tasks: Sequence[Task], one: Any) -> None:
 async def run_task(execution: Execution, position: Position, task: Task) -> TaskWrites:
     """Run one task to its end, again after an error as its retry policy says."""
     execution.state(task, events.NODE_STARTED, serde.dumps({"task_id": task.task_id}))
-    attempt = 1
-    while True:
+    finished = None
+    attempt = 0
+    while finished is None:
+        attempt += 1
         try:
             finished = await _attempt(execution, position, task)
-            break
-        except (Fenced, asyncio.CancelledError):
+        except Fenced:
             raise
-        except Exception as error:
+        except BaseException as error:  # a node may raise SystemExit; the worker must not exit
+            if _is_ours(error):
+                raise
             wait = _wait(task, attempt, error)
             if wait is None:
                 raise NodeError(task.node.name, error) from error
             told = {"attempt": attempt, "delay": wait, "error": f"{type(error).__name__}: {error}"}
             execution.state(task, events.RETRY, serde.dumps(told))
             await asyncio.sleep(wait)
-            attempt += 1
     execution.state(task, events.NODE_UPDATE, update_data(finished.writes))
     return finished
 
 
-def _wait(task: Task, attempt: int, error: Exception) -> float | None:
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was the run that was stopped, rather than something inside the node."""
+    current = asyncio.current_task()
+    return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and (
+        current is None or current.cancelling() > 0
+    )
+
+
+def _wait(task: Task, attempt: int, error: BaseException) -> float | None:
+    if not isinstance(error, Exception):
+        return None
     waits = (retry.delay(policy, attempt, error) for policy in task.node.retry)
     return next((wait for wait in waits if wait is not None), None)
 

@@ -219,7 +219,7 @@ def _calling(name: str, run: Callable[..., Any]) -> Calling:
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
     ]
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if not positional and not takes_any or len(positional) > 2:
+    if (not positional and not takes_any) or len(positional) > 2:
         raise InvalidGraphError(
             f"Node {name!r} takes {len(positional)} arguments; a node takes (state), "
             "(state, ctx) or (state, config)."

@@ -1,0 +1,209 @@
+"""One batch of entries in one transaction: guard, number, write.
+
+The number of statements is fixed, whatever the number of runs and rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from runs import rows
+from runs.engine import serde
+from runs.engine.errors import Fenced
+from runs.engine.ports import ArtifactRef
+from runs.entries import Entry
+from runs.models import Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
+
+Attach = Callable[[ArtifactRef], None]
+
+
+@dataclass
+class _Live:
+    """A run of the batch whose attempt still holds it."""
+
+    seq: int
+    thread_id: UUID
+    step: int | None = None
+    checkpoint_id: UUID | None = None
+    changed: bool = False
+
+
+@dataclass
+class _Rows:
+    events: list[rows.Row] = field(default_factory=list)
+    states: list[rows.Row] = field(default_factory=list)
+    checkpoints: list[rows.Row] = field(default_factory=list)
+    pending: dict[UUID, list[rows.Row]] = field(default_factory=dict)
+    over: list[UUID] = field(default_factory=list)
+    artifacts: list[ArtifactRef] = field(default_factory=list)
+    endings: list[rows.Row] = field(default_factory=list)
+
+
+def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
+    """Write all entries in one transaction, in order. Answers the ones (by position) of attempts
+    that are over; nothing of those was written. Any database error leaves nothing written."""
+    with transaction.atomic():
+        live = _guard({(UUID(e.lease.run_id), e.lease.attempt) for e in entries})
+        fenced: dict[int, Fenced] = {}
+        found = _Rows()
+        for position, entry in enumerate(entries):
+            run = live.get((UUID(entry.lease.run_id), entry.lease.attempt))
+            if run is None:
+                fenced[position] = Fenced(
+                    f"Attempt {entry.lease.attempt} of run {entry.lease.run_id} is over."
+                )
+                continue
+            _collect(found, run, entry)
+            if entry.ending is not None:
+                del live[UUID(entry.lease.run_id), entry.lease.attempt]
+        _send(found, {run_id: run for (run_id, _), run in live.items()}, attach)
+    return fenced
+
+
+def _guard(wanted: Iterable[tuple[UUID, int]]) -> dict[tuple[UUID, int], _Live]:
+    """The runs that are still running under the attempt that writes. Their rows stay locked until
+    the end of the transaction (on SQLite all of the database is), in the order of their ids, so
+    that two writers cannot wait for each other."""
+    query = Run.objects.filter(id__in={run_id for run_id, _ in wanted}, status=RunStatus.RUNNING)
+    if connection.features.has_select_for_update:
+        query = query.select_for_update()
+    found = query.order_by("id").values_list("id", "attempt", "seq", "thread_id")
+    return {
+        (run_id, attempt): _Live(seq=seq, thread_id=thread_id)
+        for run_id, attempt, seq, thread_id in found
+    }
+
+
+def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
+    run_id = UUID(entry.lease.run_id)
+    run.changed = True
+    superstep = entry.superstep
+    for event in (*entry.events, *(superstep.events if superstep else ())):
+        run.seq += 1
+        found.events.append(
+            (
+                run_id,
+                run.seq,
+                event.name,
+                event.ts,
+                event.node,
+                event.step,
+                event.namespace,
+                UUID(event.task_id) if event.task_id else None,
+                event.data,
+            )
+        )
+    found.artifacts.extend(entry.artifacts)
+    if entry.record is not None:
+        _collect_record(found, run, entry)
+    if superstep is not None:
+        _collect_superstep(found, run, entry)
+    if entry.ending is not None:
+        found.endings.append(_ending(run_id, run, entry))
+
+
+def _collect_record(found: _Rows, run: _Live, entry: Entry) -> None:
+    record = entry.record
+    assert record is not None
+    checkpoint_id = UUID(record.checkpoint_id)
+    found.pending.setdefault(checkpoint_id, []).append(
+        (
+            run.thread_id,
+            record.namespace,
+            checkpoint_id,
+            UUID(record.task.task_id),
+            record.task.node,
+            "writes",
+            0,
+            record.task.dumps(),
+        )
+    )
+
+
+def _collect_superstep(found: _Rows, run: _Live, entry: Entry) -> None:
+    superstep = entry.superstep
+    assert superstep is not None
+    checkpoint = superstep.checkpoint
+    run.checkpoint_id, run.step = UUID(checkpoint.checkpoint_id), checkpoint.step
+    parent = UUID(checkpoint.parent_id) if checkpoint.parent_id else None
+    found.checkpoints.append(
+        (
+            run.checkpoint_id,
+            run.thread_id,
+            UUID(checkpoint.run_id),
+            checkpoint.namespace,
+            parent,
+            checkpoint.step,
+            checkpoint.source,
+            serde.dumps(dict(checkpoint.versions)),
+            checkpoint.frontier.dumps(),
+            checkpoint.created_at,
+        )
+    )
+    for change in superstep.changes:
+        found.states.append(
+            (
+                run.thread_id,
+                checkpoint.namespace,
+                change.channel,
+                UUID(change.version),
+                UUID(change.base),
+                UUID(change.previous) if change.previous else None,
+                change.value,
+                len(change.value),
+            )
+        )
+    if parent is not None:
+        # Writes that were recorded in this same batch never need to be stored: their superstep
+        # is over with it.
+        found.pending.pop(parent, None)
+        found.over.append(parent)
+
+
+def _ending(run_id: UUID, run: _Live, entry: Entry) -> rows.Row:
+    ending = entry.ending
+    assert ending is not None
+    finished: datetime | None = None if ending.status == RunStatus.PENDING else ending.at
+    error: Any = None if ending.error is None else json.dumps(ending.error)
+    return (ending.status, run.seq, error, finished, None, None, ending.at, run_id)
+
+
+def _send(found: _Rows, live: dict[UUID, _Live], attach: Attach) -> None:
+    now = timezone.now()
+    rows.insert(connection, Event, rows.EVENT, found.events)
+    rows.insert(connection, State, rows.STATE, found.states)
+    rows.insert(connection, Checkpoint, rows.CHECKPOINT, found.checkpoints)
+    rows.delete(connection, PendingWrite, "checkpoint_id", found.over)
+    pending = [row for group in found.pending.values() for row in group]
+    rows.insert(connection, PendingWrite, rows.PENDING, pending, or_ignore=True)
+    changed = {run_id: run for run_id, run in live.items() if run.changed}
+    stepped = {run_id: run for run_id, run in changed.items() if run.checkpoint_id is not None}
+    rows.update(
+        connection,
+        Run,
+        rows.RUN_SEQ,
+        [(run.seq, now, run_id) for run_id, run in changed.items() if run_id not in stepped],
+    )
+    rows.update(
+        connection,
+        Run,
+        rows.RUN_PROGRESS,
+        [(run.seq, run.step, run.checkpoint_id, 0, now, run_id) for run_id, run in stepped.items()],
+    )
+    rows.update(
+        connection,
+        Thread,
+        rows.THREAD_HEAD,
+        [(run.checkpoint_id, now, run.thread_id) for run in stepped.values()],
+    )
+    rows.update(connection, Run, rows.RUN_END, found.endings)
+    for ref in found.artifacts:
+        attach(ref)

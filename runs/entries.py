@@ -1,0 +1,75 @@
+"""What the journal's front hands to its writer: one entry per call, in the order of the calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from runs.engine.checkpoint import TaskWrites
+from runs.engine.events import Event
+from runs.engine.ports import ArtifactRef, Lease, Superstep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A finished task of the superstep that began at `checkpoint_id`."""
+
+    namespace: str
+    checkpoint_id: str
+    task: TaskWrites
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How an attempt ends: in a terminal status, or back in the queue as `pending`."""
+
+    status: str
+    at: datetime
+    error: dict[str, Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Entry:
+    """One call. `waiter` is woken when the entry is durable, or with the reason why it is not."""
+
+    lease: Lease
+    events: Sequence[Event] = ()
+    artifacts: Sequence[ArtifactRef] = ()
+    record: Record | None = None
+    superstep: Superstep | None = None
+    ending: Ending | None = None
+    waiter: Waiter | None = None
+
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.waiter is not None
+
+
+@dataclass(slots=True)
+class Waiter:
+    """A future of an event loop, to be settled from the writer's thread."""
+
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.future = self.loop.create_future()
+
+    def settle(self, error: BaseException | None) -> None:
+        """Wake who waits. A waiter that was cancelled meanwhile is left alone, and so is a loop
+        that was closed."""
+
+        def settle() -> None:
+            if self.future.done():
+                return
+            if error is None:
+                self.future.set_result(None)
+            else:
+                self.future.set_exception(error)
+
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(settle)

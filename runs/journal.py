@@ -1,0 +1,125 @@
+"""The durable Journal: the engine's port onto the database.
+
+Writes go through the process's `Writer` (group commit, fencing); reads have threads and database
+connections of their own, so that neither waits for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import close_old_connections, connections
+
+from runs import history
+from runs.engine import serde
+from runs.engine.checkpoint import Checkpoint, Saved, TaskWrites
+from runs.engine.events import Event
+from runs.engine.ports import ArtifactRef, Lease, Superstep
+from runs.entries import Ending, Entry, Record, Waiter
+from runs.models import Event as EventRow
+from runs.models import Thread
+from runs.writer import Writer
+
+T = TypeVar("T")
+
+READERS = 4
+
+
+class DurableJournal:
+    """One per process that executes runs. `attach` inserts an artifact's row; it is called inside
+    the transaction that the artifact's event is written in."""
+
+    def __init__(self, attach: Callable[[ArtifactRef], None]) -> None:
+        self._writer = Writer(attach)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
+
+    async def load(
+        self,
+        thread_id: str,
+        *,
+        namespace: str = "",
+        checkpoint_id: str | None = None,
+        run_id: str | None = None,
+    ) -> Saved | None:
+        return await self._read(history.load, thread_id, namespace, checkpoint_id, run_id)
+
+    def append(
+        self, lease: Lease, events: Sequence[Event], artifacts: Sequence[ArtifactRef] = ()
+    ) -> None:
+        self._writer.put(Entry(lease=lease, events=events, artifacts=artifacts))
+
+    def record(self, lease: Lease, checkpoint: Checkpoint, task: TaskWrites, path: str) -> None:
+        record = Record(
+            namespace=checkpoint.namespace, checkpoint_id=checkpoint.checkpoint_id, task=task
+        )
+        self._writer.put(Entry(lease=lease, record=record))
+
+    async def commit(self, lease: Lease, superstep: Superstep) -> None:
+        await self._put(Entry(lease=lease, superstep=superstep))
+
+    async def end(
+        self,
+        lease: Lease,
+        ending: Ending,
+        events: Sequence[Event] = (),
+        artifacts: Sequence[ArtifactRef] = (),
+    ) -> None:
+        """End the attempt: the run's status, its last events and artifacts in one transaction.
+        Nothing that this lease writes afterwards is kept."""
+        await self._put(Entry(lease=lease, ending=ending, events=events, artifacts=artifacts))
+
+    async def history(
+        self, thread_id: str, *, namespace: str = "", limit: int | None = None
+    ) -> Sequence[Checkpoint]:
+        return await self._read(history.checkpoints, thread_id, namespace, limit)
+
+    async def events(self, run_id: str) -> Sequence[Mapping[str, Any]]:
+        return await self._read(_events, run_id)
+
+    async def delete(self, thread_id: str) -> None:
+        await self._read(_delete, thread_id)
+
+    def close(self, *, seconds: float = 10.0) -> None:
+        """Write what is queued, then let go of threads and connections."""
+        self._writer.close(seconds=seconds)
+        for _ in range(READERS):
+            self._readers.submit(connections.close_all)
+        self._readers.shutdown(wait=True)
+
+    async def _put(self, entry: Entry) -> None:
+        entry.waiter = waiter = Waiter(asyncio.get_running_loop())
+        self._writer.put(entry)
+        await waiter.future
+
+    async def _read(self, function: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, _fresh, function, *args)
+
+
+def _fresh(function: Callable[..., T], *args: Any) -> T:
+    # A connection that the server has closed meanwhile is found out here, not in the query.
+    close_old_connections()
+    return function(*args)
+
+
+def _events(run_id: str) -> list[Mapping[str, Any]]:
+    found = EventRow.objects.filter(run_id=UUID(run_id)).order_by("seq")
+    return [
+        {
+            "seq": event.seq,
+            "event": event.name,
+            "node": event.node,
+            "step": event.step,
+            "namespace": event.namespace,
+            "data": serde.loads(event.data) if event.data else None,
+        }
+        for event in found
+    ]
+
+
+def _delete(thread_id: str) -> None:
+    Thread.objects.filter(id=UUID(thread_id)).delete()
