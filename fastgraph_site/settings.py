@@ -125,6 +125,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 Q_CLUSTER = {
     "name": "fastgraph",
     "orm": "default",
+    "broker_class": "runs.broker.DoorbellBroker",
     "workers": ENV["FASTGRAPH_WORKERS"] + 1,
     "queue_limit": ENV["FASTGRAPH_WORKERS"] + 1,
     "bulk": 1,
@@ -185,4 +186,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": ENV["FASTGRAPH_LOG_LEVEL"]},
+    # At INFO it writes several lines for every job, and wake-ups are many.
+    "loggers": {"django-q": {"level": "WARNING"}},
 }

@@ -1,0 +1,104 @@
+"""The django-q2 broker: its ORM broker with a doorbell, in order, and with a sweep in its idle
+moments."""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+
+from django.db import Error as DatabaseFault
+from django.db import connections
+from django.utils import timezone
+from django_q.brokers.orm import ORM
+from django_q.conf import Conf
+
+from runs import recovery, slots, wakeup
+from runs.conf import conf
+from runs.doorbell import Doorbell, doorbell
+
+logger = logging.getLogger(__name__)
+
+_WAIT_SECONDS = 0.2  # for the doorbell; the pusher looks whether it should stop in between
+_LOOK_SECONDS = 1.0  # without the doorbell: for locks that lapse, and rings that were missed
+_SLOT_SECONDS = 0.05  # between two looks for a slot that became free
+_FAULT_SECONDS = 0.5
+
+
+class DoorbellBroker(ORM):
+    """Jobs in the database, first in, first out, at least once; wake-ups before the others, and at
+    most once: who takes a wake-up deletes it, so that it is not handed out again while a worker
+    that it woke is still at work. A wake-up that gets lost is made again by the sweep."""
+
+    def __init__(self, list_key: str | None = None) -> None:
+        super().__init__(list_key)
+        self._bell: Doorbell | None = None
+        self._look_at = 0.0
+        self._sweep_at = 0.0
+
+    def dequeue(self) -> list[tuple[int, str]] | None:
+        """The next jobs; None when there were none for a moment. A database that is away is waited
+        for: to raise would end the pusher."""
+        try:
+            self._sweep_when_due()
+            return self._next_jobs()
+        except DatabaseFault as fault:
+            logger.warning("The queue cannot be read, trying again: %s", fault)
+            self._bell = None
+            connections[Conf.ORM].close()
+            time.sleep(_FAULT_SECONDS)
+            return None
+
+    def release(self, ack_id: int) -> None:
+        """Hand a job back that was taken and not begun."""
+        self.get_connection().filter(pk=ack_id).update(lock=timezone.now())
+
+    def _next_jobs(self) -> list[tuple[int, str]] | None:
+        if self._bell is None:
+            # Before the first look: what is queued after it must ring.
+            self._bell = doorbell(Conf.ORM)
+        else:
+            left = self._look_at - time.monotonic()
+            if left > 0 and not self._bell.wait(min(left, _WAIT_SECONDS)):
+                return None
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        jobs = self._take_wakeup() or self._take()
+        if jobs:
+            self._look_at = 0.0  # there may be more
+        return jobs or None
+
+    def _take_wakeup(self) -> list[tuple[int, str]]:
+        if not slots.free():
+            # It stays queued, so that nobody queues another: the workers that could follow it are
+            # awake. No bell rings when one of them goes to sleep.
+            self._look_at = time.monotonic() + _SLOT_SECONDS
+            return []
+        rows = self.get_connection().filter(key=wakeup.key())
+        waiting = list(rows.order_by("id").values_list("id", "payload"))
+        if not waiting:
+            return []
+        # One delivery stands for all of them, and whoever deletes them has it.
+        deleted, _ = rows.filter(pk__in=[pk for pk, _ in waiting]).delete()
+        return waiting[:1] if deleted else []
+
+    def _take(self) -> list[tuple[int, str]]:
+        now = timezone.now()
+        rows = self.get_connection().filter(key=self.list_key, lock__lt=now).order_by("id")
+        until = now + timedelta(seconds=Conf.RETRY)
+        return [
+            (row.pk, row.payload)
+            for row in rows[: Conf.BULK]
+            # Only if the lock is what was read: another cluster may have been faster.
+            if self.get_connection().filter(pk=row.pk, lock=row.lock).update(lock=until)
+        ]
+
+    def _sweep_when_due(self) -> None:
+        if time.monotonic() < self._sweep_at:
+            return
+        self._sweep_at = time.monotonic() + conf().sweep_seconds
+        try:
+            recovery.sweep(timezone.now())
+        except DatabaseFault:
+            raise
+        except Exception:  # the queue must go on
+            logger.exception("The sweep failed")

@@ -1,0 +1,98 @@
+"""The cluster as its parent process sees it: start it, keep it, stop it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from pathlib import Path
+from time import monotonic, sleep
+
+from django.db import connections
+from django_q import cluster as q2
+from django_q.conf import logger as q2_logger
+
+from runs import processes, shutdown
+from runs.cluster.sentinel import FORK, GRACE_SECONDS, Child, Sentinel, begin
+from runs.conf import conf
+from runs.flags import Flag
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = GRACE_SECONDS + 3.0  # the sentinel's own limits, and a little
+
+
+class Cluster(q2.Cluster):
+    """django-q2's cluster, without its signal handlers, and with a sentinel that may die.
+
+    The process that makes it must have neither threads nor an event loop, then and later: `keep`
+    forks again when the sentinel is gone. Call `keep` every now and then, at least once a second.
+    """
+
+    def __init__(self) -> None:
+        # Not q2's own __init__: it takes over the signals of the process.
+        self.cluster_id = uuid.uuid4()
+        self.host = socket.gethostname()
+        self.pid = os.getpid()
+        self.broker = None
+        self.timeout = None
+        self.sentinel: Child | None = None
+        self.stop_event = Flag()
+        self.start_event = Flag()
+        shutdown.arm(self.stop_event)
+
+    def start(self) -> int:
+        """Fork the sentinel and wait until it has started its children."""
+        self._spawn()
+        deadline = monotonic() + _START_SECONDS
+        while not self.start_event.wait(0.1):
+            if self.sentinel is None or not self.sentinel.is_alive() or monotonic() > deadline:
+                raise RuntimeError("The worker cluster did not start; the log above says why.")
+        return self.pid
+
+    def keep(self) -> bool:
+        """Start the sentinel anew if it is gone; its children died with it. True when it was."""
+        if self.sentinel is None or self.sentinel.is_alive() or self.stop_event.is_set():
+            return False
+        q2_logger.warning("The sentinel %s died; the cluster starts anew", self.sentinel.pid)
+        self.sentinel.join()
+        self._spawn()
+        return True
+
+    def ask_to_stop(self) -> None:
+        """Tell every process of the cluster to stop, and return at once."""
+        self.stop_event.set()
+
+    def stop(self) -> bool:
+        """Stop within the grace period and a little, whatever a worker is doing; nothing is left.
+        False when the cluster was not running."""
+        self.ask_to_stop()
+        if self.sentinel is None:
+            return False
+        self.sentinel.join(_STOP_SECONDS)
+        if self.sentinel.is_alive():
+            self.sentinel.kill()  # its children die with it
+            self.sentinel.join()
+        self.sentinel = None
+        return True
+
+    def _spawn(self) -> None:
+        for handler in connections.all(initialized_only=True):
+            handler.close()
+        spool = _fresh_spool()
+        args = (self.stop_event, self.start_event, self.cluster_id, spool)
+        self.sentinel = FORK.Process(
+            target=begin, args=(os.getpid(), "fg:sentinel", Sentinel, *args), name="fg:sentinel"
+        )
+        self.sentinel.start()
+
+
+def _fresh_spool() -> Path:
+    """An empty folder for items that are too big for a record; those of dead clusters go."""
+    folder = conf().data_dir / "spool"
+    for left in folder.glob("*"):
+        if left.name == str(os.getpid()) or processes.process_started(int(left.name)) is None:
+            shutil.rmtree(left, ignore_errors=True)
+    spool = folder / str(os.getpid())
+    spool.mkdir(parents=True)
+    return spool

@@ -1,0 +1,122 @@
+"""Operating-system processes: telling one from a later one with the same pid, and seeing to it
+that none outlives its parent."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import cache
+from pathlib import Path
+
+_LINUX = sys.platform.startswith("linux")
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_WATCH_SECONDS = 0.25
+
+
+def process_started(pid: int) -> str | None:
+    """What tells the process `pid` from any other that had or will have this pid on this machine
+    (at most 40 characters); None when there is no such process, or it has ended and only waits to
+    be reaped."""
+    return _linux_start(pid) if _LINUX else _posix_start(pid)
+
+
+def host() -> str:
+    """The name of this machine, as Worker rows carry it."""
+    return socket.gethostname()
+
+
+def known_dead(pid: int, started: str) -> bool:
+    """True only when the process that `process_started` once described as `started` has certainly
+    ended. An answer from before a reboot or from another pid namespace is no proof: False."""
+    if not started or _epoch(started) != _epoch(_own_start()):
+        return False
+    return process_started(pid) != started
+
+
+def die_with_parent(parent: int) -> None:
+    """From now on this process is killed when `parent`, which started it, ends in whatever way.
+    To be called first in a child: the parent may be dead already, then this does not return."""
+    if _LINUX:
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+    # After prctl, not before: a parent that dies between the two would go unnoticed.
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def name_process(name: str) -> None:
+    """Show `name` (at most 15 characters) in ps and top; only Linux can."""
+    if _LINUX:
+        _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _prctl(option: int, value: object) -> None:
+    if _libc().prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _epoch(started: str) -> str:
+    """The part that must be the same for two answers to be comparable."""
+    return started.rpartition(":")[0] if _LINUX else ""
+
+
+@cache
+def _own_start_of(pid: int) -> str:
+    return process_started(pid) or ""
+
+
+def _own_start() -> str:
+    return _own_start_of(os.getpid())  # by pid: a fork must not take its parent's answer
+
+
+@cache
+def _linux_epoch() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    return f"{boot}:{namespace}"
+
+
+def _linux_start(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name, field 2, is in parentheses and may hold any character: count from the last one.
+    state, *fields = stat.rpartition(")")[2].split()
+    if state in "ZX":
+        return None
+    return f"{_linux_epoch()}:{fields[18]}"
+
+
+def _posix_start(pid: int) -> str | None:
+    result = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    state, _, started = result.stdout.strip().partition(" ")
+    if not state or state.startswith("Z"):
+        return None
+    return " ".join(started.split())

@@ -1,0 +1,137 @@
+"""The sweep: brings back what lost its worker, wakes what is due, ends what only ever crashes.
+
+Any number of processes may sweep at once. Every change is a conditional update: who comes second
+changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from runs import processes, wakeup
+from runs.conf import conf
+from runs.models import Event, Run, RunStatus, Worker
+
+logger = logging.getLogger(__name__)
+
+#: The type of the error of a run that was given up.
+CRASHED = "CrashedTooOften"
+#: A worker of another host that was silent for so many leases is gone.
+_SILENT_LEASES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What one sweep changed: runs put back to pending, runs failed for good, sleeping runs that
+    are pending now, Worker rows removed, and whether it rang."""
+
+    recovered: int = 0
+    failed: int = 0
+    woken: int = 0
+    workers: int = 0
+    rang: bool = False
+
+
+def sweep(now: datetime) -> Swept:
+    """Do all of that; when there is nothing to do, a few reads and no write."""
+    dead = _dead_workers(now)
+    lost = Q(status=RunStatus.RUNNING) & (
+        Q(lease_expires_at__lte=now) | Q(lease_expires_at=None) | Q(lease_owner__in=dead)
+    )
+    recovered = failed = 0
+    if Run.objects.filter(lost).exists():
+        failed = sum(_fail(run, lost, now) for run in _hopeless(lost))
+        recovered = _put_back(lost, now)
+    due = Run.objects.filter(status=RunStatus.SLEEPING, wake_at__lte=now)
+    woken = _wake(due, now) if due.exists() else 0
+    # After their runs: a row that is gone no longer says whose lease it was.
+    workers = Worker.objects.filter(pk__in=dead).delete()[0] if dead else 0
+    swept = Swept(
+        recovered=recovered, failed=failed, woken=woken, workers=workers, rang=_ring_if_needed()
+    )
+    if recovered or failed or workers:
+        logger.warning("Recovered after a lost worker: %s", swept)
+    return swept
+
+
+def _dead_workers(now: datetime) -> list[UUID]:
+    """The workers whose process has ended: of this host by looking, of others by their silence."""
+    host = processes.host()
+    silent = now - timedelta(seconds=_SILENT_LEASES * conf().lease_seconds)
+    dead = []
+    for worker in Worker.objects.all():
+        here = worker.host == host
+        if here and processes.known_dead(worker.pid, worker.process_started):
+            dead.append(worker.id)
+        elif worker.heartbeat_at < silent and not (
+            here and processes.process_started(worker.pid) == worker.process_started
+        ):
+            dead.append(worker.id)
+    return dead
+
+
+def _hopeless(lost: Q) -> QuerySet[Run]:
+    """The lost runs that have crashed as often as a run may, this crash included."""
+    return Run.objects.filter(lost, crashes__gte=conf().max_attempts - 1)
+
+
+def _put_back(lost: Q, now: datetime) -> int:
+    return Run.objects.filter(lost, crashes__lt=conf().max_attempts - 1).update(
+        status=RunStatus.PENDING,
+        crashes=F("crashes") + 1,
+        lease_owner=None,
+        lease_expires_at=None,
+        updated_at=now,
+    )
+
+
+def _wake(due: QuerySet[Run], now: datetime) -> int:
+    return due.update(status=RunStatus.PENDING, wake_at=None, updated_at=now)
+
+
+def _fail(run: Run, lost: Q, now: datetime) -> int:
+    """End `run` with its last event, in one transaction; 0 when somebody was faster."""
+    crashes = run.crashes + 1
+    error = {"type": CRASHED, "message": _explanation(run, crashes), "node": None}
+    with transaction.atomic():
+        # With the seq that was read: the event must get the next number, whoever wrote since.
+        ours = Run.objects.filter(lost, pk=run.pk, crashes=run.crashes, seq=run.seq).update(
+            status=RunStatus.FAILED,
+            crashes=crashes,
+            seq=run.seq + 1,
+            error=error,
+            lease_owner=None,
+            lease_expires_at=None,
+            finished_at=now,
+            updated_at=now,
+        )
+        if ours:
+            Event.objects.create(
+                run_id=run.pk, seq=run.seq + 1, name="failed", ts=now, data=json.dumps(error)
+            )
+    return ours
+
+
+def _explanation(run: Run, crashes: int) -> str:
+    return (
+        f"{crashes} times in a row the worker that executed this run ended, or was silent for too "
+        f"long, before it had recorded another step (the last recorded one is {run.step}). Look in "
+        "the server's log for what ended the worker: it may have run out of memory, or a node may "
+        "have crashed or stopped the process. Then start the run again from its last step: "
+        f"manage.py replay_run {run.pk} --from-step {run.step}"
+    )
+
+
+def _ring_if_needed() -> bool:
+    """Make up for a wake-up that got lost."""
+    if not Run.objects.filter(status=RunStatus.PENDING).exists() or wakeup.queued():
+        return False
+    wakeup.ring()
+    return True
