@@ -68,11 +68,9 @@ def _dead_workers(now: datetime) -> list[UUID]:
     dead = []
     for worker in Worker.objects.all():
         here = worker.host == host
-        if here and processes.known_dead(worker.pid, worker.process_started):
-            dead.append(worker.id)
-        elif worker.heartbeat_at < silent and not (
+        if (here and processes.known_dead(worker.pid, worker.process_started)) or (worker.heartbeat_at < silent and not (
             here and processes.process_started(worker.pid) == worker.process_started
-        ):
+        )):
             dead.append(worker.id)
     return dead
 

@@ -7,7 +7,7 @@ import shutil
 import socket
 import uuid
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 from django.db import connections
 from django_q import cluster as q2

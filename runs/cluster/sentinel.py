@@ -14,8 +14,6 @@ from django.db import connections
 from django_q import cluster as q2
 from django_q.conf import Conf
 from django_q.conf import logger as q2_logger
-from django_q.monitor import monitor
-from django_q.pusher import pusher
 from django_q.scheduler import scheduler
 from django_q.worker import worker
 
@@ -63,7 +61,9 @@ class Sentinel(q2.Sentinel):
 
     def spawn_worker(self) -> None:
         timer = Timer()
-        process = self.spawn_process(worker, self.task_queue, self.result_queue, timer, self.timeout)
+        process = self.spawn_process(
+            worker, self.task_queue, self.result_queue, timer, self.timeout
+        )
         process.timer = timer  # type: ignore[attr-defined]
         self.pool.append(process)
 
@@ -145,9 +145,7 @@ def _cause(child: Any) -> str:
     return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
-def _end(
-    children: list[Any], seconds: float, meanwhile: Callable[[], None] = lambda: None
-) -> None:
+def _end(children: list[Any], seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Wait for `children` to end, `seconds` in all, and do `meanwhile` again and again; then kill
     those that have not ended."""
     deadline = monotonic() + seconds

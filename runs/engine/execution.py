@@ -23,7 +23,7 @@ from .ports import ArtifactRef, ArtifactStore, Journal, Lease
 class Execution:
     """What stays the same while a run executes. `threads` runs sync nodes; None is the event
     loop's own pool. `checkpoint_id` is where to go on, None the thread's newest; a `fresh` thread
-    is known to have none. `heard` holds, per task that is run again after a crash, what it had stated
+    is known to have none. `heard` holds, per task that a crash repeats, what it had stated
     before."""
 
     graph: Graph

@@ -66,6 +66,11 @@ def plain(value: Any) -> Any:
     return orjson.loads(orjson.dumps(_plain(value)))
 
 
+def pretty(value: Any) -> bytes:
+    """`value` as `plain` JSON, indented, for a file that people open."""
+    return orjson.dumps(_plain(value), option=orjson.OPT_INDENT_2)
+
+
 def _name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 

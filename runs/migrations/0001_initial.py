@@ -7,177 +7,339 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Thread',
+            name="Thread",
             fields=[
-                ('id', models.UUIDField(default=runs.engine.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('checkpoint_id', models.UUIDField(blank=True, null=True)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=runs.engine.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("checkpoint_id", models.UUIDField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Worker',
+            name="Worker",
             fields=[
-                ('id', models.UUIDField(default=runs.engine.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=255)),
-                ('pid', models.IntegerField()),
-                ('process_started', models.CharField(help_text='tells this process from a later one with the same pid', max_length=40)),
-                ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('heartbeat_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('in_flight', models.IntegerField(default=0)),
-                ('capacity', models.IntegerField(default=0)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=runs.engine.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("host", models.CharField(max_length=255)),
+                ("pid", models.IntegerField()),
+                (
+                    "process_started",
+                    models.CharField(
+                        help_text="tells this process from a later one with the same pid",
+                        max_length=40,
+                    ),
+                ),
+                ("started_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("heartbeat_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("in_flight", models.IntegerField(default=0)),
+                ("capacity", models.IntegerField(default=0)),
             ],
             options={
-                'ordering': ['-started_at'],
+                "ordering": ["-started_at"],
             },
         ),
         migrations.CreateModel(
-            name='Run',
+            name="Run",
             fields=[
-                ('id', models.UUIDField(default=runs.engine.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('workflow', models.CharField(max_length=200)),
-                ('workflow_version', models.CharField(default='1', max_length=100)),
-                ('name', models.CharField(blank=True, default='', max_length=200)),
-                ('status', models.CharField(choices=[('pending', 'Pending'), ('running', 'Running'), ('sleeping', 'Sleeping'), ('interrupted', 'Interrupted'), ('completed', 'Completed'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='pending', max_length=12)),
-                ('payload', models.JSONField(blank=True, null=True)),
-                ('metadata', models.JSONField(blank=True, default=dict)),
-                ('tags', models.JSONField(blank=True, default=list)),
-                ('error', models.JSONField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('priority', models.SmallIntegerField(default=0)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('crashes', models.PositiveIntegerField(default=0, help_text='claims since the last progress that ended in a lost lease')),
-                ('lease_owner', models.UUIDField(blank=True, null=True)),
-                ('lease_expires_at', models.DateTimeField(blank=True, null=True)),
-                ('wake_at', models.DateTimeField(blank=True, null=True)),
-                ('seq', models.BigIntegerField(default=0)),
-                ('step', models.BigIntegerField(default=0)),
-                ('checkpoint_id', models.UUIDField(blank=True, help_text='where execution continues; empty: begin with the payload', null=True)),
-                ('source_run', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replays', to='runs.run')),
-                ('thread', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='runs.thread')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=runs.engine.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("workflow", models.CharField(max_length=200)),
+                ("workflow_version", models.CharField(default="1", max_length=100)),
+                ("name", models.CharField(blank=True, default="", max_length=200)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("running", "Running"),
+                            ("sleeping", "Sleeping"),
+                            ("interrupted", "Interrupted"),
+                            ("completed", "Completed"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="pending",
+                        max_length=12,
+                    ),
+                ),
+                ("payload", models.JSONField(blank=True, null=True)),
+                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("tags", models.JSONField(blank=True, default=list)),
+                ("error", models.JSONField(blank=True, null=True)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                (
+                    "updated_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("priority", models.SmallIntegerField(default=0)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                (
+                    "crashes",
+                    models.PositiveIntegerField(
+                        default=0,
+                        help_text="claims since the last progress that ended in a lost lease",
+                    ),
+                ),
+                ("lease_owner", models.UUIDField(blank=True, null=True)),
+                ("lease_expires_at", models.DateTimeField(blank=True, null=True)),
+                ("wake_at", models.DateTimeField(blank=True, null=True)),
+                ("seq", models.BigIntegerField(default=0)),
+                ("step", models.BigIntegerField(default=0)),
+                (
+                    "checkpoint_id",
+                    models.UUIDField(
+                        blank=True,
+                        help_text="where execution continues; empty: begin with the payload",
+                        null=True,
+                    ),
+                ),
+                (
+                    "source_run",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="replays",
+                        to="runs.run",
+                    ),
+                ),
+                (
+                    "thread",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="runs.thread",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='PendingWrite',
+            name="PendingWrite",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('namespace', models.CharField(blank=True, default='', max_length=500)),
-                ('checkpoint_id', models.UUIDField(help_text='the checkpoint that the superstep started from')),
-                ('task_id', models.UUIDField()),
-                ('node', models.CharField(max_length=200)),
-                ('kind', models.CharField(max_length=20)),
-                ('idx', models.IntegerField(default=0)),
-                ('value', models.TextField()),
-                ('thread', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pending_writes', to='runs.thread')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("namespace", models.CharField(blank=True, default="", max_length=500)),
+                (
+                    "checkpoint_id",
+                    models.UUIDField(help_text="the checkpoint that the superstep started from"),
+                ),
+                ("task_id", models.UUIDField()),
+                ("node", models.CharField(max_length=200)),
+                ("kind", models.CharField(max_length=20)),
+                ("idx", models.IntegerField(default=0)),
+                ("value", models.TextField()),
+                (
+                    "thread",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="pending_writes",
+                        to="runs.thread",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Checkpoint',
+            name="Checkpoint",
             fields=[
-                ('id', models.UUIDField(editable=False, primary_key=True, serialize=False)),
-                ('namespace', models.CharField(blank=True, default='', max_length=500)),
-                ('parent_id', models.UUIDField(blank=True, null=True)),
-                ('step', models.BigIntegerField()),
-                ('source', models.CharField(max_length=10)),
-                ('versions', models.TextField(help_text='channel → the checkpoint that wrote its value')),
-                ('frontier', models.TextField(help_text='what runs next')),
-                ('created_at', models.DateTimeField()),
-                ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='checkpoints', to='runs.run')),
-                ('thread', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='checkpoints', to='runs.thread')),
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("namespace", models.CharField(blank=True, default="", max_length=500)),
+                ("parent_id", models.UUIDField(blank=True, null=True)),
+                ("step", models.BigIntegerField()),
+                ("source", models.CharField(max_length=10)),
+                (
+                    "versions",
+                    models.TextField(help_text="channel → the checkpoint that wrote its value"),
+                ),
+                ("frontier", models.TextField(help_text="what runs next")),
+                ("created_at", models.DateTimeField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="checkpoints",
+                        to="runs.run",
+                    ),
+                ),
+                (
+                    "thread",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="checkpoints",
+                        to="runs.thread",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Event',
+            name="Event",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.BigIntegerField()),
-                ('name', models.CharField(max_length=40)),
-                ('ts', models.DateTimeField()),
-                ('node', models.CharField(blank=True, default='', max_length=200)),
-                ('step', models.BigIntegerField(blank=True, null=True)),
-                ('namespace', models.CharField(blank=True, default='', max_length=500)),
-                ('task_id', models.UUIDField(blank=True, null=True)),
-                ('data', models.TextField(blank=True, default='', help_text='JSON, or empty for none')),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='runs.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("seq", models.BigIntegerField()),
+                ("name", models.CharField(max_length=40)),
+                ("ts", models.DateTimeField()),
+                ("node", models.CharField(blank=True, default="", max_length=200)),
+                ("step", models.BigIntegerField(blank=True, null=True)),
+                ("namespace", models.CharField(blank=True, default="", max_length=500)),
+                ("task_id", models.UUIDField(blank=True, null=True)),
+                (
+                    "data",
+                    models.TextField(blank=True, default="", help_text="JSON, or empty for none"),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="events",
+                        to="runs.run",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['run', 'seq'],
-                'constraints': [models.UniqueConstraint(fields=('run', 'seq'), name='event_seq')],
+                "ordering": ["run", "seq"],
+                "constraints": [models.UniqueConstraint(fields=("run", "seq"), name="event_seq")],
             },
         ),
         migrations.CreateModel(
-            name='State',
+            name="State",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('namespace', models.CharField(blank=True, default='', max_length=500)),
-                ('channel', models.CharField(max_length=200)),
-                ('version', models.UUIDField()),
-                ('base', models.UUIDField()),
-                ('previous', models.UUIDField(blank=True, null=True)),
-                ('value', models.TextField()),
-                ('size', models.BigIntegerField()),
-                ('thread', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='states', to='runs.thread')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("namespace", models.CharField(blank=True, default="", max_length=500)),
+                ("channel", models.CharField(max_length=200)),
+                ("version", models.UUIDField()),
+                ("base", models.UUIDField()),
+                ("previous", models.UUIDField(blank=True, null=True)),
+                ("value", models.TextField()),
+                ("size", models.BigIntegerField()),
+                (
+                    "thread",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="states",
+                        to="runs.thread",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['thread', 'channel', 'base'], name='state_chain')],
-                'constraints': [models.UniqueConstraint(fields=('thread', 'namespace', 'channel', 'version'), name='state_version')],
+                "indexes": [models.Index(fields=["thread", "channel", "base"], name="state_chain")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("thread", "namespace", "channel", "version"), name="state_version"
+                    )
+                ],
             },
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['-created_at', '-id'], name='run_newest'),
+            model_name="run",
+            index=models.Index(fields=["-created_at", "-id"], name="run_newest"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['status', '-created_at', '-id'], name='run_status_newest'),
+            model_name="run",
+            index=models.Index(fields=["status", "-created_at", "-id"], name="run_status_newest"),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['workflow', '-created_at', '-id'], name='run_workflow_newest'),
+            model_name="run",
+            index=models.Index(
+                fields=["workflow", "-created_at", "-id"], name="run_workflow_newest"
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status', 'pending')), fields=['-priority', 'created_at'], name='run_pending'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("status", "pending")),
+                fields=["-priority", "created_at"],
+                name="run_pending",
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['lease_expires_at'], name='run_leases'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("status", "running")),
+                fields=["lease_expires_at"],
+                name="run_leases",
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('status', 'running')), fields=['thread'], name='run_thread_busy'),
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("status", "running")), fields=["thread"], name="run_thread_busy"
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['updated_at'], name='run_updated'),
+            model_name="run",
+            index=models.Index(fields=["updated_at"], name="run_updated"),
         ),
         migrations.AddConstraint(
-            model_name='pendingwrite',
-            constraint=models.UniqueConstraint(fields=('checkpoint_id', 'task_id', 'kind', 'idx'), name='write_once'),
+            model_name="pendingwrite",
+            constraint=models.UniqueConstraint(
+                fields=("checkpoint_id", "task_id", "kind", "idx"), name="write_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='checkpoint',
-            index=models.Index(fields=['thread', 'namespace', '-id'], name='checkpoint_newest'),
+            model_name="checkpoint",
+            index=models.Index(fields=["thread", "namespace", "-id"], name="checkpoint_newest"),
         ),
     ]

@@ -1,0 +1,23 @@
+"""The root of the worker process: hands the domain its artifact store."""
+
+from __future__ import annotations
+
+import asyncio
+
+from artifacts.store import store
+
+from runs import slots
+from runs.worker import Worker
+
+
+def work() -> None:
+    """The django-q2 job behind every wake-up: execute runs while there are any. Returns at once
+    when as many workers of this host are at it as may be."""
+    slot = slots.acquire()
+    if slot is not None:
+        with slot:
+            asyncio.run(_work())
+
+
+async def _work() -> None:
+    await Worker(store()).drain()

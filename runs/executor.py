@@ -1,0 +1,156 @@
+"""Executing one claimed run: the engine's loop over the durable journal, to the run's end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass
+from typing import Any
+
+from runs import workflows
+from runs.conf import conf
+from runs.engine import events, faults, serde
+from runs.engine.checkpoint import Position
+from runs.engine.clock import SystemClock
+from runs.engine.errors import Fenced, NodeError
+from runs.engine.events import Event
+from runs.engine.execution import Execution
+from runs.engine.loop import advance
+from runs.engine.ports import ArtifactStore
+from runs.entries import Ending
+from runs.errors import Problem
+from runs.journal import DurableJournal
+from runs.leases import Claimed
+from runs.models import RunStatus
+
+_log = logging.getLogger("fastgraph.run")
+
+RESULT = "result.json"
+LONGEST_MESSAGE = 10_000
+LONGEST_TRACEBACK = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor:
+    """Executes claimed runs, any number at the same time. `threads` runs sync nodes."""
+
+    journal: DurableJournal
+    artifacts: ArtifactStore
+    threads: Pool
+
+    async def execute(self, claimed: Claimed) -> None:
+        """Take the run to its end and record how it ended. Never raises for what the run did: an
+        error of a node, or of ours, ends the run as failed. A run that was taken away (fenced) is
+        left alone. When this coroutine is cancelled, the run goes back to the queue at its last
+        superstep."""
+        faults.point("after_claim")
+        try:
+            await self._run(claimed)
+        except Fenced as error:
+            _log.info("Left run %s: %s", claimed.lease.run_id, error)
+        except asyncio.CancelledError:
+            await self._put_back(claimed)
+            raise
+
+    async def _run(self, claimed: Claimed) -> None:
+        execution: Execution | None = None
+        try:
+            workflow = workflows.get(claimed.workflow)
+            settings = conf()
+            execution = Execution(
+                graph=workflow.graph.graph,
+                journal=self.journal,
+                lease=claimed.lease,
+                artifacts=self.artifacts,
+                threads=self.threads,
+                step_limit=settings.step_limit,
+                max_event_bytes=settings.max_event_bytes,
+                checkpoint_id=claimed.checkpoint_id,
+                fresh=claimed.checkpoint_id is None,
+            )
+            position = await advance(execution, claimed.payload)
+            await self._complete(execution, position, workflow.graph.output(position))
+        except (Fenced, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            await self._fail(claimed, error)
+
+    async def _complete(
+        self, execution: Execution, position: Position, output: dict[str, Any]
+    ) -> None:
+        body = await execution.in_thread(serde.pretty, output)
+        result = await execution.save(None, RESULT, body, "application/json")
+        now = execution.clock.now()
+        told = [
+            Event(name=events.ARTIFACT, ts=now, data=serde.dumps(result.describe())),
+            Event(
+                name=events.COMPLETED,
+                ts=now,
+                data=serde.dumps({"step": position.step, "artifact_id": result.artifact_id}),
+            ),
+        ]
+        faults.point("before_finish")
+        ending = Ending(status=RunStatus.COMPLETED, at=now)
+        await self.journal.end(execution.lease, ending, told, [result])
+        faults.point("after_finish")
+
+    async def _fail(self, claimed: Claimed, error: Exception) -> None:
+        now = SystemClock().now()
+        told = describe(error)
+        _log.warning("Run %s failed: %s: %s", claimed.lease.run_id, told["type"], told["message"])
+        short = {key: told[key] for key in ("type", "message", "node")}
+        event = Event(name=events.FAILED, ts=now, node=told["node"] or "", data=serde.dumps(short))
+        ending = Ending(status=RunStatus.FAILED, at=now, error=told)
+        await self.journal.end(claimed.lease, ending, [event])
+
+    async def _put_back(self, claimed: Claimed) -> None:
+        ending = Ending(status=RunStatus.PENDING, at=SystemClock().now())
+        try:
+            await self.journal.end(claimed.lease, ending)
+        except Fenced:
+            pass  # somebody else has it already
+        except Exception as error:
+            _log.warning(
+                "Run %s was not put back, its lease will lapse: %s", claimed.lease.run_id, error
+            )
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """An error as a run keeps it: type, message, the node that raised it, and the traceback from
+    the node on. Text is made storable whatever the error holds."""
+    node = error.node if isinstance(error, NodeError) else None
+    cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ else error
+    if isinstance(error, Problem):
+        kind, message = error.code, error.detail
+    else:
+        kind, message = type(cause).__name__, _text_of(cause)
+    lines = traceback.format_exception(type(cause), cause, _own_frames(cause, node))
+    return {
+        "type": kind,
+        "message": _storable(message)[:LONGEST_MESSAGE],
+        "node": node,
+        "traceback": _storable("".join(lines))[-LONGEST_TRACEBACK:],
+    }
+
+
+def _own_frames(error: BaseException, node: str | None) -> Any:
+    """The traceback without the engine's frames above the node's."""
+    frame = error.__traceback__
+    while node is not None and frame is not None and frame.tb_next is not None:
+        if "/runs/engine/" not in frame.tb_frame.f_code.co_filename.replace("\\", "/"):
+            break
+        frame = frame.tb_next
+    return frame
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # a user's exception may be unable to describe itself
+        return f"(its message raised {type(broken).__name__})"
+
+
+def _storable(text: str) -> str:
+    return text.replace("\x00", "\\x00").encode("utf-8", "replace").decode()

@@ -1,0 +1,120 @@
+"""Claiming runs, and keeping what was claimed: conditional updates that decide who executes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from runs import rows
+from runs.conf import conf
+from runs.engine import events
+from runs.engine.ports import Lease
+from runs.models import Event, Run, RunStatus, Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A run that this process may execute now, under `lease`. `checkpoint_id` is where it goes on:
+    the run's own place, or else its thread's newest; None on a thread without any."""
+
+    lease: Lease
+    workflow: str
+    payload: Any
+    checkpoint_id: str | None
+
+
+def any_pending() -> bool:
+    """Whether there may be something to claim; one look at an index of pending runs."""
+    return _claimable().exists()
+
+
+def claim(worker_id: UUID, limit: int) -> list[Claimed]:
+    """Take up to `limit` pending runs, first by priority, then by age: running from now on, with a
+    lease, the next attempt number, and the event that says so, all in one transaction. Of a thread
+    at most one run is ever running."""
+    now = timezone.now()
+    with transaction.atomic():
+        found = _first_of_each_thread(_locked(limit))
+        if not found:
+            return []
+        ids = [run.id for run in found]
+        Run.objects.filter(id__in=ids).update(
+            status=RunStatus.RUNNING,
+            attempt=F("attempt") + 1,
+            seq=F("seq") + 1,
+            started_at=Coalesce("started_at", now),
+            lease_owner=worker_id,
+            lease_expires_at=now + timedelta(seconds=conf().lease_seconds),
+            updated_at=now,
+        )
+        rows.insert(connection, Event, rows.EVENT, [_begun(run, worker_id, now) for run in found])
+    return [_claimed(run) for run in found]
+
+
+def renew(worker_id: UUID, in_flight: int) -> None:
+    """Say that the worker is alive, and prolong the leases it holds, in two statements. A lease
+    that the sweep took back stays taken."""
+    now = timezone.now()
+    Worker.objects.filter(id=worker_id).update(heartbeat_at=now, in_flight=in_flight)
+    Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING).update(
+        lease_expires_at=now + timedelta(seconds=conf().lease_seconds)
+    )
+
+
+def _claimable() -> QuerySet[Run]:
+    busy = Run.objects.filter(thread=OuterRef("thread"), status=RunStatus.RUNNING)
+    pending = Run.objects.filter(~Exists(busy), status=RunStatus.PENDING)
+    return pending.order_by("-priority", "created_at", "id")
+
+
+def _locked(limit: int) -> list[Run]:
+    query = _claimable().select_related("thread")
+    if not connection.features.has_select_for_update:
+        return list(query[:limit])  # SQLite: the transaction holds the whole database
+    # The thread is locked along, so that no two workers take two runs of it at the same time ...
+    found = list(query.select_for_update(of=("self", "thread"), skip_locked=True)[:limit])
+    # ... and looked at once more: the query above may have begun before another one's commit.
+    busy = set(
+        Run.objects.filter(
+            thread__in=[run.thread_id for run in found], status=RunStatus.RUNNING
+        ).values_list("thread_id", flat=True)
+    )
+    return [run for run in found if run.thread_id not in busy]
+
+
+def _first_of_each_thread(found: Sequence[Run]) -> list[Run]:
+    first: dict[UUID, Run] = {}
+    for run in found:
+        first.setdefault(run.thread_id, run)
+    return list(first.values())
+
+
+def _begun(run: Run, worker_id: UUID, now: datetime) -> rows.Row:
+    attempt = run.attempt + 1
+    name = events.STARTED if attempt == 1 else events.RECOVERED
+    data = orjson.dumps({"attempt": attempt, "worker": str(worker_id)})
+    return (run.id, run.seq + 1, name, now, "", None, "", None, data)
+
+
+def _claimed(run: Run) -> Claimed:
+    place = run.checkpoint_id or run.thread.checkpoint_id
+    return Claimed(
+        lease=Lease(
+            run_id=str(run.id),
+            thread_id=str(run.thread_id),
+            attempt=run.attempt + 1,
+            created_ms=int(run.created_at.timestamp() * 1000),
+        ),
+        workflow=run.workflow,
+        payload=run.payload,
+        checkpoint_id=str(place) if place else None,
+    )
