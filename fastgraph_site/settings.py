@@ -171,13 +171,13 @@ USE_TZ = True
 USE_I18N = False
 
 FASTGRAPH = {
-    "worker_job": "fastgraph_site.worker.work",
-    "data_dir": DATA_DIR,
     **{
         name.removeprefix("FASTGRAPH_").lower(): value
         for name, value in ENV.items()
         if name.startswith("FASTGRAPH_")
     },
+    "worker_job": "fastgraph_site.worker.work",
+    "data_dir": DATA_DIR,  # the resolved path, not the text of the variable
 }
 
 LOGGING = {
