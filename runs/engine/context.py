@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import mimetypes
 from typing import Any
 
-from . import events, serde
+from . import events, names, serde
 from .execution import Execution
 from .plan import Task
 from .ports import ArtifactRef
@@ -72,8 +71,9 @@ class Context(_Facts):
         self, name: str, data: bytes | str, media_type: str | None = None
     ) -> ArtifactRef:
         """Store `data` as a file of this run; text is stored as UTF-8. The media type is guessed
-        from the name when it is not given. Saving the same name again replaces it."""
-        kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        from the name when it is not given. Saving the same name again replaces it. A name that
+        cannot be a file's (a path, control characters) raises ValueError."""
+        kind = names.media_type(names.check_name(name), media_type)
         raw = data.encode() if isinstance(data, str) else bytes(data)
         return await self._execution.save(self._task, name, raw, kind)
 
