@@ -1,0 +1,170 @@
+"""The bytes of artifacts: a folder of files named by the SHA-256 of what is in them.
+
+Bytes come first and the row after, in the journal's transaction. So a crash between the two leaves
+a file without a row, which `sweep` deletes later, and never a row without its file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+from uuid import UUID
+
+from artifacts.models import Artifact
+from runs.conf import conf
+from runs.engine.ports import ArtifactRef, Blob
+from runs.errors import Problem
+
+#: Prefix of a file that is being written; what a crash leaves has it too.
+TEMPORARY = ".writing-"
+
+
+class FileStore:
+    """Files under `root`, two folders deep: `ab/cd/abcd…`. Any number of processes may use one
+    root at once. It fits `runs.engine.ports.ArtifactStore`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: str) -> Path:
+        """Where the bytes with this hash are, or would be."""
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise ValueError(f"{sha256!r} is not a SHA-256 in lower-case hexadecimal.")
+        return self.root / sha256[:2] / sha256[2:4] / sha256
+
+    def write(self, data: bytes) -> Blob:
+        """Store `data`; on return it survives a power cut. The same bytes twice are one file.
+        Blocks for the disk: not for an event loop."""
+        blob = Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        target = self.path(blob.sha256)
+        self._make_folder(target.parent)
+        with self._lock(fcntl.LOCK_SH):
+            # A known file becomes young again: its last row may be gone, and a sweep that looked
+            # before our row is committed must not take it for an old orphan.
+            if not _touch(target, blob.size):
+                _replace(target, data)
+        _sync_folder(target.parent)
+        return blob
+
+    def attach(self, ref: ArtifactRef) -> None:
+        """Insert or replace the row of `ref`, in the transaction that the caller has open and
+        shares with other runs: whatever could be wrong with one artifact was refused before its
+        bytes were written (`runs.engine.names`)."""
+        Artifact.objects.bulk_create(
+            [
+                Artifact(
+                    id=UUID(ref.artifact_id),
+                    run_id=UUID(ref.run_id),
+                    node=ref.node,
+                    name=ref.name,
+                    media_type=ref.media_type,
+                    size=ref.size,
+                    sha256=ref.sha256,
+                )
+            ],
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=["node", "name", "media_type", "size", "sha256"],
+        )
+
+    def open(self, sha256: str) -> BinaryIO:
+        """The bytes with this hash, to be read and closed by the caller; FileNotFoundError when
+        there are none."""
+        return self.path(sha256).open("rb")
+
+    def files(self) -> Iterator[Path]:
+        """Every stored or half-written file, in the order of the names of their folders."""
+        for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]")):
+            yield from sorted(path for path in folder.iterdir() if path.is_file())
+
+    def delete_if_older(self, path: Path, than: float) -> bool:
+        """Delete one file of the store unless it was written (or written again) since `than`, in
+        seconds since 1970. True when it is gone by our hand."""
+        with self._lock(fcntl.LOCK_EX), contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < than:
+                path.unlink()
+                return True
+        return False
+
+    def _make_folder(self, folder: Path) -> None:
+        for path in (self.root, folder.parent, folder):
+            if not path.is_dir():
+                path.mkdir(parents=True, exist_ok=True)
+                _sync_folder(path.parent)
+
+    @contextlib.contextmanager
+    def _lock(self, mode: int) -> Iterator[None]:
+        """Writers share the lock, the sweep's look-and-delete has it alone."""
+        descriptor = os.open(self.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, mode)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def store() -> FileStore:
+    """The store of this installation."""
+    return FileStore(conf().data_dir / "artifacts")
+
+
+def read(artifact_id: UUID | str) -> bytes:
+    """The bytes of one artifact; Problem 404 when there is no such artifact, 410 when its file is
+    missing. Asks the database: for sync nodes and threads, not for an event loop."""
+    try:
+        sha256 = Artifact.objects.values_list("sha256", flat=True).get(pk=UUID(str(artifact_id)))
+    except (Artifact.DoesNotExist, ValueError):
+        raise Problem(
+            404, "unknown_artifact", f"There is no artifact with the id {str(artifact_id)!r}."
+        ) from None
+    try:
+        with store().open(sha256) as file:
+            return file.read()
+    except FileNotFoundError:
+        raise Problem(
+            410,
+            "artifact_bytes_missing",
+            f"The bytes of artifact {artifact_id} are no longer in the data folder.",
+        ) from None
+
+
+def _touch(path: Path, size: int) -> bool:
+    """Make the file young; False when it is not there, or not whole."""
+    try:
+        if path.stat().st_size != size:
+            return False
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write `data` beside `target` and move it there in one step: whoever opens `target` sees all
+    of it or none. A crash leaves at most the temporary file."""
+    descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except Exception:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
