@@ -1,0 +1,152 @@
+"""Misconfiguration that would show up late and oddly, as numbered errors of `manage.py check`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+from django.db import connections
+from django.utils.module_loading import import_string
+
+from runs.conf import conf
+
+
+@register()
+def database_is_supported(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E001 and E002: the claim, the journal and the hub are written for two databases, and
+    SQLite fails under load without IMMEDIATE ("database is locked")."""
+    config = settings.DATABASES["default"]
+    vendor = connections["default"].vendor
+    if vendor not in ("sqlite", "postgresql"):
+        return [
+            Error(
+                f"Runs cannot be kept in {config['ENGINE']}.",
+                hint="Give DATABASE_URL a postgres:// or sqlite:/// address, or leave it empty.",
+                id="runs.E001",
+            )
+        ]
+    mode = str(config.get("OPTIONS", {}).get("transaction_mode", "")).upper()
+    if vendor == "sqlite" and mode not in ("IMMEDIATE", "EXCLUSIVE"):
+        return [
+            Error(
+                "SQLite transactions are not IMMEDIATE: two writers will fail each other.",
+                hint="Take over DATABASES['default']['OPTIONS'] of fastgraph_site.settings.",
+                id="runs.E002",
+            )
+        ]
+    return []
+
+
+@register(Tags.database)
+def sqlite_keeps_a_wal(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """runs.E003: without a write-ahead log readers block the writer. SQLite falls back silently
+    where the file system has no shared memory. Asked with `check --database` and `migrate`."""
+    connection = connections["default"]
+    if "default" not in (databases or ()) or connection.vendor != "sqlite":
+        return []
+    with connection.cursor() as cursor:
+        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
+    if mode in ("wal", "memory"):  # a database in memory has no file, hence no log
+        return []
+    return [
+        Error(
+            f"SQLite keeps its journal as {mode!r} instead of 'wal'.",
+            hint="Put FASTGRAPH_DATA_DIR on a local disk (not NFS), or use Postgres.",
+            id="runs.E003",
+        )
+    ]
+
+
+@register()
+def data_folder_is_writable(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E004"""
+    folder = conf().data_dir
+    if folder.is_dir() and os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return []
+    return [
+        Error(
+            f"The data folder {folder} cannot be written to.",
+            hint="Make it a folder of the user who runs the server, or set FASTGRAPH_DATA_DIR.",
+            id="runs.E004",
+        )
+    ]
+
+
+@register()
+def queue_waits_longer_than_jobs(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E005: a job that may run longer than `retry` is started a second time meanwhile."""
+    timeout, retry = settings.Q_CLUSTER.get("timeout"), settings.Q_CLUSTER.get("retry", 60)
+    if timeout is None or retry > timeout:
+        return []
+    return [
+        Error(
+            f"django-q2 starts a job again after {retry} s, though it may run for {timeout} s.",
+            hint="Make Q_CLUSTER['retry'] larger than Q_CLUSTER['timeout'].",
+            id="runs.E005",
+        )
+    ]
+
+
+@register()
+def worker_job_can_be_imported(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E006: or else every wake-up fails in the queue, and every run waits for ever."""
+    path = conf().worker_job
+    try:
+        if callable(import_string(path)):
+            return []
+        reason = "it is not a function"
+    except ImportError as error:
+        reason = str(error)
+    return [
+        Error(
+            f"The job that executes runs, {path!r}, cannot be used: {reason}.",
+            hint="FASTGRAPH['worker_job'] is the dotted path of a function without arguments.",
+            id="runs.E006",
+        )
+    ]
+
+
+@register()
+def redis_address_is_one(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E007"""
+    url = getattr(settings, "REDIS_URL", "")
+    if not url or urlsplit(url).scheme in ("redis", "rediss", "unix"):
+        return []
+    return [
+        Error(
+            f"REDIS_URL is not an address of a Redis server: {urlsplit(url).scheme or url!r}.",
+            hint="It looks like redis://host:6379/0; leave it empty to do without Redis.",
+            id="runs.E007",
+        )
+    ]
+
+
+@register()
+def numbers_make_sense(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E008: values with which nothing would ever run, or every lease would lapse."""
+    now = conf()
+    least: dict[str, float] = {
+        "workers": 1,
+        "concurrency": 1,
+        "node_threads": 1,
+        "max_attempts": 1,
+        "step_limit": 1,
+        "lease_seconds": 1,
+        "sweep_seconds": 0.05,
+        "linger_seconds": 0,
+        "max_body_bytes": 1024,
+        "max_value_bytes": 1024,
+        "max_event_bytes": 1024,
+    }
+    return [
+        Error(
+            f"FASTGRAPH_{name.upper()} is {getattr(now, name):g}, but must be at least {bound:g}.",
+            id="runs.E008",
+        )
+        for name, bound in least.items()
+        if not getattr(now, name) >= bound
+    ]
