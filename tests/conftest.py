@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from fastgraph_site.environment import BASE_DIR
 from tests import needs
+from tests.client import Client
+from tests.processes import Server
+
+FOLDER_MARKS = {"acceptance": pytest.mark.acceptance, "e2e": pytest.mark.browser}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(BASE_DIR / "tests").parts[0]
+        if mark := FOLDER_MARKS.get(folder):
+            item.add_marker(mark)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds what the server printed to the report of a test that failed."""
+    report = yield
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, Server):
+                report.sections.append((f"log of {value.url}", value.log()[-8000:]))
+    return report
 
 
 def _need(find: Callable[[], str]) -> str:
@@ -34,3 +65,56 @@ def redis_url() -> str:
 def chromium() -> str:
     """The path of a Chromium; skips where there is none."""
     return _need(needs.chromium)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running `manage.py serve`, shared by the tests of a module, which leave it running."""
+    with _serving(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A running `manage.py serve` for one test, which may kill, stop and start it."""
+    with _serving(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[Client]:
+    """A client of the shared server."""
+    with Client(server.url) as speaking:
+        yield speaking
+
+
+@contextmanager
+def _serving(folder: Path) -> Iterator[Server]:
+    with _database() as url:
+        server = Server(folder / "data", {"DATABASE_URL": url})
+        try:
+            migrated = server.manage("migrate", "--verbosity", "0")
+            assert migrated.returncode == 0, migrated.stderr
+            server.start()
+            yield server
+        finally:
+            server.close()
+
+
+@contextmanager
+def _database() -> Iterator[str]:
+    """The DATABASE_URL for one server: a database of its own where the tests run on Postgres,
+    empty (SQLite in its data folder) elsewhere."""
+    base, _, name = os.environ["DATABASE_URL"].rpartition("/")
+    if not base.startswith("postgres"):
+        yield ""
+        return
+    own = f"{name}_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(own)))
+    try:
+        yield f"{base}/{own}"
+    finally:
+        with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(own)))
