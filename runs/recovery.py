@@ -68,9 +68,10 @@ def _dead_workers(now: datetime) -> list[UUID]:
     dead = []
     for worker in Worker.objects.all():
         here = worker.host == host
-        if (here and processes.known_dead(worker.pid, worker.process_started)) or (worker.heartbeat_at < silent and not (
-            here and processes.process_started(worker.pid) == worker.process_started
-        )):
+        if (here and processes.known_dead(worker.pid, worker.process_started)) or (
+            worker.heartbeat_at < silent
+            and not (here and processes.process_started(worker.pid) == worker.process_started)
+        ):
             dead.append(worker.id)
     return dead
 

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from time import monotonic
 from uuid import UUID
 
@@ -86,14 +87,13 @@ class Worker:
             elif monotonic() >= leave_at:
                 return
             if not found or len(found) < room:
-                await self._wait_for_news()
+                left = LOOK_SECONDS if self._running else leave_at - monotonic()
+                await self._wait_for_news(min(left, LOOK_SECONDS))
 
-    async def _wait_for_news(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
+    async def _wait_for_news(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
                 await self._news.wait()
-        except TimeoutError:
-            pass
 
     def _start(self, executor: Executor, claimed: Claimed) -> None:
         task = asyncio.create_task(executor.execute(claimed), name=claimed.lease.run_id)
