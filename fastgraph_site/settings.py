@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import environ
 
+from fastgraph_site import __version__
 from fastgraph_site.environment import BASE_DIR, read
 
 ENV: dict[str, Any] = read()
@@ -64,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "fastgraph_site.local_user.LocalUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -155,9 +157,44 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_RENDERER_CLASSES": [
+        "runs.api.renderers.JsonRenderer",
+        "runs.api.renderers.BrowsableRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["runs.api.parsers.JsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "runs.api.renderers.Negotiation",
+    "EXCEPTION_HANDLER": "runs.api.problems.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+CSRF_FAILURE_VIEW = "runs.api.problems.csrf_failure"
+DATA_UPLOAD_MAX_MEMORY_SIZE: int = ENV["FASTGRAPH_MAX_BODY_BYTES"]
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FastGraph Server",
+    "VERSION": __version__,
+    "DESCRIPTION": (
+        "Durable workflows as graphs of Python functions. A run is durable once it is answered"
+        " with 201; `/api/ws/{run_id}?after=N` (WebSocket) streams its events. Every path works"
+        " with and without its trailing slash. Every error is problem details (RFC 9457) with a"
+        " stable `code`."
+    ),
+    "TAGS": [
+        {"name": "runs", "description": "Create, look at and replay runs."},
+        {"name": "artifacts", "description": "Files that runs made."},
+        {"name": "workflows", "description": "What can be run."},
+        {"name": "workers", "description": "Who executes it."},
+        {"name": "health", "description": "Whether all of it works."},
+    ],
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"RunStatus": "runs.models.RunStatus"},
+    # Swagger and ReDoc come from this server, never from a CDN.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
 }
 
 STATIC_URL = "/static/"
@@ -177,6 +214,7 @@ FASTGRAPH = {
         if name.startswith("FASTGRAPH_")
     },
     "worker_job": "fastgraph_site.worker.work",
+    "version": __version__,
     "data_dir": DATA_DIR,  # the resolved path, not the text of the variable
 }
 

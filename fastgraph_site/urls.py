@@ -1,10 +1,41 @@
-"""Every HTTP path that Django answers. WebSockets are routed in `asgi.py`."""
+"""Every HTTP path that Django answers, with and without its trailing slash. WebSockets are routed
+in `asgi.py`."""
 
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import (
+    SpectacularJSONAPIView,
+    SpectacularRedocView,
+    SpectacularSwaggerView,
+)
+
+from artifacts.api import ArtifactViewSet
+from runs.api.health import HealthViewSet
+from runs.api.routers import ApiRouter, paths
+from runs.api.runs import RunViewSet
+from runs.api.workers import WorkerViewSet
+from runs.api.workflows import WorkflowViewSet
+
+router = ApiRouter()
+router.register("runs", RunViewSet, basename="run")
+router.register("artifacts", ArtifactViewSet, basename="artifact")
+router.register("workflows", WorkflowViewSet, basename="workflow")
+router.register("workers", WorkerViewSet, basename="worker")
+router.register("health", HealthViewSet, basename="health")
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    re_path(r"^api/schema/?$", SpectacularJSONAPIView.as_view(), name="schema"),
+    *paths(router),
+    re_path(r"^docs/?$", SpectacularSwaggerView.as_view(), name="docs"),
+    re_path(r"^redoc/?$", SpectacularRedocView.as_view(), name="redoc"),
+    path("admin", RedirectView.as_view(url="/admin/", query_string=True)),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "runs.api.problems.bad_request"
+handler403 = "runs.api.problems.forbidden"
+handler404 = "runs.api.problems.not_found"
+handler500 = "runs.api.problems.server_error"

@@ -14,6 +14,7 @@ class Conf:
 
     worker_job: str
     data_dir: Path
+    version: str = ""
     workers: int = 1
     concurrency: int = 100
     node_threads: int = 16

@@ -1,0 +1,66 @@
+"""What every viewset of the API shares: strict query parameters, pages, documented problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from runs.api import parameters
+from runs.api.parameters import Parameter
+from runs.api.problems import MEDIA_TYPE
+from runs.api.schemas import ProblemSerializer
+from runs.errors import Problem
+
+_MEANINGS: Mapping[int, str] = {
+    400: "A query parameter or the body is not understood (`bad_parameter`, `malformed_json`).",
+    404: "There is no such thing.",
+    410: "It existed, and its bytes are gone.",
+    413: "The body is too large.",
+    422: "The body is understood, and does not fit; `errors` says where.",
+    503: "The database does not answer.",
+}
+
+
+class ApiViewSet(GenericViewSet[Any]):
+    """`query` declares the query parameters of each action; anything else is refused. `values`
+    holds what was given."""
+
+    query: ClassVar[Mapping[str, Sequence[Parameter]]] = {}
+    values: dict[str, Any]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        # Without an action the method is wrong (405) or asks about the others (OPTIONS).
+        if self.action in (None, "metadata"):
+            return
+        self.values = parameters.read(request.query_params, self.query.get(self.action, ()))
+
+    def page(self, rows: QuerySet[Any, Any], shape: Callable[[Any], dict[str, Any]]) -> Response:
+        """One page of `rows`, each as `shape` makes it."""
+        return self.get_paginated_response(
+            [shape(row) for row in self.paginate_queryset(rows) or ()]
+        )
+
+
+def documented(declared: Sequence[Parameter]) -> list[OpenApiParameter]:
+    """The declared parameters for `extend_schema`."""
+    return [parameter.documented() for parameter in declared]
+
+
+def problems(*statuses: int) -> dict[tuple[int, str], OpenApiResponse]:
+    """These statuses as problem details, for the `responses` of `extend_schema`."""
+    return {
+        (status, MEDIA_TYPE): OpenApiResponse(ProblemSerializer, description=_MEANINGS[status])
+        for status in statuses
+    }
+
+
+def unknown(what: str, given: str) -> Problem:
+    """404 for an id in a path, whether it is nobody's or none at all."""
+    return Problem(404, f"unknown_{what}", f"There is no {what} with the id {given[:100]!r}.")

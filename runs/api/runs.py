@@ -1,0 +1,265 @@
+"""Runs over HTTP: create, list, look at, replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db.models import Q, QuerySet
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from runs import frames, journal, manager
+from runs.api.base import ApiViewSet, documented, problems, unknown
+from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
+from runs.api.parameters import Parameter, parse_uuid
+from runs.api.parsers import object_of
+from runs.api.schemas import (
+    CheckpointSerializer,
+    EventsSerializer,
+    NewRunSerializer,
+    ReplaySerializer,
+    RunSerializer,
+    RunSummarySerializer,
+    StateSerializer,
+)
+from runs.errors import Problem
+from runs.models import Checkpoint, Run, RunStatus
+from runs.summaries import COLUMNS, summarise, timestamp
+
+FILTERS = (
+    Parameter(
+        name="status", kind="choice", choices=RunStatus.values, help="Runs in this status only."
+    ),
+    Parameter(name="workflow", help="Runs of the workflow with exactly this name only."),
+    Parameter(
+        name="q", help="Runs whose name contains this, in any case, or whose id is exactly this."
+    ),
+)
+STATE = (
+    Parameter(
+        name="checkpoint",
+        kind="uuid",
+        help="The state at this checkpoint of the run's thread instead of the newest.",
+    ),
+)
+EVENTS = (
+    Parameter(
+        name="after",
+        kind="integer",
+        high=2**63 - 1,
+        default=0,
+        help="Events with a greater `seq` only.",
+    ),
+    Parameter(
+        name="limit",
+        kind="integer",
+        low=1,
+        high=1000,
+        default=100,
+        help="At most so many events.",
+    ),
+)
+
+NEW_RUN = {"name": "Test Run", "payload": {"input": "hello"}}
+REPLAY = {"from_step": 2, "set": {}}
+
+
+@extend_schema(tags=["runs"])
+@extend_schema_view(
+    create=extend_schema(
+        summary="Create a run",
+        request=NewRunSerializer,
+        responses={201: RunSerializer, **problems(400, 413, 422, 503)},
+        examples=[OpenApiExample("The default workflow", NEW_RUN, request_only=True)],
+    ),
+    list=extend_schema(
+        summary="List runs, newest first",
+        parameters=documented([*FILTERS, *PAGE_PARAMETERS]),
+        responses={200: RunSummarySerializer(many=True), **problems(400, 503)},
+    ),
+    retrieve=extend_schema(
+        summary="Look at one run", responses={200: RunSerializer, **problems(404, 503)}
+    ),
+)
+class RunViewSet(ApiViewSet):
+    """A run is one execution of a workflow. It is durable once it has been answered with 201."""
+
+    queryset = Run.objects.all()
+    serializer_class = RunSerializer
+    pagination_class = KeysetPagination
+    lookup_url_kwarg = "run_id"
+    lookup_value_regex = "[^/]+"
+    examples = {"POST": NEW_RUN}
+    query = {
+        "list": (*FILTERS, *PAGE_PARAMETERS),
+        "state": STATE,
+        "checkpoints": PAGE_PARAMETERS,
+        "events": EVENTS,
+    }
+
+    def create(self, request: Request) -> Response:
+        fields = object_of(request.data, NewRunSerializer().fields)
+        if fields.get("thread") is None:
+            fields.pop("thread", None)
+        else:
+            fields["thread"] = _thread_id(fields["thread"])
+        run = manager.create_run(manager.NewRun(**fields))
+        return self._created(run)
+
+    def list(self, request: Request) -> Response:
+        return self.page(Run.objects.values(*COLUMNS).filter(_filter(self.values)), summarise)
+
+    def retrieve(self, request: Request, run_id: str) -> Response:
+        return Response(detail(_find(run_id)))
+
+    @extend_schema(
+        summary="Read the state of a run",
+        parameters=documented(STATE),
+        responses={200: StateSerializer, **problems(400, 404, 503)},
+    )
+    @action(detail=True)
+    def state(self, request: Request, run_id: str) -> Response:
+        run = _find(run_id, "id", "thread_id", "checkpoint_id")
+        asked: UUID | None = self.values["checkpoint"]
+        return Response(_state(run, asked or run.checkpoint_id))
+
+    @extend_schema(
+        summary="List the checkpoints of a run, newest first",
+        parameters=documented(PAGE_PARAMETERS),
+        responses={200: CheckpointSerializer(many=True), **problems(400, 404, 503)},
+    )
+    @action(detail=True, pagination_class=NewestId)
+    def checkpoints(self, request: Request, run_id: str) -> Response:
+        run = _find(run_id, "id")
+        return self.page(Checkpoint.objects.filter(run=run).defer("versions"), _checkpoint)
+
+    @extend_schema(
+        summary="Read the events of a run",
+        description="In order, the same frames that the WebSocket sends. Ask again with"
+        " `after` until a frame is `completed`, `failed` or `cancelled`.",
+        parameters=documented(EVENTS),
+        responses={200: EventsSerializer, **problems(400, 404, 503)},
+    )
+    @action(detail=True, pagination_class=None)
+    def events(self, request: Request, run_id: str) -> Response:
+        after, limit = self.values["after"], self.values["limit"]
+        run_uuid = parse_uuid(run_id)
+        found = frames.read({run_uuid: after}, limit=limit + 1) if run_uuid else []
+        if not found:
+            _find(run_id, "id")  # nothing new is not the same as nobody
+        page = found[:limit]
+        return Response(
+            {
+                "results": [orjson.Fragment(frame.body) for frame in page],
+                "after": page[-1].seq if page else after,
+                "more": len(found) > limit,
+            }
+        )
+
+    @extend_schema(
+        summary="Replay a run, from the beginning or from a step",
+        request=ReplaySerializer,
+        responses={201: RunSerializer, **problems(400, 404, 422, 503)},
+        examples=[OpenApiExample("From the checkpoint of step 2", REPLAY, request_only=True)],
+    )
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, run_id: str) -> Response:
+        run_uuid = parse_uuid(run_id)
+        if run_uuid is None:
+            raise unknown("run", run_id)
+        fields = object_of(request.data, ReplaySerializer().fields)
+        run = manager.replay_run(
+            run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set", {})
+        )
+        return self._created(run)
+
+    def _created(self, run: Run) -> Response:
+        return Response(detail(run), status=201, headers={"Location": f"/api/runs/{run.id}"})
+
+
+def detail(run: Run) -> dict[str, Any]:
+    """All of one run: its summary, and what lists leave out."""
+    summary = summarise(run)
+    if run.error is not None:
+        summary["error"]["traceback"] = run.error.get("traceback")
+    return summary | {"payload": run.payload, "metadata": run.metadata}
+
+
+def _find(run_id: str, *columns: str) -> Run:
+    """The run, with `columns` only where some are named; Problem 404 when there is none."""
+    runs: QuerySet[Run] = Run.objects.only(*columns) if columns else Run.objects.all()
+    run_uuid = parse_uuid(run_id)
+    run = runs.filter(pk=run_uuid).first() if run_uuid else None
+    if run is None:
+        raise unknown("run", run_id)
+    return run
+
+
+def _filter(values: Mapping[str, Any]) -> Q:
+    condition = Q()
+    if values["status"]:
+        condition &= Q(status=values["status"])
+    if values["workflow"]:
+        condition &= Q(workflow=values["workflow"])
+    if values["q"]:
+        run_id = parse_uuid(values["q"])
+        condition &= Q(pk=run_id) if run_id else Q(name__icontains=values["q"])
+    return condition
+
+
+def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:
+    if checkpoint_id is None:
+        nothing: dict[str, Any] = {"checkpoint_id": None, "step": None, "values": {}, "next": []}
+        return {"run_id": str(run.id)} | nothing
+    own = Checkpoint.objects.filter(pk=checkpoint_id, thread_id=run.thread_id)
+    if not own.exists():
+        raise Problem(
+            404,
+            "unknown_checkpoint",
+            f"The thread of this run has no checkpoint {checkpoint_id}."
+            f" /api/runs/{run.id}/checkpoints lists them.",
+        )
+    view = journal.read_state(run.thread_id, checkpoint_id)
+    return {
+        "run_id": str(run.id),
+        "checkpoint_id": str(view.checkpoint.id),
+        "step": view.checkpoint.step,
+        "values": view.values,
+        "next": view.checkpoint.next_nodes,
+    }
+
+
+def _checkpoint(row: Checkpoint) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "step": row.step,
+        "source": row.source,
+        "parent_id": str(row.parent_id) if row.parent_id else None,
+        "namespace": row.namespace,
+        "next": row.next_nodes,
+        "created_at": timestamp(row.created_at),
+    }
+
+
+def _thread_id(value: Any) -> UUID:
+    thread_id = parse_uuid(value) if isinstance(value, str) else None
+    if thread_id is None:
+        raise _invalid("/thread", "This must be the id of a thread.")
+    return thread_id
+
+
+def _step(value: Any) -> int | None:
+    # JSON's true is Python's 1.
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise _invalid("/from_step", "This must be a whole number from 0.")
+
+
+def _invalid(at: str, detail: str) -> Problem:
+    errors = [{"at": at, "detail": detail}]
+    return Problem(422, "invalid", f"The request is not valid: at {at}: {detail}", errors)

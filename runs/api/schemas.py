@@ -1,0 +1,215 @@
+"""The shapes of the API, for its schema and documentation. Answers are built as plain values
+(`runs.summaries` and the views); a test holds them against these."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers as s
+
+from runs.models import RunStatus
+
+_OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": {}}
+
+
+@extend_schema_field(_OBJECT)
+class ObjectField(s.JSONField):
+    """A JSON object."""
+
+
+class Shape(s.Serializer[Any]):
+    """A documented shape; never used to build or check values."""
+
+
+class FaultSerializer(Shape):
+    at = s.CharField(help_text="JSON pointer into the body")
+    detail = s.CharField()
+
+
+class ProblemSerializer(Shape):
+    """RFC 9457 problem details."""
+
+    type = s.CharField()
+    title = s.CharField()
+    status = s.IntegerField()
+    detail = s.CharField(help_text="One sentence for people that says what to do")
+    instance = s.CharField()
+    code = s.CharField(help_text="Stable, for programs")
+    errors: Any = FaultSerializer(many=True, required=False)
+
+
+class NewRunSerializer(Shape):
+    name = s.CharField(required=False, max_length=200, allow_blank=True)
+    workflow = s.CharField(required=False, help_text="`text_report` unless given")
+    payload = ObjectField(required=False, help_text="Must fit the input schema of the workflow")
+    thread = s.UUIDField(
+        required=False, allow_null=True, help_text="Go on with the state of this thread"
+    )
+    metadata = ObjectField(required=False)
+    tags = s.ListField(child=s.CharField(max_length=64), max_length=20, required=False)
+
+
+class ReplaySerializer(Shape):
+    from_step = s.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        help_text="Go on from the checkpoint of this step; without it, begin again",
+    )
+    set = ObjectField(
+        required=False,
+        help_text="New values: of state channels with `from_step`, of the payload without",
+    )
+
+
+class RunErrorSerializer(Shape):
+    type = s.CharField()
+    message = s.CharField()
+    node = s.CharField(allow_null=True)
+
+
+class FullRunErrorSerializer(RunErrorSerializer):
+    traceback = s.CharField(allow_null=True)
+
+
+class RunSummarySerializer(Shape):
+    """A run as lists and the feed show it."""
+
+    id = s.UUIDField()
+    run_id = s.UUIDField(help_text="The same as `id`")
+    thread = s.UUIDField()
+    workflow = s.CharField()
+    workflow_version = s.CharField()
+    name = s.CharField()
+    status = s.ChoiceField(RunStatus.choices)
+    tags = s.ListField(child=s.CharField())
+    error = RunErrorSerializer(allow_null=True)
+    created_at = s.DateTimeField()
+    updated_at = s.DateTimeField()
+    started_at = s.DateTimeField(allow_null=True)
+    finished_at = s.DateTimeField(allow_null=True)
+    duration_seconds = s.FloatField(allow_null=True)
+    attempt = s.IntegerField(help_text="How often a worker has claimed it")
+    seq = s.IntegerField(help_text="Number of its newest event")
+    step = s.IntegerField(help_text="Number of its newest superstep")
+    checkpoint_id = s.UUIDField(allow_null=True)
+    source_run = s.UUIDField(allow_null=True, help_text="The run that this one replays")
+
+
+class RunSerializer(RunSummarySerializer):
+    payload = s.JSONField()
+    metadata = ObjectField()
+    error = FullRunErrorSerializer(allow_null=True)
+
+
+class StateSerializer(Shape):
+    run_id = s.UUIDField()
+    checkpoint_id = s.UUIDField(allow_null=True, help_text="Null before the first checkpoint")
+    step = s.IntegerField(allow_null=True)
+    values = ObjectField(help_text="State by channel")
+    next = s.ListField(child=s.CharField(), help_text="Nodes of the next superstep")
+
+
+class CheckpointSerializer(Shape):
+    id = s.UUIDField()
+    step = s.IntegerField()
+    source: Any = s.CharField()
+    parent_id = s.UUIDField(allow_null=True)
+    namespace = s.CharField(allow_blank=True)
+    next = s.ListField(child=s.CharField())
+    created_at = s.DateTimeField()
+
+
+class FrameSerializer(Shape):
+    """One event, exactly as the WebSocket sends it."""
+
+    event = s.CharField()
+    seq = s.IntegerField()
+    run_id = s.UUIDField()
+    ts = s.DateTimeField()
+    node = s.CharField(required=False)
+    step = s.IntegerField(required=False)
+    namespace = s.CharField(required=False)
+    data: Any = s.JSONField(required=False)
+
+
+class EventsSerializer(Shape):
+    results = FrameSerializer(many=True)
+    after = s.IntegerField(help_text="The last `seq` given: ask again with it")
+    more = s.BooleanField(help_text="Whether there was more at the time of the answer")
+
+
+class WorkflowSerializer(Shape):
+    name = s.CharField()
+    version = s.CharField()
+    description = s.CharField(allow_blank=True)
+    input_schema = ObjectField(help_text="JSON Schema (2020-12) of the payload")
+
+
+class WorkflowsSerializer(Shape):
+    results = WorkflowSerializer(many=True)
+
+
+class GraphNodeSerializer(Shape):
+    id = s.CharField()
+    label: Any = s.CharField()
+    kind = s.CharField(help_text="`start`, `node` or `end`")
+
+
+class GraphEdgeSerializer(Shape):
+    source: Any = s.CharField()
+    target = s.CharField()
+    conditional = s.BooleanField()
+    label: Any = s.CharField(allow_null=True, required=False)
+
+
+class GraphSerializer(Shape):
+    nodes = GraphNodeSerializer(many=True)
+    edges = GraphEdgeSerializer(many=True)
+
+
+class WorkflowDetailSerializer(WorkflowSerializer):
+    graph = GraphSerializer()
+    mermaid = s.CharField(help_text="The graph as a Mermaid flowchart")
+
+
+class WorkerSerializer(Shape):
+    id = s.UUIDField()
+    host = s.CharField()
+    pid = s.IntegerField()
+    started_at = s.DateTimeField()
+    heartbeat_at = s.DateTimeField()
+    in_flight = s.IntegerField(help_text="Runs that it executes now")
+    capacity = s.IntegerField()
+    alive = s.BooleanField(help_text="Whether its heartbeat is younger than the lease")
+
+
+class WorkersSerializer(Shape):
+    results = WorkerSerializer(many=True)
+
+
+class DatabaseCheckSerializer(Shape):
+    ok = s.BooleanField()
+    detail = s.CharField()
+
+
+class WorkersCheckSerializer(DatabaseCheckSerializer):
+    alive = s.IntegerField(allow_null=True)
+
+
+class ChecksSerializer(Shape):
+    database = DatabaseCheckSerializer()
+    workers = WorkersCheckSerializer()
+
+
+class LiveRunsSerializer(Shape):
+    pending = s.IntegerField()
+    running = s.IntegerField()
+
+
+class HealthSerializer(Shape):
+    status = s.ChoiceField(["ok", "degraded", "down"])
+    version = s.CharField()
+    checks = ChecksSerializer()
+    runs = LiveRunsSerializer(allow_null=True)

@@ -1,0 +1,221 @@
+"""Creating runs: a new one, or one that goes on from where another was.
+
+Each function is one transaction: the thread, the run, its first event and the wake-up exist
+together or not at all. When it returns, the run is durable. What cannot be done is a Problem, and
+nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+from django.db.models import Max, Min
+
+from runs import journal, wakeup, workflows
+from runs.errors import Problem
+from runs.models import Checkpoint, Event, Run, Thread
+from runs.payloads import Fault, pointer, schema_faults, value_faults
+
+MAX_NAME = 200
+MAX_TAGS = 20
+MAX_TAG = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewRun:
+    """What is asked for. Without `thread` the run gets one of its own."""
+
+    workflow: str = workflows.DEFAULT
+    name: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    thread: UUID | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+
+def create_run(new: NewRun) -> Run:
+    """The new run, pending. Problem 422 for anything in `new` that does not fit: `invalid` with
+    one error per fault, `unknown_workflow` or `unknown_thread`."""
+    _check_fields(new)
+    workflow = _workflow(new.workflow)
+    _check_payload(workflow, new.payload)
+    with transaction.atomic():
+        thread = Thread.objects.create() if new.thread is None else _lock_thread(new.thread)
+        return _insert(
+            Run(
+                thread=thread,
+                workflow=workflow.name,
+                workflow_version=workflow.version,
+                name=new.name,
+                payload=new.payload,
+                metadata=new.metadata,
+                tags=list(new.tags),
+            )
+        )
+
+
+def replay_run(
+    run_id: UUID, *, from_step: int | None = None, changes: Mapping[str, Any] | None = None
+) -> Run:
+    """A new run of the same workflow, pending, with `source_run` set.
+
+    Without `from_step` it begins again with the payload, on a thread of its own; `changes` then
+    replace top-level values of the payload. With `from_step` it goes on, on the same thread, from
+    the checkpoint that the run wrote after that step; `changes` are then new values of state
+    channels. Problem 404 for an unknown run, 422 for the rest.
+    """
+    changes = changes or {}
+    _refuse(_object_faults(changes, "/set"))
+    source = Run.objects.filter(pk=run_id).first()
+    if source is None:
+        raise Problem(404, "unknown_run", f"There is no run {run_id}.")
+    workflow = _workflow(source.workflow)
+    if from_step is None:
+        return _begin_again(source, workflow, changes)
+    return _go_on(source, workflow, from_step, changes)
+
+
+def _begin_again(source: Run, workflow: workflows.Workflow, changes: Mapping[str, Any]) -> Run:
+    payload = {**(source.payload or {}), **changes}
+    _check_payload(workflow, payload)
+    with transaction.atomic():
+        return _insert(_copy(source, workflow, Thread.objects.create(), payload))
+
+
+def _go_on(
+    source: Run, workflow: workflows.Workflow, from_step: int, changes: Mapping[str, Any]
+) -> Run:
+    checkpoint = _checkpoint(source, from_step)
+    _check_channels(workflow, changes)
+    with transaction.atomic():
+        run = _copy(source, workflow, _lock_thread(source.thread_id), source.payload)
+        run.checkpoint_id = checkpoint.id
+        run.step = checkpoint.step
+        _insert(run)
+        if changes:
+            run.checkpoint_id = journal.fork(
+                thread_id=run.thread_id, checkpoint_id=checkpoint.id, changes=changes, run=run
+            )
+            run.save(update_fields=["checkpoint_id"])
+        return run
+
+
+def _copy(source: Run, workflow: workflows.Workflow, thread: Thread, payload: Any) -> Run:
+    return Run(
+        thread=thread,
+        workflow=workflow.name,
+        workflow_version=workflow.version,
+        name=source.name,
+        payload=payload,
+        metadata=source.metadata,
+        tags=source.tags,
+        source_run=source,
+    )
+
+
+def _insert(run: Run) -> Run:
+    """Run, event 1 and wake-up; the caller owns the transaction."""
+    run.seq = 1
+    run.updated_at = run.created_at
+    run.save(force_insert=True)
+    data = orjson.dumps({"workflow": run.workflow, "name": run.name}).decode()
+    Event.objects.create(run=run, seq=1, name="created", ts=run.created_at, data=data)
+    wakeup.ring()
+    return run
+
+
+def _lock_thread(thread_id: UUID) -> Thread:
+    # Locked until the commit: a thread that is deleted meanwhile would leave a dangling run.
+    thread = Thread.objects.select_for_update(no_key=True).filter(pk=thread_id).first()
+    if thread is None:
+        raise Problem(
+            422,
+            "unknown_thread",
+            f"There is no thread {thread_id}. Leave `thread` out to begin a new one.",
+            [{"at": "/thread", "detail": "This thread does not exist."}],
+        )
+    return thread
+
+
+def _checkpoint(source: Run, step: int) -> Checkpoint:
+    own = Checkpoint.objects.filter(run=source, namespace="")
+    checkpoint = own.filter(step=step).order_by("-id").first()
+    if checkpoint is not None:
+        return checkpoint
+    known = own.aggregate(first=Min("step"), last=Max("step"))
+    detail = (
+        f"Run {source.id} has no checkpoint of step {step}: it has those of steps"
+        f" {known['first']} to {known['last']}."
+        if known["first"] is not None
+        else f"Run {source.id} has no checkpoint yet. Leave `from_step` out to begin again."
+    )
+    raise Problem(
+        422, "unknown_step", detail, [{"at": "/from_step", "detail": "No checkpoint of this step."}]
+    )
+
+
+def _workflow(name: str) -> workflows.Workflow:
+    try:
+        return workflows.get(name)
+    except Problem as problem:  # 404 is for the path; inside a body it is the body that is wrong
+        errors = [{"at": "/workflow", "detail": "This workflow does not exist."}]
+        raise Problem(422, problem.code, problem.detail, errors) from None
+
+
+def _check_channels(workflow: workflows.Workflow, changes: Mapping[str, Any]) -> None:
+    known = workflow.graph.graph.channels
+    unknown = [channel for channel in changes if channel not in known]
+    if unknown:
+        raise Problem(
+            422,
+            "unknown_channel",
+            f"Workflow {workflow.name!r} has no state channel {', '.join(map(repr, unknown))}."
+            f" It has: {', '.join(known)}.",
+            [{"at": pointer("/set", [name]), "detail": "No such channel."} for name in unknown],
+        )
+
+
+def _check_payload(workflow: workflows.Workflow, payload: Mapping[str, Any]) -> None:
+    _refuse(
+        schema_faults(workflow, payload, "/payload"),
+        f"The payload does not fit the input schema of workflow {workflow.name!r}",
+    )
+
+
+def _check_fields(new: NewRun) -> None:
+    faults: list[Fault] = []
+    faults += _text_faults(new.workflow, "/workflow", MAX_NAME, least=1)
+    faults += _text_faults(new.name, "/name", MAX_NAME)
+    faults += _object_faults(new.payload, "/payload")
+    faults += _object_faults(new.metadata, "/metadata")
+    if not isinstance(new.tags, list | tuple) or len(new.tags) > MAX_TAGS:
+        faults.append({"at": "/tags", "detail": f"This must be a list of at most {MAX_TAGS} tags."})
+    else:
+        for index, tag in enumerate(new.tags):
+            faults += _text_faults(tag, f"/tags/{index}", MAX_TAG, least=1)
+    _refuse(faults)
+
+
+def _text_faults(value: Any, at: str, most: int, *, least: int = 0) -> list[Fault]:
+    if not isinstance(value, str):
+        return [{"at": at, "detail": "This must be text."}]
+    if not least <= len(value) <= most:
+        return [{"at": at, "detail": f"This must be {least} to {most} characters long."}]
+    return value_faults(value, at)
+
+
+def _object_faults(value: Any, at: str) -> list[Fault]:
+    if not isinstance(value, dict):
+        return [{"at": at, "detail": "This must be a JSON object."}]
+    return value_faults(value, at)
+
+
+def _refuse(faults: Sequence[Fault], what: str = "The request is not valid") -> None:
+    if faults:
+        first = faults[0]
+        raise Problem(422, "invalid", f"{what}: at {first['at']}: {first['detail']}", faults)
