@@ -58,7 +58,7 @@ class Hub:
         self._reader = Reader("streaming", threads=PAGE_READS + 1)
         self._page_turns = asyncio.Semaphore(PAGE_READS)
         self._doorbells = Doorbells(installed_doorbells() if doorbells is None else doorbells)
-        self._subscribers: set[Subscriber] = set()
+        self.subscribers: set[Subscriber] = set()
         self._watches: dict[UUID, Watch] = {}
         self._closed = False
         self._lookout = Lookout(
@@ -85,11 +85,11 @@ class Hub:
         subscriber = Subscriber(
             self, run_id, after=after, committed=seq, finished=status in TERMINAL
         )
-        self._subscribers.add(subscriber)
+        self.subscribers.add(subscriber)
         try:
             yield subscriber
         finally:
-            self._subscribers.discard(subscriber)
+            self.subscribers.discard(subscriber)
             self._leave(subscriber)
 
     async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
@@ -110,7 +110,7 @@ class Hub:
     async def close(self) -> None:
         """End every subscription with Closed, and free threads and connections."""
         self._closed = True
-        for subscriber in self._subscribers:
+        for subscriber in self.subscribers:
             subscriber.close()
         await self._lookout.stop()
         await self.feed.close()
