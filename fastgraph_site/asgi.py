@@ -1,0 +1,35 @@
+"""The root of the web process.
+
+Every request and every socket passes the guard. Sockets go to the consumers of `streaming`; HTTP
+has its body read and then goes to Django, in a pool of threads.
+"""
+
+from __future__ import annotations
+
+import os
+
+from asgiref.typing import ASGI3Application
+from django.core.wsgi import get_wsgi_application
+
+
+def build() -> ASGI3Application:
+    """The application. Django is set up first, before anything is imported that needs models."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fastgraph_site.settings")
+    django = get_wsgi_application()
+
+    from channels.routing import ProtocolTypeRouter
+    from django.conf import settings
+
+    from fastgraph_site.body import BodyLimit
+    from fastgraph_site.guard import Guard
+    from fastgraph_site.lifespan import Lifespan
+    from fastgraph_site.pool import WsgiPool
+    from streaming import hub
+    from streaming.routing import router as sockets
+
+    pool = WsgiPool(django, settings.FASTGRAPH["web_threads"])
+    routes = ProtocolTypeRouter({"http": BodyLimit(pool), "websocket": sockets})
+    return Lifespan(Guard(routes), at_end=[hub.close, pool.close])
+
+
+application = build()

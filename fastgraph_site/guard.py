@@ -1,0 +1,116 @@
+"""Who may speak to the web process while there are no logins: the local user, and no web page of
+another site in the local user's browser."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from asgiref.typing import (
+    ASGI3Application,
+    ASGIReceiveCallable,
+    ASGISendCallable,
+    HTTPScope,
+    Scope,
+    WebSocketScope,
+)
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
+
+from fastgraph_site import problems
+from runs.errors import Problem
+
+FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+READING = ("GET", "HEAD")
+DEFAULT_PORTS = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
+
+
+class Guard:
+    """Lets requests and sockets through to `app`, or refuses them.
+
+    The Host must be an allowed one (a site that points its own name here is refused: DNS
+    rebinding). A browser says where a request comes from: an Origin other than this server, or a
+    cross-site request that could change something, is refused. What sends no Origin is no browser
+    page, but a program of the local user. A forwarded request is somebody else's.
+    """
+
+    def __init__(self, app: ASGI3Application) -> None:
+        self._app = app
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        problem = refusal(scope)
+        if problem is None:
+            await self._app(scope, receive, send)
+        else:
+            await problems.answer(problem, scope, send)
+
+
+def refusal(scope: HTTPScope | WebSocketScope) -> Problem | None:
+    """Why this request is refused; None when it is not."""
+    headers: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
+    return (
+        _refused_proxy(headers)
+        or _refused_host(headers)
+        or _refused_origin(headers, scope["scheme"])
+        or _refused_site(headers, scope)
+    )
+
+
+def _refused_proxy(headers: dict[bytes, list[str]]) -> Problem | None:
+    if any(name in headers for name in FORWARDING):
+        detail = (
+            "This request came through a proxy. Without logins the server is open to the user of "
+            "its own machine only; ask it directly at its loopback address."
+        )
+        return Problem(403, "forwarded", detail)
+    return None
+
+
+def _refused_host(headers: dict[bytes, list[str]]) -> Problem | None:
+    hosts = headers.get(b"host", [])
+    domain = split_domain_port(hosts[0])[0] if len(hosts) == 1 else ""
+    if domain and validate_host(domain, settings.ALLOWED_HOSTS):
+        return None
+    detail = (
+        "The Host header does not name this server. Use 127.0.0.1 or localhost, or add the name "
+        "to FASTGRAPH_ALLOWED_HOSTS."
+    )
+    return Problem(400, "host_not_allowed", detail)
+
+
+def _refused_origin(headers: dict[bytes, list[str]], scheme: str) -> Problem | None:
+    host = _with_port(headers[b"host"][0].lower(), scheme)
+    for origin in headers.get(b"origin", []):
+        if _host_of(origin) != host:
+            detail = "Pages of another origin may not use this server."
+            return Problem(403, "foreign_origin", detail)
+    return None
+
+
+def _refused_site(
+    headers: dict[bytes, list[str]], scope: HTTPScope | WebSocketScope
+) -> Problem | None:
+    reading = scope["type"] == "http" and scope["method"] in READING
+    if "cross-site" in headers.get(b"sec-fetch-site", []) and not reading:
+        return Problem(403, "foreign_origin", "Pages of another site may not use this server.")
+    return None
+
+
+def _host_of(origin: str) -> str:
+    """`host:port` of an Origin; nothing for `null` and what makes no sense."""
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:
+        return ""
+    return _with_port(parts.netloc, parts.scheme) if parts.netloc else ""
+
+
+def _with_port(host: str, scheme: str) -> str:
+    domain, port = split_domain_port(host)
+    return f"{domain}:{port or DEFAULT_PORTS.get(scheme, '')}"

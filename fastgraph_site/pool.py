@@ -1,0 +1,72 @@
+"""Django in the web process: its WSGI handler in a few threads that last."""
+
+from __future__ import annotations
+
+import asyncio
+from wsgiref.types import WSGIApplication
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+
+from fastgraph_site.wsgi import Call, environ
+from streaming.threads import DatabaseThreads
+
+PIECE = 256 * 1024  # bytes of an answer that one visit to a thread brings
+
+
+class WsgiPool:
+    """Serves HTTP with a WSGI application in `threads` threads, each with a database connection
+    that stays open (see docs/decisions).
+
+    A request takes a thread while the application works, and none while bytes travel: the body is
+    here before (BodyLimit), most answers come back whole, and a long one is fetched piece by
+    piece, each when the client has taken the piece before it. A client that goes ends that.
+    """
+
+    def __init__(self, application: WSGIApplication, threads: int) -> None:
+        self._application = application
+        self._threads = DatabaseThreads("web", threads)
+
+    async def close(self) -> None:
+        """Close the threads' database connections and end the threads."""
+        await self._threads.close()
+
+    async def __call__(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        if scope["type"] == "http":
+            message = await receive()
+            if message["type"] == "http.request":
+                await self._serve(scope, message["body"], receive, send)
+
+    async def _serve(
+        self,
+        scope: HTTPScope,
+        body: bytes,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+    ) -> None:
+        call = Call(self._application, environ(scope, body))
+        gone: asyncio.Task[object] | None = None
+        try:
+            piece, more = await self._threads.run(call.begin, PIECE)
+            more = more and scope["method"] != "HEAD"
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": call.status,
+                    "headers": call.headers,
+                    "trailers": False,
+                }
+            )
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
+            while more:
+                gone = gone or asyncio.ensure_future(receive())
+                if gone.done():
+                    return
+                piece, more = await self._threads.run(call.more, PIECE)
+                await send({"type": "http.response.body", "body": piece, "more_body": more})
+        finally:
+            if gone is not None:
+                gone.cancel()
+            if call.abandon():
+                self._threads.submit(call.close)

@@ -1,0 +1,123 @@
+"""The WebSockets: one run's events, and the feed of run changes.
+
+Close codes: 1000 the run has ended and everything was sent · 1009 a message of the client is too
+big · 1011 a fault of ours · 1012 the server restarts, come again · 1013 the client reads too
+slowly, begin anew · 4400 the address makes no sense · 4404 there is no such run, or no such socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+import orjson
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from streaming import hub
+from streaming.feed import Lagging
+from streaming.queries import Refused, parse_feed, parse_run
+from streaming.reader import Closed
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL = 1
+LONGEST_MESSAGE = 64 * 1024  # characters or bytes that a client may send at once
+
+
+class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """A socket that accepts, sends what `stream` gives, and closes with a code.
+
+    The stream runs in a task of its own, so that a client that leaves is noticed while it waits;
+    the task ends with the socket, however that ends. What clients send is ignored for now.
+    """
+
+    channel_layer_alias = None  # no channel of its own: the hub listens for all
+
+    _task: asyncio.Task[None] | None = None
+
+    async def stream(self) -> None:
+        """Send everything. Returns when there is no more; raises Refused to close otherwise."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._end()
+
+    async def connect(self) -> None:
+        await self.accept()
+        self._task = asyncio.create_task(self._stream_and_close())
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if len(text_data or bytes_data or "") > LONGEST_MESSAGE:
+            await self._end()
+            await self._close(1009, "messages may have 64 KiB")
+
+    async def disconnect(self, code: int) -> None:
+        await self._end()
+
+    async def _stream_and_close(self) -> None:
+        try:
+            await self.stream()
+            await self._close(1000, "")
+        except Refused as refused:
+            await self._close(refused.code, refused.reason)
+        except Closed:
+            await self._close(1012, "the server is restarting")
+        except Lagging:
+            await self._close(1013, "too many changes were waiting")
+        except OSError:
+            pass  # the client has gone while something was sent to it
+        except Exception:
+            logger.exception("A stream failed.")
+            await self._close(1011, "")
+
+    async def _close(self, code: int, reason: str) -> None:
+        with contextlib.suppress(OSError):
+            await self.close(code, reason)
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+
+class RunConsumer(StreamConsumer):
+    """Every event of one run after `?after=`: past ones, then live ones, the terminal one last."""
+
+    async def stream(self) -> None:
+        query = parse_run(self.scope["url_route"]["kwargs"]["run_id"], self.scope["query_string"])
+        try:
+            async with hub.current().subscribe(query.run_id, after=query.after) as subscriber:
+                while frames := await subscriber.next():
+                    for frame in frames:
+                        await self.send(text_data=frame.body.decode())
+        except hub.UnknownRun:
+            raise Refused(4404, "there is no such run") from None
+
+
+class FeedConsumer(StreamConsumer):
+    """A `ready` frame, then the summary of each run that is created or changes."""
+
+    async def stream(self) -> None:
+        query = parse_feed(self.scope["query_string"])
+        feed = hub.current().feed
+        async with feed.subscribe(workflow=query.workflow, statuses=query.statuses) as subscriber:
+            await self.send(
+                text_data=orjson.dumps({"event": "ready", "protocol": PROTOCOL}).decode()
+            )
+            while True:
+                for body in await subscriber.next():
+                    await self.send(text_data=body.decode())
+
+
+class UnknownConsumer(StreamConsumer):
+    """Any other address."""
+
+    async def stream(self) -> None:
+        raise Refused(4404, "there is no socket at this address")

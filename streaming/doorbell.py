@@ -1,0 +1,88 @@
+"""How a web process learns that something moved in the database, whoever moved it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAY = 0.1  # seconds until a broken doorbell is tried again; doubled each time …
+LONGEST_DELAY = 5.0  # … up to this
+
+
+class Doorbell(Protocol):
+    """One way to hear of news. It says only "look now": it may ring for nothing, and whoever
+    listens must not depend on it ringing at all."""
+
+    async def listen(self, ring: Callable[[], None]) -> None:
+        """Ring once when the listening has begun (what came before is not announced), and then
+        whenever something may have moved. Returns only by raising or being cancelled, and frees
+        what it opened either way."""
+        ...
+
+
+class Doorbells:
+    """All the doorbells of an installation, listened to only while somebody wants to hear them."""
+
+    def __init__(self, doorbells: Sequence[Doorbell]) -> None:
+        self._doorbells = doorbells
+        self._listeners: set[asyncio.Event] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextmanager
+    def heard_by(self, event: asyncio.Event) -> Iterator[None]:
+        """Set `event` at each ring, inside the block."""
+        if not self._listeners:
+            self._start()
+        self._listeners.add(event)
+        try:
+            yield
+        finally:
+            self._listeners.discard(event)
+            if not self._listeners:
+                self._stop()
+
+    async def close(self) -> None:
+        """Wait until those that were stopped have freed what they opened."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self) -> None:
+        for doorbell in self._doorbells:
+            task = asyncio.create_task(self._keep(doorbell))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _ring(self) -> None:
+        for event in self._listeners:
+            event.set()
+
+    async def _keep(self, doorbell: Doorbell) -> None:
+        """Listen to `doorbell` for ever, again after each failure; the first of a row is logged."""
+        delay = FIRST_DELAY
+
+        def ring() -> None:
+            nonlocal delay
+            if delay > FIRST_DELAY:
+                delay = FIRST_DELAY
+                logger.warning("%s is heard again.", type(doorbell).__name__)
+            self._ring()
+
+        while True:
+            try:
+                await doorbell.listen(ring)
+            except Exception as error:
+                if delay == FIRST_DELAY:
+                    name = type(doorbell).__name__
+                    logger.warning(
+                        "%s broke (%r); streams are slower until it is back.", name, error
+                    )
+            delay = min(2 * delay, LONGEST_DELAY)
+            await asyncio.sleep(delay)

@@ -1,0 +1,66 @@
+"""What clients ask of a socket, in its path and query."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+from uuid import UUID
+
+from runs.models import RunStatus
+
+BIGGEST_SEQ = 2**63 - 1
+
+
+class Refused(Exception):
+    """A socket that is closed with `code`, and a few words that say why."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunQuery:
+    """Follow one run from the event after `after`."""
+
+    run_id: UUID
+    after: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedQuery:
+    """Follow the changes of runs; None and the empty set: of all."""
+
+    workflow: str | None
+    statuses: frozenset[str]
+
+
+def parse_run(run_id: str, query: bytes) -> RunQuery:
+    """Refused with 4400 for an id that is no UUID or an `after` that is no seq."""
+    try:
+        parsed = UUID(run_id)
+    except ValueError:
+        raise Refused(4400, "the run id is not a UUID") from None
+    if str(parsed) != run_id.lower():
+        raise Refused(4400, "the run id is not a UUID in its usual form")
+    after = _one(query, "after") or "0"
+    if not re.fullmatch(r"[0-9]{1,19}", after) or int(after) > BIGGEST_SEQ:
+        raise Refused(4400, "after is not a whole number from 0 up")
+    return RunQuery(run_id=parsed, after=int(after))
+
+
+def parse_feed(query: bytes) -> FeedQuery:
+    """Refused with 4400 for a status that there is not. `status` may name several, with commas."""
+    statuses = frozenset(name for name in (_one(query, "status") or "").split(",") if name)
+    if unknown := statuses - set(RunStatus.values):
+        raise Refused(4400, f"no such status: {', '.join(sorted(unknown))[:60]}")
+    return FeedQuery(workflow=_one(query, "workflow") or None, statuses=statuses)
+
+
+def _one(query: bytes, name: str) -> str | None:
+    values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, [])
+    if len(values) > 1:
+        raise Refused(4400, f"{name} is given more than once")
+    return values[0] if values else None

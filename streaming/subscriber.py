@@ -1,0 +1,139 @@
+"""One reader of one run's events, at its own pace."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from runs.frames import Frame
+from streaming.reader import Closed
+
+QUEUE_FRAMES = 256  # what a subscriber may have waiting before it must read the log itself
+QUEUE_BYTES = 256 * 1024
+PAGE_FRAMES = 64  # of its first page; then as many as weigh PAGE_BYTES
+PAGE_BYTES = 128 * 1024
+LONGEST_PAGE = 500
+SHORTEST_PAGE = 4
+
+
+class Log(Protocol):
+    """What a subscriber needs of the hub."""
+
+    async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
+        """The next frames in the log; fewer than `limit`: that was all there is now."""
+        ...
+
+    def join(self, subscriber: Subscriber) -> int:
+        """From now on `offer` it every new frame; idempotent. The seq of the last frame that was
+        offered to others already."""
+        ...
+
+
+class Subscriber:
+    """Gives every event of a run after `cursor` once, in order, until the run has ended.
+
+    It begins *behind*: it reads pages of the log until one is not full, then joins and is offered
+    what is new. Its queue is small. When the queue is full, it is emptied and the subscriber is
+    behind again: it loses its queue, never an event. `committed` is a seq that is known to be in
+    the log; `finished` that no event can come beyond what is in the log now.
+    """
+
+    def __init__(
+        self, log: Log, run_id: UUID, *, after: int, committed: int, finished: bool
+    ) -> None:
+        self.run_id = run_id
+        self.cursor = after
+        self.committed = committed
+        self._log = log
+        self._finished = finished
+        self._queue: deque[Frame] = deque()
+        self._queued_bytes = 0
+        self._fed = asyncio.Event()
+        self._behind = True
+        self._over = False
+        self._closed = False
+        self._page_limit = PAGE_FRAMES
+
+    @property
+    def waiting(self) -> int:
+        """How many frames wait in the queue."""
+        return len(self._queue)
+
+    async def next(self) -> Sequence[Frame]:
+        """The next frames, at least one; none: the run has ended and everything was given.
+        Raises Closed when the hub closes."""
+        while not self._over:
+            if self._closed:
+                raise Closed
+            frames = await (self._catch_up() if self._behind else self._take())
+            if frames:
+                return frames
+        return ()
+
+    def offer(self, frames: Sequence[Frame]) -> bool:
+        """The hub's next frames of this run, in order. False: there was no room, and none will be
+        taken until the subscriber joins again."""
+        newest = self._queue[-1].seq if self._queue else self.cursor
+        fresh = [frame for frame in frames if frame.seq > newest]
+        self._fed.set()
+        if not fresh and frames[-1].terminal:
+            self._over = True  # its cursor is beyond the end
+        self._queue.extend(fresh)
+        self._queued_bytes += sum(len(frame.body) for frame in fresh)
+        if len(self._queue) <= QUEUE_FRAMES and self._queued_bytes <= QUEUE_BYTES:
+            return True
+        self._empty()
+        self._behind = True
+        return False
+
+    def close(self) -> None:
+        """Make `next` raise Closed, now and later."""
+        self._closed = True
+        self._fed.set()
+
+    async def _take(self) -> Sequence[Frame]:
+        await self._fed.wait()
+        self._fed.clear()
+        if self._behind:  # it was full and has been emptied since
+            return ()
+        frames = tuple(self._queue)
+        self._empty()
+        self._advance(frames)
+        return frames
+
+    async def _catch_up(self) -> Sequence[Frame]:
+        limit = self._page_limit
+        page = await self._log.page(self.run_id, after=self.cursor, limit=limit)
+        self._advance(page)
+        if len(page) < limit and not self._over:
+            if self._finished:
+                self._over = True
+            else:
+                self._behind = not self._join()
+        return page
+
+    def _join(self) -> bool:
+        """Be offered what is new. False: others were offered frames meanwhile that this one has
+        not read; the next page has them, and it is offered what comes after them already."""
+        head = self._log.join(self)
+        while self._queue and self._queue[0].seq <= self.cursor:
+            self._queued_bytes -= len(self._queue.popleft().body)
+        if not self._queue:
+            return head <= self.cursor
+        self._fed.set()
+        return self._queue[0].seq == self.cursor + 1
+
+    def _advance(self, frames: Sequence[Frame]) -> None:
+        if not frames:
+            return
+        self.cursor = self.committed = frames[-1].seq
+        self._over = frames[-1].terminal
+        mean = sum(len(frame.body) for frame in frames) // len(frames) + 1
+        self._page_limit = max(SHORTEST_PAGE, min(PAGE_BYTES // mean, LONGEST_PAGE))
+
+    def _empty(self) -> None:
+        self._queue.clear()
+        self._queued_bytes = 0

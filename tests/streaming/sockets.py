@@ -1,0 +1,67 @@
+"""Clients of the sockets, in the test's own process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from channels.testing import WebsocketCommunicator
+
+from streaming.routing import router
+
+PATIENCE = 10.0
+
+
+class Client:
+    """A client of one socket: what it received, and with which code it was closed."""
+
+    def __init__(self, path: str, application: Any = router) -> None:
+        self.socket = WebsocketCommunicator(application, path)
+        self.texts: list[str] = []
+        self.code: int | None = None
+
+    async def receive(self) -> dict[str, Any]:
+        """The next frame."""
+        message = await self.socket.receive_output(PATIENCE)
+        assert message["type"] == "websocket.send", message
+        self.texts.append(message["text"])
+        return dict(json.loads(message["text"]))
+
+    async def receive_event(self, name: str) -> dict[str, Any]:
+        """The next frame with this event; those before it are received, too."""
+        while (frame := await self.receive())["event"] != name:
+            pass
+        return frame
+
+    async def drain(self) -> list[str]:
+        """Everything until the server closes; then also `code`."""
+        while (message := await self.socket.receive_output(PATIENCE))["type"] == "websocket.send":
+            self.texts.append(message["text"])
+        assert message["type"] == "websocket.close"
+        self.code = message["code"]
+        return self.texts
+
+    @property
+    def seqs(self) -> list[int]:
+        return [json.loads(text)["seq"] for text in self.texts]
+
+
+@asynccontextmanager
+async def connected(path: str) -> AsyncIterator[Client]:
+    client = Client(path)
+    accepted, _ = await client.socket.connect(PATIENCE)
+    assert accepted
+    try:
+        yield client
+    finally:
+        await client.socket.disconnect(timeout=PATIENCE)
+
+
+async def until(condition: Any, what: str) -> None:
+    """Return when `condition()` holds; fail when it does not within reasonable time."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.005)
