@@ -24,7 +24,8 @@ from runs.models import Event, Run, RunStatus, Worker
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A run that this process may execute now, under `lease`. `checkpoint_id` is where it goes on:
-    the run's own place, or else its thread's newest; None on a thread without any."""
+    the run's own place, or else its thread's newest, where it begins with `payload`; None on a thread
+    without any."""
 
     lease: Lease
     workflow: str
@@ -115,6 +116,7 @@ def _claimed(run: Run) -> Claimed:
             created_ms=int(run.created_at.timestamp() * 1000),
         ),
         workflow=run.workflow,
-        payload=run.payload,
+        # A run that has a place already, by its own progress or as a replay, begins nothing.
+        payload=run.payload if run.checkpoint_id is None else None,
         checkpoint_id=str(place) if place else None,
     )

@@ -16,7 +16,7 @@ import orjson
 from django.db import transaction
 from django.db.models import Max, Min
 
-from runs import journal, wakeup, workflows
+from runs import forks, wakeup, workflows
 from runs.errors import Problem
 from runs.models import Checkpoint, Event, Run, Thread
 from runs.payloads import Fault, pointer, schema_faults, value_faults
@@ -98,10 +98,7 @@ def _go_on(
         run.step = checkpoint.step
         _insert(run)
         if changes:
-            run.checkpoint_id = journal.fork(
-                thread_id=run.thread_id, checkpoint_id=checkpoint.id, changes=changes, run=run
-            )
-            run.save(update_fields=["checkpoint_id"])
+            forks.fork(workflow.graph.graph, run, checkpoint.id, changes)
         return run
 
 

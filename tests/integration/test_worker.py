@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from artifacts.models import Artifact
 from artifacts.store import read, store
-from runs import leases, recovery, shutdown, workflows
+from runs import leases, manager, recovery, shutdown, workflows
 from runs.engine import END, START, Context, Send, StateGraph, SyncContext
 from runs.engine.ids import uuid7
 from runs.flags import Flag
@@ -69,6 +69,13 @@ def pending(workflow: str, payload: Any = None, thread: Thread | None = None) ->
 
 def log(run: Run) -> list[tuple[int, str, str]]:
     return list(Event.objects.filter(run=run).order_by("seq").values_list("seq", "name", "node"))
+
+
+def error_of(run: Run) -> dict[str, Any]:
+    run.refresh_from_db()
+    assert run.status == "failed"
+    assert run.error is not None
+    return run.error
 
 
 def result(run: Run) -> Any:
@@ -124,12 +131,11 @@ def test_what_a_node_raises_ends_the_run(register: Register, drain: Callable[[],
     graph.add_edge(START, "add").add_edge("add", "boom")
     run = pending(register(graph))
     drain()
-    run.refresh_from_db()
-    assert run.status == "failed"
-    assert (run.error["type"], run.error["node"]) == ("ValueError", "boom")
-    assert run.error["message"] == "no \\x00 good ?"
-    assert "raise ValueError" in run.error["traceback"]
-    assert "/runs/engine/" not in run.error["traceback"]
+    error = error_of(run)
+    assert (error["type"], error["node"]) == ("ValueError", "boom")
+    assert error["message"] == "no \\x00 good ?"
+    assert "raise ValueError" in error["traceback"]
+    assert "/runs/engine/" not in error["traceback"]
     last = Event.objects.filter(run=run).latest("seq")
     assert (last.name, last.node) == ("failed", "boom")
     assert set(last.decoded) == {"type", "message", "node"}
@@ -154,9 +160,7 @@ def test_no_error_of_a_node_ends_the_worker(
 def test_an_unknown_workflow_fails_with_a_sentence(drain: Callable[[], None]) -> None:
     run = pending("gone")
     drain()
-    run.refresh_from_db()
-    assert run.status == "failed"
-    assert "no workflow named 'gone'" in run.error["message"]
+    assert "no workflow named 'gone'" in error_of(run)["message"]
 
 
 def test_artifacts_of_nodes(register: Register, drain: Callable[[], None]) -> None:
@@ -259,9 +263,9 @@ def test_a_value_that_cannot_be_stored_fails_its_node(
 
     run = pending(register(StateGraph(Count).add_node("bad", bad).add_edge(START, "bad")))
     drain()
-    run.refresh_from_db()
-    assert run.error["type"] == "NotStorableError"
-    assert "Key 'n' of node 'bad'" in run.error["message"]
+    error = error_of(run)
+    assert error["type"] == "NotStorableError"
+    assert "Key 'n' of node 'bad'" in error["message"]
 
 
 def test_claims_go_by_priority_then_age() -> None:
@@ -271,3 +275,23 @@ def test_claims_go_by_priority_then_age() -> None:
     order = [UUID(leases.claim(worker, 1)[0].lease.run_id) for _ in range(3)]
     assert order == [runs[2].id, runs[0].id, runs[1].id]
     assert leases.claim(worker, 1) == []
+
+
+def test_a_replay_goes_on_from_a_step_and_a_fork_with_other_values(
+    register: Register, drain: Callable[[], None]
+) -> None:
+    run = pending(register(counting()))
+    drain()
+    again = manager.replay_run(run.id, from_step=1)
+    forked = manager.replay_run(run.id, from_step=1, changes={"n": 2, "done": [7]})
+    whole = manager.replay_run(run.id)
+    drain()
+    assert result(again) == {"n": 3, "done": [0, 1, 2]}
+    assert result(forked) == {"n": 3, "done": [7, 2]}
+    assert result(whole) == result(run)
+    assert [event for event in log(again) if event[1] == "node_update"] == [
+        (5, "node_update", "add"),
+        (8, "node_update", "add"),
+    ]
+    # the run that was replayed is as it was
+    assert result(run) == {"n": 3, "done": [0, 1, 2]}
