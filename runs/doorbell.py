@@ -11,8 +11,8 @@ from typing import Protocol
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs import wakeup
-
+#: The Postgres channel on which a wake-up is announced.
+CHANNEL = "fastgraph_wakeup"
 _STEP_SECONDS = 0.01  # between two looks at SQLite, each about 6 µs
 
 
@@ -71,7 +71,7 @@ class Notified:
     def __init__(self, database: BaseDatabaseWrapper) -> None:
         self._database = database
         with database.cursor() as cursor:
-            cursor.execute(f"LISTEN {wakeup.CHANNEL}")
+            cursor.execute(f"LISTEN {CHANNEL}")
 
     def wait(self, seconds: float) -> bool:
         with self._database.wrap_database_errors:

@@ -109,8 +109,8 @@ def _linux_start(pid: int) -> str | None:
 
 
 def _posix_start(pid: int) -> str | None:
-    result = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
+    result = subprocess.run(  # noqa: S603
+        ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,
         check=False,

@@ -67,11 +67,13 @@ def _dead_workers(now: datetime) -> list[UUID]:
     silent = now - timedelta(seconds=_SILENT_LEASES * conf().lease_seconds)
     dead = []
     for worker in Worker.objects.all():
-        here = worker.host == host
-        if (here and processes.known_dead(worker.pid, worker.process_started)) or (
-            worker.heartbeat_at < silent
-            and not (here and processes.process_started(worker.pid) == worker.process_started)
-        ):
+        if worker.host == host:
+            gone = processes.known_dead(worker.pid, worker.process_started)
+            # Alive but silent is frozen, and may wake up: only its lease is lost.
+            quiet = processes.process_started(worker.pid) != worker.process_started
+        else:
+            gone, quiet = False, True
+        if gone or (quiet and worker.heartbeat_at < silent):
             dead.append(worker.id)
     return dead
 

@@ -11,10 +11,8 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+from runs import doorbell
 from runs.conf import conf
-
-#: The Postgres channel on which a wake-up is announced.
-CHANNEL = "fastgraph_wakeup"
 
 
 def key() -> str:
@@ -24,7 +22,7 @@ def key() -> str:
 
 def queued() -> bool:
     """Whether a wake-up lies in the queue that nobody has taken yet."""
-    return OrmQ.objects.using(Conf.ORM).filter(key=key()).exists()
+    return bool(OrmQ.objects.using(Conf.ORM).filter(key=key()).exists())
 
 
 def ring() -> None:
@@ -47,4 +45,4 @@ def ring() -> None:
             )
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+                cursor.execute("SELECT pg_notify(%s, '')", [doorbell.CHANNEL])

@@ -57,11 +57,11 @@ class Server:
             command, cwd=BASE_DIR, env=self.env, capture_output=True, text=True, timeout=60
         )
 
-    def start(self) -> None:
-        """Starts `serve` and returns when its health check says that it is well."""
+    def start(self, *arguments: str) -> None:
+        """Starts `serve` with `arguments`; returns when its health check says that it is well."""
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"],
+                [sys.executable, "manage.py", "serve", *arguments],
                 cwd=BASE_DIR,
                 env=self.env,
                 stdout=log,

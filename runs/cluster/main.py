@@ -6,8 +6,10 @@ import os
 import shutil
 import socket
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 from django.db import connections
 from django_q import cluster as q2
@@ -22,14 +24,15 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = GRACE_SECONDS + 3.0  # the sentinel's own limits, and a little
 
 
-class Cluster(q2.Cluster):
+class Cluster(q2.Cluster):  # type: ignore[misc]
     """django-q2's cluster, without its signal handlers, and with a sentinel that may die.
 
     The process that makes it must have neither threads nor an event loop, then and later: `keep`
     forks again when the sentinel is gone. Call `keep` every now and then, at least once a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_from_children: Sequence[int] = ()) -> None:
+        """`keep_from_children`: descriptors of this process that the cluster must not inherit."""
         # Not q2's own __init__: it takes over the signals of the process.
         self.cluster_id = uuid.uuid4()
         self.host = socket.gethostname()
@@ -39,6 +42,7 @@ class Cluster(q2.Cluster):
         self.sentinel: Child | None = None
         self.stop_event = Flag()
         self.start_event = Flag()
+        self._keep_from_children = keep_from_children
         shutdown.arm(self.stop_event)
 
     def start(self) -> int:
@@ -82,9 +86,16 @@ class Cluster(q2.Cluster):
         spool = _fresh_spool()
         args = (self.stop_event, self.start_event, self.cluster_id, spool)
         self.sentinel = FORK.Process(
-            target=begin, args=(os.getpid(), "fg:sentinel", Sentinel, *args), name="fg:sentinel"
+            target=begin,
+            args=(os.getpid(), "fg:sentinel", self._sentinel, *args),
+            name="fg:sentinel",
         )
         self.sentinel.start()
+
+    def _sentinel(self, *args: Any) -> None:
+        for descriptor in self._keep_from_children:
+            os.close(descriptor)
+        Sentinel(*args)
 
 
 def _fresh_spool() -> Path:

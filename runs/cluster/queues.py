@@ -19,6 +19,7 @@ import tempfile
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 _RECORD = select.PIPE_BUF
 _HEAD = struct.Struct("=?H")  # whether the rest is the name of a file, and how long it is
@@ -53,25 +54,25 @@ class RecordQueue:
             time.sleep(_FULL_SECONDS)
         os.write(self._writer, self._record_of(item))
 
-    def get(self) -> object:
+    def get(self) -> Any:
         """Take the oldest item, waiting for it if need be."""
         return self._item(os.read(self._reader, _RECORD))
 
-    def get_nowait(self) -> object | None:
+    def get_nowait(self) -> Any:
         """Take the oldest item, or None when there is none at this moment."""
         try:
             return self._item(os.read(self._glance, _RECORD))
         except BlockingIOError:
             return None
 
-    def _item(self, record: bytes) -> object:
+    def _item(self, record: bytes) -> Any:
         spooled, size = _HEAD.unpack_from(record)
         body = record[_HEAD.size : _HEAD.size + size]
         if spooled:
             path = self._spool / body.decode()
             body = path.read_bytes()
             path.unlink()
-        return pickle.loads(body)
+        return pickle.loads(body)  # noqa: S301 (only our own processes write here)
 
     def qsize(self) -> int:
         """How many items lie unread."""
@@ -97,9 +98,9 @@ class RecordQueue:
 
 
 class ResultQueue(RecordQueue):
-    """The queue of finished jobs. A result that cannot be pickled (a coroutine, say, when the job is
-    an async function) becomes a failure that says so: left to raise here, it would end the worker,
-    and the job would be handed out again for ever."""
+    """The queue of finished jobs. A result that cannot be pickled (a coroutine, say, of an async
+    function) becomes a failure that says so: left to raise here, it would end the worker, and the
+    job would be handed out again for ever."""
 
     def _record_of(self, item: object) -> bytes:
         try:

@@ -40,7 +40,7 @@ def begin(parent: int, name: str, target: Callable[..., object], *args: object) 
     target(*args)
 
 
-class Sentinel(q2.Sentinel):
+class Sentinel(q2.Sentinel):  # type: ignore[misc]
     """django-q2's sentinel on queues, flags and timers without locks, so that no process takes one
     along when it is killed; its children die with it; and stopping has a limit."""
 
@@ -69,7 +69,7 @@ class Sentinel(q2.Sentinel):
 
     def spawn_cluster(self) -> None:
         connections.close_all()  # a connection must not be shared across a fork
-        self.pool = []
+        self.pool: list[Any] = []
         for _ in range(self.pool_size):
             self.spawn_worker()
         self.monitor = self.spawn_monitor()

@@ -1,0 +1,40 @@
+"""`manage.py serve`: the web process and the worker cluster, started and stopped together."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from fastgraph_site import readiness
+from fastgraph_site.supervisor import Supervisor
+from fastgraph_site.web import SERVERS
+from runs.cluster import Cluster
+
+
+class Command(BaseCommand):
+    help = "Serve the dashboard, the API and the workers until Ctrl-C or SIGTERM."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--host", default=settings.HOST, help="a loopback address")
+        parser.add_argument("--port", type=int, default=settings.PORT)
+        parser.add_argument("--server", choices=SERVERS, default=SERVERS[0])
+        parser.add_argument(
+            "--no-workers",
+            action="store_true",
+            help="serve only; runs wait until `manage.py workers` runs somewhere",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["server"] == "daphne" and ":" in options["host"]:
+            raise CommandError("daphne serves IPv4 only here: use --host 127.0.0.1, or uvicorn.")
+        listener = readiness.listen(options["host"], options["port"])
+        readiness.require_migrated()
+        cluster = None
+        if not options["no_workers"]:
+            cluster = Cluster(keep_from_children=[listener.fileno()])
+        code = Supervisor(listener=listener, server=options["server"], cluster=cluster).run()
+        sys.exit(code)

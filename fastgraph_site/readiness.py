@@ -1,0 +1,74 @@
+"""What has to be true before a server or a cluster may start, each refusal in one sentence that
+says what to do."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.migrations.executor import MigrationExecutor
+
+_BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on `host` and `port` (0: any free one). Only loopback addresses are
+    accepted."""
+    family, address = _resolve(host, port)
+    if not ipaddress.ip_address(address[0]).is_loopback:
+        raise CommandError(
+            f"FastGraph has no logins yet: whoever could reach {host}:{port} could start runs and "
+            "read everything. So it serves only this machine: use --host 127.0.0.1 (or ::1, "
+            "localhost), and a tunnel (ssh -L) to reach it from elsewhere."
+        )
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CommandError(_bind_failure(host, port, error)) from error
+    return listener
+
+
+def require_migrated(alias: str = DEFAULT_DB_ALIAS) -> None:
+    """Refuse when the database cannot be reached, or lacks a migration."""
+    connection = connections[alias]
+    try:
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        raise CommandError(
+            f"The database cannot be reached: {str(error).strip()} "
+            "Check DATABASE_URL, and that the database server runs."
+        ) from error
+    if plan:
+        raise CommandError(
+            f"The database lacks {len(plan)} migrations. Run: python manage.py migrate"
+        )
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    if not 0 <= port <= 65535:
+        raise CommandError(f"There is no port {port}: use one from 1 to 65535 with --port or PORT.")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise CommandError(f"The host {host!r} is not known ({error}). Try 127.0.0.1.") from error
+    family, _, _, _, address = found[0]
+    return family, (str(address[0]), port)
+
+
+def _bind_failure(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"Port {port} on {host} is in use by another program, maybe by a FastGraph that still "
+            "runs. Stop that one, or choose another port with --port or PORT."
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs the rights of root. Choose one above 1023 with --port or PORT."
+    return f"{host}:{port} cannot be bound: {error}. Choose others with --host and --port."

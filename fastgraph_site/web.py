@@ -1,0 +1,128 @@
+"""The web process: `python -m fastgraph_site.web`, started by the supervisor with the listening
+socket already open. It serves `settings.ASGI_APPLICATION` until SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+import django
+import uvicorn
+from django.conf import settings
+
+from runs import processes
+
+logger = logging.getLogger(__name__)
+
+SERVERS = ("uvicorn", "daphne")
+#: Exit code of a web process that never came to serve.
+NEVER_READY = 3
+#: How long open requests and streams may take to end when the server stops.
+GRACEFUL_SECONDS = 5
+_MAX_FRAME_BYTES = 2**20
+
+_NEXT_STEPS = """
+FastGraph is ready (Ctrl-C stops it):
+  dashboard  {url}/
+  API        {url}/docs
+  admin      {url}/admin/
+
+Try a first run:
+  curl {url}/api/runs/ -H 'Content-Type: application/json' \\
+    -d '{{"name": "Test Run", "payload": {{"input": "hello"}}}}'
+"""
+
+
+class _Ready:
+    """Whether requests are being answered; tells the user so, the first time."""
+
+    def __init__(self, url: str, announce: bool) -> None:
+        self.reached = False
+        self._url = url
+        self._announce = announce
+
+    def __call__(self) -> None:
+        self.reached = True
+        if self._announce:
+            print(_NEXT_STEPS.format(url=self._url), flush=True)
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: _Ready) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Neither forced by a second signal, since stopping is limited anyway, nor raised again at
+        # the end: to be asked to stop is no failure.
+        self.should_exit = True
+
+
+def _serve_uvicorn(listener: socket.socket, ready: _Ready) -> None:
+    config = uvicorn.Config(
+        settings.ASGI_APPLICATION.replace(".application", ":application"),
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=_MAX_FRAME_BYTES,
+        lifespan="auto",
+        log_config=None,  # Django has configured logging already
+        access_log=logger.isEnabledFor(logging.DEBUG),
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GRACEFUL_SECONDS,
+    )
+    _Uvicorn(config, ready).run(sockets=[listener])
+
+
+def _serve_daphne(listener: socket.socket, ready: _Ready) -> None:
+    from channels.routing import get_default_application
+    from daphne.server import Server
+
+    Server(
+        get_default_application(),
+        endpoints=[f"fd:fileno={listener.fileno()}"],
+        websocket_max_message_size=_MAX_FRAME_BYTES,
+        websocket_max_frame_size=_MAX_FRAME_BYTES,
+        application_close_timeout=GRACEFUL_SECONDS,
+        server_name="",
+        ready_callable=ready,
+    ).run()
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL at which `listener` can be reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def main(parent: str, descriptor: str, server: str, announce: str) -> int:
+    """Serve on the socket `descriptor` until told to stop, or until the process `parent` ends.
+    `announce` is "yes" to print what to try next. Returns the exit code."""
+    processes.die_with_parent(int(parent))
+    processes.name_process("fg:web")
+    # Ctrl-C goes to the whole group; it is for the supervisor to say when this process stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    listener = socket.socket(fileno=int(descriptor))
+    ready = _Ready(url_of(listener), announce == "yes")
+    serve: dict[str, Any] = {"uvicorn": _serve_uvicorn, "daphne": _serve_daphne}
+    try:
+        django.setup()
+        serve[server](listener, ready)
+    except (Exception, SystemExit) as error:
+        logger.exception("The web process ends: %s", error)
+        return 1 if ready.reached else NEVER_READY
+    return 0 if ready.reached else NEVER_READY
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

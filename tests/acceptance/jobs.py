@@ -1,0 +1,47 @@
+"""django-q2 jobs of the acceptance tests. Each writes its pid to a file that the test waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from runs import shutdown
+
+
+def note(path: str) -> None:
+    """Say who ran."""
+    _write(path)
+
+
+def for_ever(path: str) -> None:
+    """Never return, and take no notice of being asked to."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _write(path)
+    while True:
+        time.sleep(60)
+
+
+def until_stopping(path: str) -> None:
+    """Return when the cluster is asked to stop, and say that it was."""
+    _write(path)
+    while not shutdown.wait(60):
+        pass
+    _write(f"{path}.stopped")
+
+
+def big_result(path: str) -> str:
+    """Give back more than fits a record of the queue."""
+    _write(path)
+    return "x" * 1_000_000
+
+
+async def asynchronous(path: str) -> None:
+    """What django-q2 cannot run."""
+
+
+def _write(path: str) -> None:
+    part = Path(f"{path}.part")
+    part.write_text(str(os.getpid()))
+    part.rename(path)
