@@ -35,7 +35,7 @@ def summary(counts: Counts, scores: Readability) -> str:
     if not counts["words"]:
         return "There are no words in this text."
     return (
-        f"**{counts['words']:,} words** in {counts['sentences']:,} sentences, "
+        f"**{_many(counts['words'], 'word')}** in {_many(counts['sentences'], 'sentence')}, "
         f"about **{duration(counts['reading_seconds'])}** to read. "
         f"It reads as **{scores['level']}** "
         f"(Flesch reading ease {scores['flesch_reading_ease']:.1f})."
@@ -57,6 +57,10 @@ def duration(seconds: int) -> str:
     if minutes < 60:
         return f"{minutes} minutes"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _table(title: str, head: tuple[str, str], rows: list[tuple[str, str]]) -> str:
