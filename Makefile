@@ -12,7 +12,7 @@ setup: ## make .venv with what running and testing need
 
 run: ## set up what is missing, migrate, and serve on 127.0.0.1:8000
 	@scripts/setup requirements.txt
-	@$(PY) manage.py migrate --check >/dev/null 2>&1 || $(PY) manage.py migrate --verbosity 1
+	@$(PY) manage.py migrate --check >/dev/null 2>&1 || { echo "Migrating the database ..." && $(PY) manage.py migrate --verbosity 0; }
 	@exec $(PY) manage.py serve
 
 test: setup ## run every gate and test; ARGS=lint or ARGS=pytest picks some

@@ -84,22 +84,22 @@ def _run_one(gate: Gate, env: Mapping[str, str]) -> Outcome:
 
 
 def _execute(gate: Gate, command: Sequence[str], env: Mapping[str, str]) -> tuple[int, str]:
-    process = subprocess.Popen(
+    lines = []
+    with subprocess.Popen(
         command,
         cwd=gate.cwd,
         env=dict(env),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if gate.live:
-            sys.stdout.write(line)
-            sys.stdout.flush()
-    return process.wait(), "".join(lines)
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line)
+            if gate.live:
+                sys.stdout.write(line)
+                sys.stdout.flush()
+    return process.returncode, "".join(lines)
 
 
 def _last_line(output: str) -> str:

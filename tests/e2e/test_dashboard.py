@@ -1,0 +1,84 @@
+"""One run in the dashboard, from the form to the downloaded file, live and through a restart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.client import Client
+from tests.processes import Server
+
+TEXT = "The sea is calm tonight. The tide is full, the moon lies fair upon the straits."
+
+
+def _start(page: Page, workflow: str, payload: object, name: str) -> str:
+    """Starts a run with the dashboard's own form; its id, once its page is shown."""
+    page.get_by_role("link", name="New run").click()
+    page.get_by_role("radio", name=workflow).check()
+    page.get_by_label("Name").fill(name)
+    page.get_by_role("tab", name="JSON").click()
+    page.get_by_label("Payload as JSON").fill(json.dumps(payload))
+    page.get_by_role("button", name="Start run").click()
+    page.wait_for_url("**/runs/*")
+    return page.url.rpartition("/")[2]
+
+
+def _status(page: Page) -> Locator:
+    return page.get_by_test_id("run-status")
+
+
+def _pill(page: Page) -> Locator:
+    return page.get_by_test_id("connection-pill")
+
+
+def _node(page: Page, name: str, state: str) -> Locator:
+    return page.locator(f'[data-testid="node-{name}"][data-state="{state}"]')
+
+
+def test_a_run_is_started_watched_and_its_report_downloaded(
+    page: Page, client: Client, tmp_path: Path
+) -> None:
+    run_id = _start(page, "text_report", {"input": TEXT}, "Dover")
+    expect(_status(page)).to_have_text("Completed")
+    for node in ("parse", "count_words", "readability", "key_terms", "report"):
+        expect(_node(page, node, "done")).to_be_visible()
+    assert client.run(run_id)["payload"] == {"input": TEXT}
+
+    with page.expect_download() as download:
+        page.get_by_test_id("artifact-link").filter(has_text="report.md").click()
+    download.value.save_as(tmp_path / "report.md")
+    assert (tmp_path / "report.md").read_bytes() == client.artifacts(run_id)["report.md"]
+
+
+def test_nodes_light_up_while_the_run_goes_on(page: Page, client: Client) -> None:
+    run_id = _start(page, "steps", {"steps": 3, "seconds": 1}, "Slowly")
+    expect(page.locator('[data-testid^="node-"][data-state="running"]').first).to_be_visible()
+    assert client.run(run_id)["status"] == "running"
+    expect(_pill(page)).to_contain_text("connected")
+    expect(_status(page)).to_have_text("Completed")
+    events = page.get_by_test_id("event-row")
+    expect(events).to_have_count(len(client.events(run_id)))
+
+
+def test_the_list_shows_a_run_of_somebody_else_as_it_goes(page: Page, client: Client) -> None:
+    expect(_pill(page)).to_contain_text("connected")
+    client.create("steps", {"steps": 2, "seconds": 1}, name="From afar")
+    row = page.get_by_test_id("run-row").filter(has_text="From afar")
+    expect(row).to_contain_text("Running")
+    expect(row).to_contain_text("Completed")
+
+
+def test_the_pill_tells_the_truth_through_a_restart(open_page: Page, own_server: Server) -> None:
+    page = open_page
+    page.goto(own_server.url)
+    run_id = _start(page, "steps", {"steps": 6, "seconds": 1}, "Interrupted by us")
+    expect(_pill(page)).to_contain_text("connected")
+    own_server.stop()
+    expect(_pill(page)).to_contain_text("disconnected")
+    own_server.start()
+    expect(_pill(page)).to_have_text("connected")
+    expect(_status(page)).to_have_text("Completed", timeout=60_000)
+    with Client(own_server.url) as client:
+        expect(page.get_by_test_id("event-row")).to_have_count(len(client.events(run_id)))

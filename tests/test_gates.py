@@ -1,0 +1,52 @@
+"""The runner of the gates goes on after a failure, and never calls a skip or a failure fine."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from tests import needs
+from tests.gates.runner import Gate, Outcome, report, run
+
+
+def _gate(name: str, program: str, *, live: bool = False) -> Gate:
+    return Gate(name=name, group="a", command=lambda: (sys.executable, "-c", program), live=live)
+
+
+def _missing() -> Sequence[str]:
+    raise needs.Missing("no such thing here")
+
+
+def _states(outcomes: Sequence[Outcome]) -> list[str]:
+    return [outcome.state for outcome in outcomes]
+
+
+def test_it_goes_on_after_a_failure_and_shows_its_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gates = [_gate("bad", "print('the reason'); raise SystemExit(3)"), _gate("good", "pass")]
+    outcomes = run(gates, os.environ)
+    assert _states(outcomes) == ["failed", "ok"]
+    assert report(outcomes) == 1
+    assert "the reason" in capsys.readouterr().out
+
+
+def test_all_well_is_zero() -> None:
+    assert report(run([_gate("good", "pass")], os.environ)) == 0
+
+
+def test_a_live_gate_keeps_its_closing_line() -> None:
+    (outcome,) = run([_gate("pytest", "print('x'); print('== 3 passed ==')", live=True)], {})
+    assert outcome.note == "3 passed"
+
+
+@pytest.mark.parametrize(("ci", "state"), [("", "skipped"), ("true", "failed")])
+def test_what_is_missing_is_skipped_here_and_fails_on_ci(
+    monkeypatch: pytest.MonkeyPatch, ci: str, state: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    (outcome,) = run([Gate(name="needy", group="a", command=_missing)], os.environ)
+    assert (outcome.state, outcome.note) == (state, "no such thing here")
