@@ -16,8 +16,9 @@ import orjson
 from django.db import transaction
 from django.db.models import Max, Min
 
-from runs import journal, wakeup, workflows
+from runs import wakeup, workflows
 from runs.errors import Problem
+from runs.forks import fork
 from runs.models import Checkpoint, Event, Run, Thread
 from runs.payloads import Fault, pointer, schema_faults, value_faults
 
@@ -98,9 +99,7 @@ def _go_on(
         run.step = checkpoint.step
         _insert(run)
         if changes:
-            run.checkpoint_id = journal.fork(
-                thread_id=run.thread_id, checkpoint_id=checkpoint.id, changes=changes, run=run
-            )
+            run.checkpoint_id = fork(run, checkpoint, changes).id
             run.save(update_fields=["checkpoint_id"])
         return run
 
