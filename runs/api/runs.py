@@ -13,7 +13,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import frames, journal, manager
+from runs import frames, history, manager, workflows
 from runs.api.base import ApiViewSet, documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import Parameter, parse_uuid
@@ -27,6 +27,7 @@ from runs.api.schemas import (
     RunSummarySerializer,
     StateSerializer,
 )
+from runs.engine import serde
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
 from runs.summaries import COLUMNS, summarise, timestamp
@@ -124,7 +125,7 @@ class RunViewSet(ApiViewSet):
     )
     @action(detail=True)
     def state(self, request: Request, run_id: str) -> Response:
-        run = _find(run_id, "id", "thread_id", "checkpoint_id")
+        run = _find(run_id, "id", "thread_id", "checkpoint_id", "workflow")
         asked: UUID | None = self.values["checkpoint"]
         return Response(_state(run, asked or run.checkpoint_id))
 
@@ -216,21 +217,21 @@ def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:
     if checkpoint_id is None:
         nothing: dict[str, Any] = {"checkpoint_id": None, "step": None, "values": {}, "next": []}
         return {"run_id": str(run.id)} | nothing
-    own = Checkpoint.objects.filter(pk=checkpoint_id, thread_id=run.thread_id)
-    if not own.exists():
+    graph = workflows.get(run.workflow).graph.graph
+    view = history.read_state(graph, run.thread_id, checkpoint_id)
+    if view is None:
         raise Problem(
             404,
             "unknown_checkpoint",
             f"The thread of this run has no checkpoint {checkpoint_id}."
             f" /api/runs/{run.id}/checkpoints lists them.",
         )
-    view = journal.read_state(run.thread_id, checkpoint_id)
     return {
         "run_id": str(run.id),
-        "checkpoint_id": str(view.checkpoint.id),
+        "checkpoint_id": view.checkpoint.checkpoint_id,
         "step": view.checkpoint.step,
-        "values": view.values,
-        "next": view.checkpoint.next_nodes,
+        "values": serde.plain(view.values),
+        "next": view.checkpoint.frontier.next_nodes,
     }
 
 
