@@ -77,7 +77,7 @@ class Supervisor:
         self._starts += 1
         path = os.pathsep.join(filter(None, [str(BASE_DIR), os.environ.get("PYTHONPATH", "")]))
         arguments = [str(os.getpid()), str(descriptor), self._server, announce]
-        self._web = subprocess.Popen(  # noqa: S603
+        self._web = subprocess.Popen(
             [sys.executable, "-m", "fastgraph_site.web", *arguments],
             pass_fds=[descriptor],
             env={**os.environ, "PYTHONPATH": path},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from artifacts.store import store
-
 from runs import slots
 from runs.worker import Worker
 

@@ -24,8 +24,8 @@ from runs.models import Event, Run, RunStatus, Worker
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
     """A run that this process may execute now, under `lease`. `checkpoint_id` is where it goes on:
-    the run's own place, or else its thread's newest, where it begins with `payload`; None on a thread
-    without any."""
+    the run's own place, or else its thread's newest; None on a thread without any. `payload` is
+    None for a run that has a place of its own."""
 
     lease: Lease
     workflow: str
@@ -116,7 +116,7 @@ def _claimed(run: Run) -> Claimed:
             created_ms=int(run.created_at.timestamp() * 1000),
         ),
         workflow=run.workflow,
-        # A run that has a place already, by its own progress or as a replay, begins nothing.
-        payload=run.payload if run.checkpoint_id is None else None,
+        # A replay from a checkpoint goes on there; its payload, kept to be seen, went in before.
+        payload=None if run.checkpoint_id else run.payload,
         checkpoint_id=str(place) if place else None,
     )

@@ -16,8 +16,9 @@ import orjson
 from django.db import transaction
 from django.db.models import Max, Min
 
-from runs import forks, wakeup, workflows
+from runs import wakeup, workflows
 from runs.errors import Problem
+from runs.forks import fork
 from runs.models import Checkpoint, Event, Run, Thread
 from runs.payloads import Fault, pointer, schema_faults, value_faults
 
@@ -98,7 +99,12 @@ def _go_on(
         run.step = checkpoint.step
         _insert(run)
         if changes:
-            forks.fork(workflow.graph.graph, run, checkpoint.id, changes)
+            forked = fork(run, checkpoint, changes)
+            run.checkpoint_id = forked.id
+            told = {"checkpoint_id": str(forked.id), "next": forked.next_nodes}
+            run.seq += 1
+            _event(run, "checkpoint", told, step=forked.step)
+            run.save(update_fields=["checkpoint_id", "seq"])
         return run
 
 
@@ -120,10 +126,15 @@ def _insert(run: Run) -> Run:
     run.seq = 1
     run.updated_at = run.created_at
     run.save(force_insert=True)
-    data = orjson.dumps({"workflow": run.workflow, "name": run.name}).decode()
-    Event.objects.create(run=run, seq=1, name="created", ts=run.created_at, data=data)
+    _event(run, "created", {"workflow": run.workflow, "name": run.name})
     wakeup.ring()
     return run
+
+
+def _event(run: Run, name: str, told: Mapping[str, Any], *, step: int | None = None) -> None:
+    """Event number `run.seq`, of a run that nobody executes yet."""
+    data = orjson.dumps(told).decode()
+    Event.objects.create(run=run, seq=run.seq, name=name, ts=run.created_at, step=step, data=data)
 
 
 def _lock_thread(thread_id: UUID) -> Thread:

@@ -109,7 +109,7 @@ def _linux_start(pid: int) -> str | None:
 
 
 def _posix_start(pid: int) -> str | None:
-    result = subprocess.run(  # noqa: S603
+    result = subprocess.run(
         ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,

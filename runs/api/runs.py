@@ -125,7 +125,7 @@ class RunViewSet(ApiViewSet):
     )
     @action(detail=True)
     def state(self, request: Request, run_id: str) -> Response:
-        run = _find(run_id, "id", "thread_id", "checkpoint_id")
+        run = _find(run_id, "id", "thread_id", "checkpoint_id", "workflow")
         asked: UUID | None = self.values["checkpoint"]
         return Response(_state(run, asked or run.checkpoint_id))
 
@@ -217,8 +217,8 @@ def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:
     if checkpoint_id is None:
         nothing: dict[str, Any] = {"checkpoint_id": None, "step": None, "values": {}, "next": []}
         return {"run_id": str(run.id)} | nothing
-    workflow = workflows.get(run.workflow)
-    view = history.read_state(workflow.graph.graph, run.thread_id, checkpoint_id)
+    graph = workflows.get(run.workflow).graph.graph
+    view = history.read_state(graph, run.thread_id, checkpoint_id)
     if view is None:
         raise Problem(
             404,
