@@ -26,7 +26,7 @@ PROTOCOL = 1
 LONGEST_MESSAGE = 64 * 1024  # characters or bytes that a client may send at once
 
 
-class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
+class StreamConsumer(AsyncWebsocketConsumer):
     """A socket that accepts, sends what `stream` gives, and closes with a code.
 
     The stream runs in a task of its own, so that a client that leaves is noticed while it waits;

@@ -198,7 +198,11 @@ def test_reading_an_artifact(data_dir: Path, run: Run) -> None:
     assert (gone.value.status, gone.value.code) == (410, "artifact_bytes_missing")
 
 
-@pytest.mark.parametrize("artifact_id", [str(uuid7()), "no uuid", "x\0y"])
+@pytest.mark.parametrize(
+    "artifact_id",
+    [str(uuid7()), "no uuid", "x\0y"],
+    ids=["unknown", "no uuid", "NUL"],
+)
 def test_reading_what_is_not_there(db: None, artifact_id: str) -> None:
     with pytest.raises(Problem) as unknown:
         read(artifact_id)
