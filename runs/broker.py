@@ -25,7 +25,7 @@ _SLOT_SECONDS = 0.05  # between two looks for a slot that became free
 _FAULT_SECONDS = 0.5
 
 
-class DoorbellBroker(ORM):  # type: ignore[misc]
+class DoorbellBroker(ORM):
     """Jobs in the database, first in, first out, at least once; wake-ups before the others, and at
     most once: who takes a wake-up deletes it, so that it is not handed out again while a worker
     that it woke is still at work. A wake-up that gets lost is made again by the sweep."""

@@ -24,7 +24,7 @@ _START_SECONDS = 30.0
 _STOP_SECONDS = GRACE_SECONDS + 3.0  # the sentinel's own limits, and a little
 
 
-class Cluster(q2.Cluster):  # type: ignore[misc]
+class Cluster(q2.Cluster):
     """django-q2's cluster, without its signal handlers, and with a sentinel that may die.
 
     The process that makes it must have neither threads nor an event loop, then and later: `keep`

@@ -40,7 +40,7 @@ def begin(parent: int, name: str, target: Callable[..., object], *args: object) 
     target(*args)
 
 
-class Sentinel(q2.Sentinel):  # type: ignore[misc]
+class Sentinel(q2.Sentinel):
     """django-q2's sentinel on queues, flags and timers without locks, so that no process takes one
     along when it is killed; its children die with it; and stopping has a limit."""
 
