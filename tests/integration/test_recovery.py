@@ -1,0 +1,184 @@
+"""What one sweep changes, clause by clause."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from runs import processes, recovery, wakeup
+from runs.engine.ids import uuid7
+from runs.models import Event, Run, RunStatus, Thread, Worker
+from runs.recovery import Swept, sweep
+
+pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
+LATER = NOW + timedelta(seconds=5)
+EARLIER = NOW - timedelta(seconds=5)
+
+
+def new_run(status: RunStatus = RunStatus.RUNNING, **fields: Any) -> Run:
+    return Run.objects.create(
+        thread=Thread.objects.create(), workflow="steps", status=status, **fields
+    )
+
+
+def new_worker(process: int | None = None, **fields: Any) -> Worker:
+    """The row of a worker on this host, in this process unless told otherwise."""
+    pid = process or os.getpid()
+    started = processes.process_started(pid) or ""
+    return Worker.objects.create(
+        **{"host": processes.host(), "pid": pid, "process_started": started, **fields}
+    )
+
+
+def ended_worker() -> Worker:
+    """The row of a worker whose process was alive when it was written."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        worker = new_worker(process.pid)
+        process.communicate()
+    return worker
+
+
+def test_nothing_to_do_is_nothing_done() -> None:
+    run = new_run(lease_owner=new_worker().id, lease_expires_at=LATER)
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert sweep(NOW) == Swept()
+    assert not [q for q in queries if not q["sql"].startswith("SELECT")]
+    run.refresh_from_db()
+    assert run.status == RunStatus.RUNNING and run.lease_expires_at == LATER
+
+
+def test_a_lapsed_lease_puts_the_run_back() -> None:
+    run = new_run(lease_owner=uuid7(), lease_expires_at=EARLIER, attempt=4, seq=9, step=2)
+    assert sweep(NOW) == Swept(recovered=1, rang=True)
+    run.refresh_from_db()
+    assert run.status == RunStatus.PENDING
+    assert (run.crashes, run.attempt, run.seq) == (1, 4, 9)
+    assert run.lease_owner is None and run.lease_expires_at is None
+    assert run.updated_at == NOW
+
+
+def test_a_running_run_without_a_lease_is_put_back() -> None:
+    new_run()
+    assert sweep(NOW).recovered == 1
+
+
+def test_a_dead_process_loses_its_runs_at_once() -> None:
+    dead, alive = ended_worker(), new_worker()
+    lost = new_run(lease_owner=dead.id, lease_expires_at=LATER)
+    kept = new_run(lease_owner=alive.id, lease_expires_at=LATER)
+    assert sweep(NOW) == Swept(recovered=1, workers=1, rang=True)
+    lost.refresh_from_db()
+    kept.refresh_from_db()
+    assert (lost.status, kept.status) == (RunStatus.PENDING, RunStatus.RUNNING)
+    assert list(Worker.objects.all()) == [alive]
+
+
+def test_a_later_process_with_the_same_pid_is_another() -> None:
+    worker = new_worker()
+    worker.process_started = worker.process_started[:-1] + "x"
+    worker.save()
+    assert sweep(NOW).workers == 1
+
+
+@pytest.mark.parametrize("started", ["", "another boot or namespace:123"])
+def test_what_cannot_be_known_is_left_to_the_lease(started: str) -> None:
+    worker = new_worker(process_started=started)
+    new_run(lease_owner=worker.id, lease_expires_at=LATER)
+    assert sweep(NOW) == Swept()
+
+
+def test_a_process_of_another_host_is_judged_by_its_silence() -> None:
+    talking = new_worker(host="elsewhere", pid=2**22 - 1, heartbeat_at=NOW)
+    new_worker(host="elsewhere", pid=2**22 - 2, heartbeat_at=NOW - timedelta(hours=1))
+    assert sweep(NOW).workers == 1
+    assert Worker.objects.get() == talking
+
+
+def test_a_frozen_process_of_this_host_keeps_its_row() -> None:
+    new_worker(heartbeat_at=NOW - timedelta(hours=1))
+    assert sweep(NOW).workers == 0
+
+
+def test_a_sleeping_run_wakes_when_it_is_due() -> None:
+    due = new_run(RunStatus.SLEEPING, wake_at=NOW)
+    early = new_run(RunStatus.SLEEPING, wake_at=LATER)
+    assert sweep(NOW) == Swept(woken=1, rang=True)
+    due.refresh_from_db()
+    early.refresh_from_db()
+    assert (due.status, early.status) == (RunStatus.PENDING, RunStatus.SLEEPING)
+    assert due.crashes == 0
+
+
+def test_a_run_that_only_crashes_fails_with_its_last_event(settings: Any) -> None:
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "max_attempts": 3}
+    run = new_run(lease_owner=uuid7(), lease_expires_at=EARLIER, crashes=2, seq=7, step=1)
+    assert sweep(NOW) == Swept(failed=1)
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert (run.crashes, run.seq, run.finished_at) == (3, 8, NOW)
+    assert run.lease_owner is None
+    event = Event.objects.get(run=run)
+    assert (event.seq, event.name) == (8, "failed")
+    assert json.loads(event.data) == run.error
+    assert run.error["type"] == recovery.CRASHED
+    assert f"replay_run {run.id} --from-step 1" in run.error["message"]
+
+
+def test_it_rings_once_for_pending_work() -> None:
+    new_run(RunStatus.PENDING)
+    assert not wakeup.queued()
+    assert sweep(NOW) == Swept(rang=True)
+    assert wakeup.queued()
+    assert sweep(NOW) == Swept()
+
+
+@pytest.mark.parametrize(
+    "status", [s for s in RunStatus if s not in {RunStatus.RUNNING, RunStatus.PENDING}]
+)
+def test_what_is_at_rest_stays_at_rest(status: RunStatus) -> None:
+    run = new_run(status, lease_expires_at=EARLIER)
+    assert sweep(NOW) == Swept()
+    run.refresh_from_db()
+    assert run.status == status
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_sweepers_do_everything_once() -> None:
+    hopeless = [new_run(lease_expires_at=EARLIER, crashes=2, seq=1) for _ in range(10)]
+    for _ in range(10):
+        new_run(lease_expires_at=EARLIER)
+    swept: list[Swept] = []
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        try:
+            start.wait()
+            swept.append(sweep(NOW))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(swept) == 4
+    assert sum(s.recovered for s in swept) == 10
+    assert sum(s.failed for s in swept) == 10
+    assert set(Run.objects.values_list("crashes", "status")) == {(1, "pending"), (3, "failed")}
+    events = Event.objects.values_list("run_id", "seq").order_by("run_id")
+    assert list(events) == sorted((run.id, 2) for run in hopeless)
