@@ -231,7 +231,8 @@ class Event(models.Model):
 
 
 class Worker(models.Model):
-    """One process that executes runs, as it last reported."""
+    """One process that executes runs, as it last reported. One that is not `awake` has no work; a
+    wake-up finds it, and its host's sweep vouches for it meanwhile."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     host = models.CharField(max_length=255)
@@ -241,11 +242,17 @@ class Worker(models.Model):
     )
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
+    awake = models.BooleanField(default=True)
     in_flight = models.IntegerField(default=0)
     capacity = models.IntegerField(default=0)
 
     class Meta:
         ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["host", "pid", "process_started"], name="worker_process"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"

@@ -51,6 +51,7 @@ def sweep(now: datetime) -> Swept:
         recovered = _put_back(lost, now)
     due = Run.objects.filter(status=RunStatus.SLEEPING, wake_at__lte=now)
     woken = _wake(due, now) if due.exists() else 0
+    _vouch_for_sleepers(now)
     # After their runs: a row that is gone no longer says whose lease it was.
     workers = Worker.objects.filter(pk__in=dead).delete()[0] if dead else 0
     swept = Swept(
@@ -76,6 +77,20 @@ def _dead_workers(now: datetime) -> list[UUID]:
         if gone or (quiet and worker.heartbeat_at < silent):
             dead.append(worker.id)
     return dead
+
+
+def _vouch_for_sleepers(now: datetime) -> None:
+    """A worker without work sends no heartbeat of its own: it waits inside django-q2. That its
+    process lives is all there is to know."""
+    stale = now - timedelta(seconds=conf().lease_seconds / 2)
+    asleep = Worker.objects.filter(host=processes.host(), awake=False, heartbeat_at__lt=stale)
+    alive = [
+        worker.id
+        for worker in asleep
+        if processes.process_started(worker.pid) == worker.process_started
+    ]
+    if alive:
+        Worker.objects.filter(id__in=alive, awake=False).update(heartbeat_at=now)
 
 
 def _hopeless(lost: Q) -> QuerySet[Run]:
@@ -131,8 +146,13 @@ def _explanation(run: Run, crashes: int) -> str:
 
 
 def _ring_if_needed() -> bool:
-    """Make up for a wake-up that got lost."""
-    if not Run.objects.filter(status=RunStatus.PENDING).exists() or wakeup.queued():
+    """Make up for a wake-up that got lost. A host without any worker that is known gets one, too:
+    it registers, and people see that it is there."""
+    needed = (
+        Run.objects.filter(status=RunStatus.PENDING).exists()
+        or not Worker.objects.filter(host=processes.host()).exists()
+    )
+    if not needed or wakeup.queued():
         return False
     wakeup.ring()
     return True

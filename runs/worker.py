@@ -16,6 +16,7 @@ from time import monotonic
 from uuid import UUID
 
 from django.db import DatabaseError, connection, connections
+from django.utils import timezone
 
 from runs import leases, processes, shutdown
 from runs.conf import conf
@@ -39,7 +40,7 @@ class Worker:
     """Executes runs until there are none for a while, or the cluster stops."""
 
     def __init__(self, artifacts: ArtifactStore) -> None:
-        self.id: UUID = uuid7()
+        self.id: UUID = uuid7()  # until the row of this process is known
         self._settings = conf()
         self._artifacts = artifacts
         self._running: set[asyncio.Task[None]] = set()
@@ -71,7 +72,7 @@ class Worker:
                 await loop.run_in_executor(None, journal.close)
                 for watcher in watchers:
                     watcher.join()
-                await loop.run_in_executor(claims, self._deregister)
+                await loop.run_in_executor(claims, self._go_to_sleep)
 
     async def _work(self, executor: Executor, claims: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -121,19 +122,28 @@ class Worker:
             return []
 
     def _register(self) -> None:
-        WorkerRow.objects.create(
-            id=self.id,
+        """Find or make the row of this process, which stays from one job to the next."""
+        row, _ = WorkerRow.objects.update_or_create(
             host=processes.host(),
             pid=os.getpid(),
             process_started=processes.process_started(os.getpid()) or "",
-            capacity=self._settings.concurrency,
+            defaults={
+                "heartbeat_at": timezone.now(),
+                "awake": True,
+                "in_flight": 0,
+                "capacity": self._settings.concurrency,
+            },
+            create_defaults={"id": self.id, "capacity": self._settings.concurrency},
         )
+        self.id = row.id
 
-    def _deregister(self) -> None:
+    def _go_to_sleep(self) -> None:
         try:
-            WorkerRow.objects.filter(id=self.id).delete()
+            WorkerRow.objects.filter(id=self.id).update(
+                awake=False, in_flight=0, heartbeat_at=timezone.now()
+            )
         except DatabaseError as error:
-            _log.warning("The worker's row stays until the next sweep: %s", error)
+            _log.warning("The worker's row says awake until the next sweep: %s", error)
         finally:
             connections.close_all()
 

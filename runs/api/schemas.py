@@ -180,6 +180,7 @@ class WorkerSerializer(Shape):
     pid = s.IntegerField()
     started_at = s.DateTimeField()
     heartbeat_at = s.DateTimeField()
+    awake = s.BooleanField(help_text="Whether it looks for work, rather than wait to be woken")
     in_flight = s.IntegerField(help_text="Runs that it executes now")
     capacity = s.IntegerField()
     alive = s.BooleanField(help_text="Whether its heartbeat is younger than the lease")

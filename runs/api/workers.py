@@ -45,6 +45,7 @@ class WorkerViewSet(ApiViewSet):
                         "pid": worker.pid,
                         "started_at": timestamp(worker.started_at),
                         "heartbeat_at": timestamp(worker.heartbeat_at),
+                        "awake": worker.awake,
                         "in_flight": worker.in_flight,
                         "capacity": worker.capacity,
                         "alive": worker.heartbeat_at >= since,

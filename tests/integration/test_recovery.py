@@ -14,6 +14,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from runs import processes, recovery, wakeup
 from runs.engine.ids import uuid7
@@ -126,6 +127,7 @@ def test_a_sleeping_run_wakes_when_it_is_due() -> None:
 def test_a_run_that_only_crashes_fails_with_its_last_event(settings: Any) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "max_attempts": 3}
     run = new_run(lease_owner=uuid7(), lease_expires_at=EARLIER, crashes=2, seq=7, step=1)
+    new_worker()
     assert sweep(NOW) == Swept(failed=1)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
@@ -146,10 +148,30 @@ def test_it_rings_once_for_pending_work() -> None:
     assert sweep(NOW) == Swept()
 
 
+def test_it_rings_for_a_host_without_a_worker() -> None:
+    assert sweep(NOW) == Swept(rang=True)
+    new_worker()
+    OrmQ.objects.all().delete()
+    assert sweep(NOW) == Swept()
+
+
+def test_it_vouches_for_a_worker_that_sleeps() -> None:
+    long_ago = NOW - timedelta(hours=1)
+    asleep = new_worker(awake=False, heartbeat_at=long_ago)
+    elsewhere = Worker.objects.create(
+        host="another", pid=1, process_started="x", awake=False, heartbeat_at=EARLIER
+    )
+    assert sweep(NOW) == Swept()
+    asleep.refresh_from_db()
+    elsewhere.refresh_from_db()
+    assert (asleep.heartbeat_at, elsewhere.heartbeat_at) == (NOW, EARLIER)
+
+
 @pytest.mark.parametrize(
     "status", [s for s in RunStatus if s not in {RunStatus.RUNNING, RunStatus.PENDING}]
 )
 def test_what_is_at_rest_stays_at_rest(status: RunStatus) -> None:
+    new_worker()
     run = new_run(status, lease_expires_at=EARLIER)
     assert sweep(NOW) == Swept()
     run.refresh_from_db()

@@ -96,7 +96,7 @@ def test_it_works(register: Register, drain: Callable[[], None]) -> None:
     assert run.seq == len(expected)
     assert result(run) == {"n": 3, "done": [0, 1, 2]}
     assert not PendingWrite.objects.exists()
-    assert not Worker.objects.exists()
+    assert list(Worker.objects.values_list("awake", "in_flight")) == [(False, 0)]
 
 
 def test_many_runs_at_once(register: Register, drain: Callable[[], None]) -> None:
