@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,15 +21,21 @@ def _shell(script: str, server: Server, cwd: Path) -> str:
     """What `script` prints, with this server's address and Python in the place of the README's."""
     script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
     script = script.replace(".venv/bin/python", sys.executable)
-    done = subprocess.run(
-        ["sh", "-eu", "-c", script],
-        cwd=cwd,
-        env=server.env,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    # The WebSocket client is interactive: it leaves at the end of its input, so keep that open.
+    reading, writing = os.pipe()
+    try:
+        done = subprocess.run(
+            ["sh", "-eu", "-c", script],
+            cwd=cwd,
+            env=server.env,
+            stdin=reading,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
