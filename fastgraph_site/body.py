@@ -61,11 +61,12 @@ async def _read(receive: ASGIReceiveCallable, limit: int, headers: Headers) -> b
         raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
-    async for part in _parts(receive):
+    arriving = _parts(receive)
+    async for part in arriving:
         size += len(part)
         if max(size, declared) > limit:
             parts.clear()
-            await _throw_away(receive, FURTHER * limit)
+            await _throw_away(arriving, FURTHER * limit)
             raise _too_large(limit)
         parts.append(part)
     return b"".join(parts)
@@ -81,10 +82,10 @@ async def _parts(receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
         yield message.get("body", b"")
 
 
-async def _throw_away(receive: ASGIReceiveCallable, most: int) -> None:
+async def _throw_away(arriving: AsyncIterator[bytes], most: int) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE):
-            async for part in _parts(receive):
+            async for part in arriving:
                 most -= len(part)
                 if most < 0:
                     return

@@ -57,7 +57,7 @@ def refusal(scope: HTTPScope | WebSocketScope) -> Problem | None:
     return (
         _refused_proxy(headers)
         or _refused_host(headers)
-        or _refused_origin(headers, scope["scheme"])
+        or _refused_origin(headers, scope.get("scheme", "http"))
         or _refused_site(headers, scope)
     )
 

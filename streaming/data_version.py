@@ -26,17 +26,17 @@ class DataVersion:
 
     async def listen(self, ring: Callable[[], None]) -> None:
         with closing(sqlite3.connect(self._uri, uri=True, timeout=0, isolation_level=None)) as own:
-            known = _version(own)
+            known = read(own)
             ring()
             while True:
                 await asyncio.sleep(self._interval)
-                version = _version(own)
+                version = read(own)
                 if version != known or version is None:
                     known = version
                     ring()
 
 
-def _version(connection: sqlite3.Connection) -> int | None:
+def read(connection: sqlite3.Connection) -> int | None:
     """The counter; None when the database is locked as a whole, which is a reason to look too."""
     try:
         (version,) = connection.execute("PRAGMA data_version").fetchone()

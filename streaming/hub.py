@@ -72,6 +72,11 @@ class Hub:
         """How many runs the hub looks for."""
         return len(self._watches)
 
+    @property
+    def live(self) -> int:
+        """How many subscribers are offered what is new; the others read the log."""
+        return sum(len(watch.subscribers) for watch in self._watches.values())
+
     @asynccontextmanager
     async def subscribe(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[Subscriber]:
         """A subscriber to the events of `run_id` with a seq above `after`: those in the log, then

@@ -62,6 +62,11 @@ class Subscriber:
         """How many frames wait in the queue."""
         return len(self._queue)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much they weigh."""
+        return self._queued_bytes
+
     async def next(self) -> Sequence[Frame]:
         """The next frames, at least one; none: the run has ended and everything was given.
         Raises Closed when the hub closes."""

@@ -65,3 +65,30 @@ async def until(condition: Any, what: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+class StuckClient:
+    """A client that accepts nothing after the handshake until it is `released`."""
+
+    def __init__(self, path: str) -> None:
+        self.seqs: list[int] = []
+        self.released = asyncio.Event()
+        self.sending = asyncio.Event()
+        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._incoming.put_nowait({"type": "websocket.connect"})
+        self.closed = asyncio.Event()
+        scope = WebsocketCommunicator(router, path).scope
+        self._task = asyncio.create_task(router(scope, self._incoming.get, self._send))
+
+    async def leave(self) -> None:
+        """Disconnect, whatever is still being sent."""
+        self._incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        await self._task
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send":
+            self.sending.set()
+            await self.released.wait()
+            self.seqs.append(json.loads(message["text"])["seq"])
+        elif message["type"] == "websocket.close":
+            self.closed.set()

@@ -1,0 +1,147 @@
+"""`/api/ws/`: the changes of runs, as lists of runs show them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+from django.utils import timezone
+
+from runs.models import Run
+from runs.summaries import COLUMNS, summarise
+from streaming import feed, hub
+from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
+from tests.streaming.sockets import PATIENCE, Client, connected
+
+READY = {"event": "ready", "protocol": 1}
+
+
+def summary(run_id: UUID) -> dict[str, Any]:
+    return summarise(Run.objects.values(*COLUMNS).get(id=run_id))
+
+
+async def change_of(client: Client, run_id: UUID, status: str) -> dict[str, Any]:
+    """The next change that says that the run has this status; others are received, too."""
+    while True:
+        data: dict[str, Any] = (await client.receive())["data"]
+        if (data["run_id"], data["status"]) == (str(run_id), status):
+            return data
+
+
+async def test_the_first_frame_is_ready() -> None:
+    await committed(create_run, "completed")  # there before: no news
+    async with connected("/api/ws/") as client:
+        assert await client.receive() == READY
+        run_id = await committed(create_run)
+        assert (await client.receive())["data"]["run_id"] == str(run_id)
+
+
+async def test_it_tells_each_change_of_status_and_step() -> None:
+    async with connected("/api/ws") as client:
+        await client.receive_event("ready")
+        run_id = await committed(create_run)
+        assert (await change_of(client, run_id, "pending"))["step"] == 0
+        await committed(append, run_id, "started")
+        await change_of(client, run_id, "running")
+        await committed(append, run_id, "checkpoint")
+        assert (await change_of(client, run_id, "running"))["step"] == 1
+        await append_elsewhere(run_id, "completed")
+        assert await change_of(client, run_id, "completed") == await committed(summary, run_id)
+
+
+async def test_events_that_change_neither_are_not_told() -> None:
+    async with connected("/api/ws/") as client:
+        await client.receive_event("ready")
+        run_id = await committed(create_run, "started")
+        await change_of(client, run_id, "running")
+        await committed(append, run_id, "custom", "custom")
+        await committed(append, run_id, "completed")
+        assert (await client.receive())["data"]["status"] == "completed"
+
+
+async def test_a_summary_has_no_payload_and_no_traceback() -> None:
+    error = {"type": "ValueError", "message": "no", "node": "parse", "traceback": "Traceback …"}
+    run_id = await committed(create_run, "failed")
+    await committed(Run.objects.filter(id=run_id).update, error=error, payload={"input": "secret"})
+    told = await committed(summary, run_id)
+    assert told["error"] == {"type": "ValueError", "message": "no", "node": "parse"}
+    assert "secret" not in orjson.dumps(told).decode()
+    assert told == summarise(await committed(Run.objects.get, id=run_id))
+
+
+async def test_the_workflow_filter_leaves_out_other_workflows() -> None:
+    async with connected("/api/ws/?workflow=tokens") as client:
+        await client.receive_event("ready")
+        await committed(create_run, "completed", workflow="steps")
+        wanted = await committed(create_run, "completed", workflow="tokens")
+        assert (await client.receive())["data"]["run_id"] == str(wanted)
+
+
+async def test_a_run_that_leaves_the_status_filter_is_told_once_more() -> None:
+    listed = await committed(create_run, "started")  # on the client's list before it connects
+    async with connected("/api/ws/?status=running") as client:
+        await client.receive_event("ready")
+        await committed(append, listed, "completed")
+        await change_of(client, listed, "completed")
+        never_running = await committed(create_run, "completed")
+        later = await committed(create_run, "started")
+        data = (await client.receive())["data"]
+        assert data["run_id"] == str(later) != str(never_running)
+        await committed(append, later, "failed")
+        await change_of(client, later, "failed")
+
+
+@pytest.mark.parametrize("query", ["status=done", "status=running,x", "status=a&status=b"])
+async def test_an_unknown_status_is_closed_with_4400(query: str) -> None:
+    async with connected(f"/api/ws/?{query}") as client:
+        await client.drain()
+    assert client.code == 4400
+
+
+async def test_a_commit_that_becomes_visible_late_is_told() -> None:
+    """Its time is before that of a change that was told already."""
+    late = await committed(create_run)
+    async with connected("/api/ws/") as client:
+        await client.receive_event("ready")
+        newer = await committed(create_run, "started")
+        await change_of(client, newer, "running")
+        a_second_ago = timezone.now() - timedelta(seconds=1)
+        changes = {"status": "running", "updated_at": a_second_ago}
+        await committed(Run.objects.filter(id=late).update, **changes)
+        await change_of(client, late, "running")
+
+
+async def test_a_host_whose_clock_is_ahead_hides_nobody_else() -> None:
+    ahead = await committed(create_run)
+    async with connected("/api/ws/") as client:
+        await client.receive_event("ready")
+        in_an_hour = timezone.now() + timedelta(hours=1)
+        changes = {"status": "running", "updated_at": in_an_hour}
+        await committed(Run.objects.filter(id=ahead).update, **changes)
+        await change_of(client, ahead, "running")
+        other = await committed(create_run, "started")
+        await change_of(client, other, "running")
+
+
+async def test_one_that_does_not_read_is_closed_with_1013(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "WAITING", 3)
+    async with hub.current().feed.subscribe() as lagging, asyncio.timeout(PATIENCE):
+        async with hub.current().feed.subscribe() as other:
+            for _ in range(5):
+                run_id = await committed(create_run)
+                while str(run_id).encode() not in b"".join(await other.next()):
+                    pass
+        with pytest.raises(feed.Lagging):
+            await lagging.next()
+
+
+async def test_a_feed_without_subscribers_looks_at_nothing() -> None:
+    async with connected("/api/ws/") as client:
+        await client.receive_event("ready")
+    async with asyncio.timeout(PATIENCE):
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.005)

@@ -1,0 +1,78 @@
+"""Hints through Redis: faster where it is there, and never needed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from channels.layers import channel_layers
+from django.conf import settings
+from django.test import override_settings
+
+from streaming import hints
+from streaming.hub import Hub, installed_doorbells
+from tests.streaming.journal_rows import append, committed, create_run
+from tests.streaming.sockets import until
+from tests.streaming.test_hub import NEVER, follow
+
+
+def layer_at(url: str) -> override_settings:
+    backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    return override_settings(
+        CHANNEL_LAYERS={"default": {"BACKEND": backend, "CONFIG": {"hosts": [url]}}}
+    )
+
+
+async def flush() -> None:
+    """Free the layer's connections."""
+    layer = hints.crossing_layer()
+    assert layer is not None
+    await layer.flush()
+
+
+@pytest.fixture(autouse=True)
+def _not_silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(hints, "_silent_until", 0.0)
+    yield
+    channel_layers.backends.clear()
+
+
+async def test_nothing_is_sent_through_a_layer_that_does_not_cross() -> None:
+    assert "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]
+    assert hints.crossing_layer() is None
+    await hints.send(uuid4(), 1)
+    assert not [bell for bell in installed_doorbells() if isinstance(bell, hints.Hints)]
+
+
+@pytest.mark.redis
+async def test_a_hint_wakes_the_hub(redis_url: str) -> None:
+    with layer_at(redis_url):
+        run_id = await committed(create_run, "started")
+        bells = [bell for bell in installed_doorbells() if isinstance(bell, hints.Hints)]
+        own = Hub(bells, slow_poll=NEVER)
+        following = asyncio.create_task(follow(own, run_id))
+        await until(lambda: own.log_reads >= 2, "the doorbell listens")
+        await committed(append, run_id, "completed")
+        await hints.send(run_id, 3)
+        assert await following == [1, 2, 3]
+        await own.close()
+        await flush()
+
+
+async def test_a_redis_that_is_down_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    with layer_at("redis://127.0.0.1:1/0"):
+        for seq in range(3):
+            await hints.send(uuid4(), seq)
+        warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
+        assert [r.name for r in warnings] == ["streaming.hints"]
+        run_id = await committed(create_run, "started")
+        own = Hub()
+        following = asyncio.create_task(follow(own, run_id))
+        await until(lambda: own.watching, "the run is watched")
+        await committed(append, run_id, "completed")
+        assert await following == [1, 2, 3]
+        await own.close()
+        await flush()
