@@ -198,9 +198,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 STATIC_URL = "/static/"
-STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [("dashboard", BASE_DIR / "frontend" / "dist")]
-WHITENOISE_USE_FINDERS = True  # no collectstatic step: the one command serves what is in the tree
+# No collectstatic step and no STATIC_ROOT: the one command serves what is in the tree.
+WHITENOISE_USE_FINDERS = True
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -70,7 +70,7 @@ def replay_run(
     the checkpoint that the run wrote after that step; `changes` are then new values of state
     channels. Problem 404 for an unknown run, 422 for the rest.
     """
-    changes = changes or {}
+    changes = {} if changes is None else changes
     _refuse(_object_faults(changes, "/set"))
     source = Run.objects.filter(pk=run_id).first()
     if source is None:

@@ -175,7 +175,7 @@ class RunViewSet(ApiViewSet):
             raise unknown("run", run_id)
         fields = object_of(request.data, ReplaySerializer().fields)
         run = manager.replay_run(
-            run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set", {})
+            run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set")
         )
         return self._created(run)
 

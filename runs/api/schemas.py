@@ -59,6 +59,7 @@ class ReplaySerializer(Shape):
     )
     set = ObjectField(
         required=False,
+        allow_null=True,
         help_text="New values: of state channels with `from_step`, of the payload without",
     )
 

@@ -1,0 +1,143 @@
+"""The schema says what the API does, and the documentation pages need nobody else's server."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from jsonschema import Draft202012Validator
+from rest_framework.test import APIClient
+
+from runs.models import Run, Worker
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def schema(api: APIClient) -> dict[str, Any]:
+    return dict(api.get("/api/schema").json())
+
+
+def test_it_is_valid_and_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn")
+
+    assert "/api/runs/{run_id}/replay/" in capsys.readouterr().out
+
+
+def test_every_operation_is_described(schema: dict[str, Any]) -> None:
+    assert len(schema["paths"]) == 12
+    for path, operations in schema["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            assert operation["summary"], where
+            assert operation["tags"][0] in {tag["name"] for tag in schema["tags"]}, where
+            failures = {status for status in operation["responses"] if status >= "400"}
+            assert failures, where
+
+
+def test_answers_are_what_the_schema_says(
+    api: APIClient, schema: dict[str, Any], finished: Run
+) -> None:
+    Worker.objects.create(host="here", pid=1, process_started="x")
+    run = f"/api/runs/{finished.id}"
+    replayed = api.post(f"{run}/replay", {"from_step": 1}, format="json").json()["id"]
+    answers = {
+        "/api/runs/": "/api/runs?page_size=1",
+        "/api/runs/{run_id}/": f"/api/runs/{replayed}",
+        "/api/runs/{run_id}/state/": f"{run}/state",
+        "/api/runs/{run_id}/checkpoints/": f"{run}/checkpoints",
+        "/api/runs/{run_id}/events/": f"{run}/events",
+        "/api/artifacts/": "/api/artifacts",
+        "/api/workflows/": "/api/workflows",
+        "/api/workflows/{name}/": "/api/workflows/text_report",
+        "/api/workers/": "/api/workers",
+        "/api/health/": "/api/health",
+    }
+    for path, url in answers.items():
+        check(schema, path, "get", "200", "application/json", api.get(url).json())
+    check(schema, "/api/runs/", "get", "400", PROBLEM, api.get("/api/runs?x=1").json())
+    bad = api.post("/api/runs", {"name": 5}, format="json").json()
+    check(schema, "/api/runs/", "post", "422", PROBLEM, bad)
+    missing = api.get(f"/api/artifacts/{uuid4()}").json()
+    check(schema, "/api/artifacts/{artifact_id}/", "get", "404", PROBLEM, missing)
+
+
+PROBLEM = "application/problem+json"
+
+
+def check(
+    schema: dict[str, Any], path: str, method: str, status: str, media_type: str, body: Any
+) -> None:
+    content = schema["paths"][path][method]["responses"][status]["content"][media_type]
+    closed = {"components": _closed(schema["components"]), **content["schema"]}
+    errors = list(Draft202012Validator(closed).iter_errors(body))
+    assert not errors, (path, errors[0].json_path, errors[0].message)
+
+
+def _closed(part: Any) -> Any:
+    """The schema with every object closed, so that an undocumented field is a fault too."""
+    if isinstance(part, list):
+        return [_closed(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _closed(value) for key, value in part.items()}
+    if "properties" in found and isinstance(found["properties"], dict):
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/", "/redoc", "/redoc/"])
+def test_documentation_needs_no_other_server(path: str) -> None:
+    answer = Client().get(path)
+    page = answer.content.decode()
+
+    assert answer.status_code == 200
+    assert "/api/schema" in page
+    assert re.findall(r"""(?:src|href)=["'](?:https?:)?//""", page) == []
+    assets = re.findall(r"""["'](/static/[^"']+\.(?:js|css))["']""", page)
+    assert assets
+    for asset in assets:
+        got = Client().get(asset)
+        assert got.status_code == 200, asset
+        got.close()
+
+
+def test_the_root_lists_the_api(api: APIClient) -> None:
+    for path in ("/api", "/api/"):
+        links = api.get(path).json()
+        assert set(links) == {"runs", "artifacts", "workflows", "workers", "health"}
+        for link in links.values():
+            assert api.get(link).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/", "/api/runs/", "/api/artifacts/", "/api/workflows/text_report", "/api/health"],
+)
+def test_a_browser_gets_pages(path: str) -> None:
+    answer = Client(HTTP_ACCEPT="text/html,*/*;q=0.8").get(path)
+
+    assert answer.status_code == 200
+    assert answer["Content-Type"].startswith("text/html")
+
+
+def test_a_browser_can_create_a_run() -> None:
+    page = Client(HTTP_ACCEPT="text/html").get("/api/runs/").content.decode()
+
+    assert "&quot;name&quot;: &quot;Test Run&quot;" in page
+    assert "runs/browsable.js" in page
+
+
+def test_a_browser_sees_a_run(finished: Run) -> None:
+    for under in ("", "/state", "/events", "/checkpoints"):
+        answer = Client(HTTP_ACCEPT="text/html").get(f"/api/runs/{finished.id}{under}")
+        assert answer.status_code == 200
+        assert b"/replay" not in answer.content  # a link cannot send a POST
+
+
+def test_the_admin_works_with_and_without_its_slash() -> None:
+    assert Client().get("/admin", follow=True).redirect_chain == [("/admin/", 302)]
