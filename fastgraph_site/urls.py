@@ -13,6 +13,7 @@ from drf_spectacular.views import (
 )
 
 from artifacts.api import ArtifactViewSet
+from fastgraph_site import dashboard
 from runs.api.health import HealthViewSet
 from runs.api.routers import ApiRouter, paths
 from runs.api.runs import RunViewSet
@@ -33,6 +34,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^redoc/?$", SpectacularRedocView.as_view(), name="redoc"),
     path("admin", RedirectView.as_view(url="/admin/", query_string=True)),
     path("admin/", admin.site.urls),
+    path("", dashboard.page, name="dashboard"),
+    path("new", dashboard.page),
+    path("runs/<uuid:run_id>", dashboard.page, name="dashboard-run"),
 ]
 
 handler400 = "runs.api.problems.bad_request"

@@ -1,0 +1,57 @@
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  type SearchSchemaInput,
+} from "@tanstack/react-router";
+import { LaunchPage } from "@/features/launch/components/launch-page";
+import { type LaunchSearch, launchSearch } from "@/features/launch/search";
+import { RunPage } from "@/features/run/components/run-page";
+import { type RunSearch, runSearch } from "@/features/run/search";
+import { RunsPage } from "@/features/runs/components/runs-page";
+import { type RunFilters, runFilters } from "@/features/runs/search";
+import { NotFound, PageFailed } from "./fallbacks";
+import { Shell } from "./shell";
+
+/** Lets links leave out every search parameter, which `read` then checks. */
+function searchOf<Search>(read: (search: Record<string, unknown>) => Search) {
+  return (search: Search & SearchSchemaInput): Search => read(search as Record<string, unknown>);
+}
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: NotFound,
+});
+
+const runs = createRoute({
+  getParentRoute: () => root,
+  path: "/",
+  validateSearch: searchOf<RunFilters>(runFilters),
+  component: RunsPage,
+});
+
+const launch = createRoute({
+  getParentRoute: () => root,
+  path: "/new",
+  validateSearch: searchOf<LaunchSearch>(launchSearch),
+  component: LaunchPage,
+});
+
+const run = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/$runId",
+  validateSearch: searchOf<RunSearch>(runSearch),
+  component: RunPage,
+});
+
+export const router = createRouter({
+  routeTree: root.addChildren([runs, launch, run]),
+  defaultErrorComponent: PageFailed,
+  scrollRestoration: true,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

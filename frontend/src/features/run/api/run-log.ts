@@ -1,0 +1,141 @@
+import type { Artifact, Run, RunStatus } from "@/shared/api/types";
+import { type Frame, isTerminal } from "@/stream/frame";
+import { type NodeProgress, Progress, text } from "./progress";
+
+/** What the events that arrived so far say. Never changed: a new one takes its place. */
+export interface LogSnapshot {
+  frames: readonly Frame[];
+  seq: number;
+  step: number;
+  status: RunStatus | null;
+  startedAt: string | null;
+  finishedAt: string | null;
+  nodes: ReadonlyMap<string, NodeProgress>;
+  /** How often each event name came, in order of first appearance. */
+  names: ReadonlyMap<string, number>;
+  artifacts: readonly Artifact[];
+  checkpoints: number;
+}
+
+const NOTHING: LogSnapshot = {
+  frames: [],
+  seq: 0,
+  step: 0,
+  status: null,
+  startedAt: null,
+  finishedAt: null,
+  nodes: new Map(),
+  names: new Map(),
+  artifacts: [],
+  checkpoints: 0,
+};
+
+const FRAME_MS = 16;
+
+/** The events of one run, collected for the page: frames go in one by one, snapshots come out at
+ * most once a screen refresh. */
+export class RunLog {
+  private readonly progress = new Progress();
+  private readonly listeners = new Set<() => void>();
+  private waiting: Frame[] = [];
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private current = NOTHING;
+
+  readonly snapshot = (): LogSnapshot => this.current;
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  push(frame: Frame): void {
+    this.waiting.push(frame);
+    this.timer ??= setTimeout(() => this.flush(), FRAME_MS);
+  }
+
+  flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const frames = this.waiting;
+    this.waiting = [];
+    if (frames.length === 0) {
+      return;
+    }
+    const next = { ...this.current, names: new Map(this.current.names) };
+    const artifacts = [...next.artifacts];
+    for (const frame of frames) {
+      this.progress.apply(frame);
+      next.seq = frame.seq;
+      next.step = Math.max(next.step, frame.step ?? 0);
+      next.names.set(frame.event, (next.names.get(frame.event) ?? 0) + 1);
+      next.checkpoints += frame.event === "checkpoint" ? 1 : 0;
+      note(next, frame);
+      const artifact = artifactIn(frame);
+      if (artifact) {
+        artifacts.push(artifact);
+      }
+    }
+    next.frames = [...next.frames, ...frames];
+    next.nodes = this.progress.snapshot;
+    next.artifacts = artifacts;
+    this.current = next;
+    for (const listener of this.listeners) {
+      listener();
+    }
+  }
+}
+
+const BEGINS = new Set(["started", "recovered"]);
+
+function note(snapshot: LogSnapshot, { event, ts }: Frame): void {
+  if (event === "created") {
+    snapshot.status = "pending";
+  } else if (BEGINS.has(event)) {
+    snapshot.status = "running";
+    snapshot.startedAt ??= ts;
+  } else if (isTerminal(event)) {
+    snapshot.status = event as RunStatus;
+    snapshot.finishedAt = ts;
+  }
+}
+
+function artifactIn(frame: Frame): Artifact | null {
+  const id = text(frame.data, "artifact_id");
+  if (frame.event !== "artifact" || id === undefined) {
+    return null;
+  }
+  const data = frame.data as Partial<Artifact>;
+  return {
+    id,
+    artifact_id: id,
+    run: frame.run_id,
+    node: frame.node ?? "",
+    name: data.name ?? id,
+    media_type: data.media_type ?? "",
+    size: data.size ?? 0,
+    sha256: data.sha256 ?? "",
+    created_at: frame.ts,
+    url: `/api/artifacts/${id}`,
+  };
+}
+
+/** `run` as it is by now: what REST said, overtaken by those events that are newer. */
+export function current(run: Run, log: LogSnapshot): Run {
+  const newer = log.seq > run.seq;
+  return {
+    ...run,
+    status: newer && log.status ? log.status : run.status,
+    seq: Math.max(run.seq, log.seq),
+    step: Math.max(run.step, log.step),
+    started_at: run.started_at ?? log.startedAt,
+    finished_at: run.finished_at ?? log.finishedAt,
+  };
+}
+
+/** Artifacts that REST listed and those that events told of, each once, oldest first. */
+export function allArtifacts(listed: readonly Artifact[], told: readonly Artifact[]): Artifact[] {
+  const all = new Map([...told, ...listed].map((artifact) => [artifact.id, artifact]));
+  return [...all.values()].sort((a, b) =>
+    a.created_at === b.created_at ? 0 : a.created_at < b.created_at ? -1 : 1,
+  );
+}

@@ -1,0 +1,68 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { socketUrl } from "@/shared/api/client";
+import { keys, runQuery } from "@/shared/api/queries";
+import { useComeback } from "@/shared/ui/comeback";
+import { RunStream } from "@/stream/run-stream";
+import type { StreamState } from "@/stream/state";
+import { RunLog } from "./run-log";
+
+/** A run as REST tells it and as its events go on. All that is shown of one run comes from here:
+ * after a lost connection everything that REST gave is read again. */
+export function useRun(runId: string) {
+  const client = useQueryClient();
+  const [connection, setConnection] = useState<StreamState>("connecting");
+  const [stream, setStream] = useState<RunStream | null>(null);
+  const [log, setLog] = useState(() => new RunLog());
+  const query = useQuery(runQuery(runId));
+
+  useEffect(() => {
+    const collected = new RunLog();
+    let lost = false;
+    const following = new RunStream({
+      url: (after) => socketUrl(`/api/ws/${runId}`, { after }),
+      head: async () => (await client.fetchQuery({ ...runQuery(runId), staleTime: 0 })).seq,
+      onFrame: (frame) => collected.push(frame),
+      onState: (state) => {
+        setConnection(state);
+        if (state === "ended" || (lost && state === "catching-up")) {
+          client.invalidateQueries({ queryKey: keys.run(runId) });
+        }
+        lost = state === "offline";
+      },
+    });
+    setLog(collected);
+    setStream(following);
+    following.start();
+    return () => following.stop();
+  }, [client, runId]);
+
+  useComeback(stream);
+  const snapshot = useSyncExternalStore(log.subscribe, log.snapshot);
+  return { query, connection, log: snapshot };
+}
+
+const OFTEN_MS = 400;
+
+/** Reads the answers under `part` of a run again when `count` grew: at most a few times a second,
+ * one at a time, and once more after the last. */
+export function useRefresh(runId: string, part: string, count: number): void {
+  const client = useQueryClient();
+  const memory = useRef({ wanted: 0, asked: 0, busy: false });
+  useEffect(() => {
+    const it = memory.current;
+    it.wanted = count;
+    const work = async () => {
+      it.busy = true;
+      while (it.asked < it.wanted) {
+        it.asked = it.wanted;
+        await client.invalidateQueries({ queryKey: [...keys.run(runId), part] });
+        await new Promise((resolve) => setTimeout(resolve, OFTEN_MS));
+      }
+      it.busy = false;
+    };
+    if (!it.busy) {
+      work();
+    }
+  }, [client, runId, part, count]);
+}

@@ -1,0 +1,105 @@
+import { useInfiniteQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import type { Checkpoint } from "@/shared/api/types";
+import { absolute, timeOfDay } from "@/shared/format/moment";
+import { Button } from "@/shared/ui/button";
+import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
+import { checkpointsQuery } from "../api/run-queries";
+import { useReplay } from "../api/use-replay";
+import { useRefresh } from "../api/use-run";
+
+interface CheckpointsPaneProps {
+  runId: string;
+  count: number;
+  onLook: (checkpoint: string) => void;
+}
+
+/** Where the run can be looked at and replayed from, newest first. */
+export function CheckpointsPane({ runId, count, onLook }: CheckpointsPaneProps) {
+  const query = useInfiniteQuery(checkpointsQuery(runId));
+  const replay = useReplay(runId);
+  const navigate = useNavigate();
+  useRefresh(runId, "checkpoints", count);
+  const checkpoints = query.data?.pages.flatMap((page) => page.results) ?? [];
+  const replayFrom = (step: number) =>
+    replay.mutate(step, {
+      onSuccess: ({ id }) => navigate({ to: "/runs/$runId", params: { runId: id } }),
+    });
+  if (query.isPending) {
+    return <Skeleton rows={5} className="h-8" />;
+  }
+  const problem = query.error ?? replay.error;
+  return (
+    <div className="min-h-0 flex-1 overflow-y-auto">
+      {problem && (
+        <div className="p-3">
+          <ProblemNotice error={problem} />
+        </div>
+      )}
+      {checkpoints.length === 0 && !query.error && (
+        <Empty title="No checkpoints yet">The first comes with the first step.</Empty>
+      )}
+      <ul>
+        {checkpoints.map((checkpoint) => (
+          <Row
+            key={checkpoint.id}
+            checkpoint={checkpoint}
+            onLook={() => onLook(checkpoint.id)}
+            onReplay={() => replayFrom(checkpoint.step)}
+            busy={replay.isPending}
+          />
+        ))}
+      </ul>
+      {query.hasNextPage && (
+        <button
+          type="button"
+          className="w-full p-3 text-accent hover:bg-hover"
+          onClick={() => query.fetchNextPage()}
+        >
+          Load more
+        </button>
+      )}
+    </div>
+  );
+}
+
+interface RowProps {
+  checkpoint: Checkpoint;
+  onLook: () => void;
+  onReplay: () => void;
+  busy: boolean;
+}
+
+function Row({ checkpoint, onLook, onReplay, busy }: RowProps) {
+  const { step, source, next, created_at, id } = checkpoint;
+  return (
+    <li className="flex flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-4 py-2 last:border-b-0">
+      <span className="w-16 shrink-0 font-medium tabular-nums">Step {step}</span>
+      <span className="min-w-32 flex-1">
+        <span className="block truncate text-dim">
+          {next.length > 0 ? (
+            <>
+              next <span className="font-mono text-xs text-ink">{next.join(", ")}</span>
+            </>
+          ) : (
+            "nothing left to run"
+          )}
+        </span>
+        <span className="block truncate font-mono text-2xs text-faint" title={id}>
+          {source} · <time title={absolute(created_at)}>{timeOfDay(created_at)}</time>
+        </span>
+      </span>
+      <Button look="quiet" onClick={onLook} aria-label={`State at step ${step}`}>
+        State
+      </Button>
+      <Button
+        look="quiet"
+        onClick={onReplay}
+        disabled={busy}
+        aria-label={`Replay from step ${step}`}
+      >
+        Replay from here
+      </Button>
+    </li>
+  );
+}

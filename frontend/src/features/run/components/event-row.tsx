@@ -1,0 +1,60 @@
+import { ChevronRight } from "lucide-react";
+import { memo } from "react";
+import { timeOfDay } from "@/shared/format/moment";
+import { JsonTree } from "@/shared/ui/json-tree";
+import type { Frame } from "@/stream/frame";
+import { eventDot, preview } from "./event-looks";
+
+interface EventRowProps {
+  frame: Frame;
+  open: boolean;
+  onToggle: (seq: number) => void;
+}
+
+/** One event on one line; a click unfolds all of it. */
+export const EventRow = memo(function EventRow({ frame, open, onToggle }: EventRowProps) {
+  const { event, seq, ts, node, step } = frame;
+  return (
+    <div data-testid="event-row" data-event={event} data-seq={seq}>
+      <button
+        type="button"
+        aria-expanded={open}
+        onClick={() => onToggle(seq)}
+        className="flex h-9 w-full items-center gap-3 px-3 text-left text-xs outline-offset-[-2px] hover:bg-raised"
+      >
+        <ChevronRight
+          aria-hidden
+          className={`size-3.5 shrink-0 text-faint transition-transform ${open ? "rotate-90" : ""}`}
+        />
+        <span className="w-9 shrink-0 text-right font-mono text-2xs text-faint tabular-nums">
+          {seq}
+        </span>
+        <time
+          dateTime={ts}
+          title={ts}
+          className="hidden w-21 shrink-0 font-mono text-2xs text-faint tabular-nums sm:block"
+        >
+          {timeOfDay(ts)}
+        </time>
+        <span className="flex w-28 shrink-0 items-center gap-2 font-medium">
+          <span aria-hidden className={`size-1.5 shrink-0 rounded-full ${eventDot(event)}`} />
+          <span className="truncate">{event}</span>
+        </span>
+        <span className="w-24 shrink-0 truncate font-mono text-dim">{node}</span>
+        <span className="min-w-0 flex-1 truncate font-mono text-2xs text-faint">
+          {preview(frame.data)}
+        </span>
+        {step !== undefined && (
+          <span className="hidden shrink-0 text-2xs text-faint tabular-nums sm:block">
+            step {step}
+          </span>
+        )}
+      </button>
+      {open && (
+        <div className="border-y border-line bg-canvas/60 px-4 py-3">
+          <JsonTree value={frame} label={`Event ${seq}`} />
+        </div>
+      )}
+    </div>
+  );
+});

@@ -1,0 +1,48 @@
+import type { StreamState } from "@/stream/state";
+
+const LOOKS: Record<StreamState, { word: string; dot: string; explains: string }> = {
+  connecting: {
+    word: "connecting",
+    dot: "bg-warn animate-breathe",
+    explains: "The first connection is being made.",
+  },
+  "catching-up": {
+    word: "catching up",
+    dot: "bg-warn animate-breathe",
+    explains: "Connected; some of what happened is still on its way.",
+  },
+  live: { word: "connected", dot: "bg-good", explains: "What you see is how it is." },
+  offline: {
+    word: "disconnected",
+    dot: "bg-bad",
+    explains: "What you see may be old. The connection is tried again by itself.",
+  },
+  ended: { word: "ended", dot: "bg-faint", explains: "The run is over and all of it is here." },
+  unknown: { word: "not found", dot: "bg-bad", explains: "The server does not know this run." },
+};
+
+/** How fresh the page is, in a word; never more confident than its stream. */
+export function ConnectionPill({ state, seq }: { state: StreamState; seq?: number }) {
+  const { word, dot, explains } = LOOKS[state];
+  return (
+    <span
+      title={explains}
+      className="inline-flex h-7 items-center gap-2 rounded-full border border-line bg-panel px-3 text-xs text-dim"
+    >
+      <span aria-hidden className={`size-2 rounded-full ${dot}`} />
+      <span
+        role="status"
+        data-testid="connection-pill"
+        data-state={state}
+        className="whitespace-nowrap"
+      >
+        {word}
+      </span>
+      {seq !== undefined && (
+        <span className="border-l border-line pl-2 font-mono text-2xs text-faint tabular-nums">
+          <span className="sr-only">newest event </span>#{seq}
+        </span>
+      )}
+    </span>
+  );
+}

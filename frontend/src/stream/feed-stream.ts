@@ -1,0 +1,90 @@
+import { parseObject } from "./frame";
+import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
+import type { StreamState } from "./state";
+
+export interface FeedStreamOptions<Run> {
+  url(): string;
+  /** Resolves when the server answers; asked when the feed has been silent for long. */
+  probe(): Promise<unknown>;
+  /** The server listens from now on: whatever was read before may have missed something. */
+  onReady(): void;
+  onRun(run: Run): void;
+  onState(state: StreamState): void;
+  environment?: Environment;
+}
+
+const QUIET_MS = 30_000;
+
+/**
+ * News about all runs. It has no history: what happened while it was away is not sent again, so
+ * each `onReady` asks its owner to read the list anew. `live` from the server's first frame on.
+ */
+export class FeedStream<Run> implements Peer {
+  private readonly options: FeedStreamOptions<Run>;
+  private readonly socket: ReconnectingSocket;
+  private connection = 0;
+  private quiet: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: FeedStreamOptions<Run>) {
+    this.options = options;
+    this.socket = new ReconnectingSocket(this, options.environment ?? browser);
+  }
+
+  start(): void {
+    this.options.onState("connecting");
+    this.socket.start();
+  }
+
+  stop(): void {
+    this.connection++;
+    clearTimeout(this.quiet);
+    this.socket.stop();
+  }
+
+  hurry(): void {
+    this.socket.hurry();
+  }
+
+  url(): string {
+    return this.options.url();
+  }
+
+  opened(): void {
+    this.connection++;
+    this.options.onState("catching-up");
+    this.listen();
+  }
+
+  message(text: string): void {
+    const value = parseObject(text);
+    if (value === null) {
+      this.socket.drop();
+      return;
+    }
+    this.listen();
+    if (value.event === "ready") {
+      this.options.onState("live");
+      this.options.onReady();
+    } else if (value.event === "run") {
+      this.options.onRun(value.data as Run);
+    }
+  }
+
+  closed(): boolean {
+    this.connection++;
+    clearTimeout(this.quiet);
+    this.options.onState("offline");
+    return true;
+  }
+
+  private listen(): void {
+    clearTimeout(this.quiet);
+    const connection = this.connection;
+    this.quiet = setTimeout(() => {
+      this.options.probe().then(
+        () => connection === this.connection && this.listen(),
+        () => connection === this.connection && this.socket.drop(),
+      );
+    }, QUIET_MS);
+  }
+}

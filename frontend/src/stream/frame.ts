@@ -1,0 +1,36 @@
+/** One event of one run, as the server sends it. `seq` counts from 1 and has no holes. */
+export interface Frame {
+  event: string;
+  seq: number;
+  run_id: string;
+  ts: string;
+  node?: string;
+  step?: number;
+  namespace?: string;
+  data?: unknown;
+}
+
+const TERMINAL: ReadonlySet<string> = new Set(["completed", "failed", "cancelled"]);
+
+/** Whether nothing can follow: such an event is always the last of its run. */
+export function isTerminal(event: string): boolean {
+  return TERMINAL.has(event);
+}
+
+/** The JSON object in `text`; null when it is something else. */
+export function parseObject(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : null;
+  } catch {
+    return null;
+  }
+}
+
+/** `value` as a frame; null for messages of another kind, which a newer server may send. */
+export function asFrame(value: Record<string, unknown>): Frame | null {
+  const { event, seq } = value;
+  return typeof event === "string" && typeof seq === "number" ? (value as unknown as Frame) : null;
+}
