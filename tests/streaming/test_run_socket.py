@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -125,7 +125,9 @@ async def test_a_bad_cursor_is_closed_with_4400(query: str) -> None:
     assert client.code == 4400
 
 
-@pytest.mark.parametrize("run_id", ["1", "not-a-run", uuid4().hex, f"{{{uuid4()}}}", "%00"])
+@pytest.mark.parametrize(
+    "run_id", ["1", "not-a-run", "8d0b9a", "{01a20722-4f18-7fbf-a91c-4514a6f053ed}", "%00"]
+)
 async def test_a_bad_run_id_is_closed_with_4400(run_id: str) -> None:
     async with connected(f"/api/ws/{run_id}") as client:
         await client.drain()
