@@ -91,8 +91,8 @@ class Supervisor:
         if self._web.returncode == NEVER_READY and self._starts == 1:
             logger.error("The web process could not start; the log above says why.")
             return False
-        self._failures = 0 if lived > _SOUND_SECONDS else self._failures + 1
-        pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
+        self._failures = 1 if lived > _SOUND_SECONDS else self._failures + 1
+        pause = _PAUSES[min(self._failures, len(_PAUSES)) - 1]
         logger.warning(
             "The web process ended (%s) and is started again in %s s", self._web.returncode, pause
         )

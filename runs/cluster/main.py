@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from django.db import connections
+from django.utils.module_loading import import_string
 from django_q import cluster as q2
 from django_q.conf import logger as q2_logger
 
@@ -81,6 +82,7 @@ class Cluster(q2.Cluster):
         return True
 
     def _spawn(self) -> None:
+        import_string(conf().worker_job)  # here, once, and not by every worker at its first wake-up
         for handler in connections.all(initialized_only=True):
             handler.close()
         spool = _fresh_spool()
