@@ -9,6 +9,7 @@ import socket
 
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
 _BACKLOG = 2048
@@ -35,20 +36,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def require_migrated(alias: str = DEFAULT_DB_ALIAS) -> None:
-    """Refuse when the database cannot be reached, or lacks a migration."""
-    connection = connections[alias]
+def require_migrated(database: BaseDatabaseWrapper | None = None) -> None:
+    """Refuse when `database` (the default one) cannot be reached, or lacks a migration."""
+    connection = database or connections[DEFAULT_DB_ALIAS]
     try:
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
         raise CommandError(
-            f"The database cannot be reached: {str(error).strip()} "
+            f"The database cannot be reached: {' '.join(str(error).split())} "
             "Check DATABASE_URL, and that the database server runs."
         ) from error
     if plan:
         raise CommandError(
-            f"The database lacks {len(plan)} migrations. Run: python manage.py migrate"
+            f"The database lacks {len(plan)} of its migrations. Run: python manage.py migrate"
         )
 
 

@@ -31,10 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["server"] == "daphne" and ":" in options["host"]:
             raise CommandError("daphne serves IPv4 only here: use --host 127.0.0.1, or uvicorn.")
-        listener = readiness.listen(options["host"], options["port"])
-        readiness.require_migrated()
-        cluster = None
-        if not options["no_workers"]:
-            cluster = Cluster(keep_from_children=[listener.fileno()])
-        code = Supervisor(listener=listener, server=options["server"], cluster=cluster).run()
+        with readiness.listen(options["host"], options["port"]) as listener:
+            readiness.require_migrated()
+            cluster = None
+            if not options["no_workers"]:
+                cluster = Cluster(keep_from_children=[listener.fileno()])
+            code = Supervisor(listener=listener, server=options["server"], cluster=cluster).run()
         sys.exit(code)

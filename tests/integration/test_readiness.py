@@ -1,0 +1,74 @@
+"""What `serve` refuses, and that each refusal says what to do."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+
+from fastgraph_site import readiness
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_loopback_is_listened_on(host: str) -> None:
+    with readiness.listen(host, 0) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address[:2]):
+            pass
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_any_other_address_is_refused(host: str) -> None:
+    with pytest.raises(CommandError, match=r"no logins yet.*--host 127\.0\.0\.1"):
+        call_command("serve", host=host, skip_checks=True)
+
+
+def test_an_unknown_host_is_refused() -> None:
+    with pytest.raises(CommandError, match=r"not known.*Try 127"):
+        readiness.listen("no-such-host.invalid", 8000)
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_an_impossible_port_is_refused(port: int) -> None:
+    with pytest.raises(CommandError, match="There is no port"):
+        readiness.listen("127.0.0.1", port)
+
+
+def test_a_port_in_use_is_refused() -> None:
+    with (
+        readiness.listen("127.0.0.1", 0) as listener,
+        pytest.raises(CommandError, match=r"in use by another program.*--port"),
+    ):
+        readiness.listen("127.0.0.1", listener.getsockname()[1])
+
+
+def test_daphne_is_not_asked_for_ipv6() -> None:
+    with pytest.raises(CommandError, match="IPv4 only"):
+        call_command("serve", host="::1", server="daphne", skip_checks=True)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("command", ["serve", "workers"])
+def test_a_database_without_all_migrations_is_refused(command: str) -> None:
+    readiness.require_migrated()
+    MigrationRecorder.Migration.objects.filter(app="runs").delete()
+    options: dict[str, Any] = {"port": 0} if command == "serve" else {}
+    with pytest.raises(CommandError, match=r"lacks \d+ of its migrations.*manage.py migrate"):
+        call_command(command, skip_checks=True, **options)
+
+
+@pytest.mark.django_db
+def test_a_database_that_is_away_is_named() -> None:
+    away = connections.create_connection("default")
+    away.settings_dict = {
+        **away.settings_dict,
+        "NAME": "/no/such/folder/database",
+        "HOST": "/no/such/folder",
+    }
+    with pytest.raises(CommandError, match=r"cannot be reached.*DATABASE_URL"):
+        readiness.require_migrated(away)
