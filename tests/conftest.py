@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from fastgraph_site.environment import BASE_DIR
 from tests import needs
 from tests.client import Client
-from tests.processes import Server
+from tests.processes import Server, own_database
 
 FOLDER_MARKS = {"acceptance": pytest.mark.acceptance, "e2e": pytest.mark.browser}
 
@@ -90,7 +86,7 @@ def client(server: Server) -> Iterator[Client]:
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[Server]:
-    with _database() as url:
+    with own_database() as url:
         server = Server(folder / "data", {"DATABASE_URL": url})
         try:
             migrated = server.manage("migrate", "--verbosity", "0")
@@ -99,22 +95,3 @@ def _serving(folder: Path) -> Iterator[Server]:
             yield server
         finally:
             server.close()
-
-
-@contextmanager
-def _database() -> Iterator[str]:
-    """The DATABASE_URL for one server: a database of its own where the tests run on Postgres,
-    empty (SQLite in its data folder) elsewhere."""
-    base, _, name = os.environ["DATABASE_URL"].rpartition("/")
-    if not base.startswith("postgres"):
-        yield ""
-        return
-    own = f"{name}_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(own)))
-    try:
-        yield f"{base}/{own}"
-    finally:
-        with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
-            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
-            connection.execute(drop.format(sql.Identifier(own)))

@@ -8,10 +8,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
+from psycopg import sql
 
 from fastgraph_site.environment import BASE_DIR, SETTINGS
 
@@ -32,6 +36,25 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@contextmanager
+def own_database() -> Iterator[str]:
+    """The DATABASE_URL for one server: a database of its own where the tests run on Postgres,
+    empty (SQLite in its data folder) elsewhere."""
+    base, _, name = os.environ["DATABASE_URL"].rpartition("/")
+    if not base.startswith("postgres"):
+        yield ""
+        return
+    own = f"{name}_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(own)))
+    try:
+        yield f"{base}/{own}"
+    finally:
+        with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+            drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+            connection.execute(drop.format(sql.Identifier(own)))
 
 
 class Server:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.served import JobServer, gone
-from tests.processes import wait_until
+from tests.processes import own_database, wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"
@@ -21,12 +21,13 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobServer]:
-    shared = JobServer(tmp_path_factory.mktemp("shared"))
-    try:
-        shared.start()
-        yield shared
-    finally:
-        shared.close()
+    with own_database() as url:
+        shared = JobServer(tmp_path_factory.mktemp("shared"), DATABASE_URL=url)
+        try:
+            shared.start()
+            yield shared
+        finally:
+            shared.close()
 
 
 @pytest.fixture
@@ -40,11 +41,12 @@ def survivor(shared: JobServer) -> Iterator[JobServer]:
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[JobServer]:
     """A server that is not started yet, for a test that ends it."""
-    mortal = JobServer(tmp_path)
-    try:
-        yield mortal
-    finally:
-        mortal.close()
+    with own_database() as url:
+        mortal = JobServer(tmp_path, DATABASE_URL=url)
+        try:
+            yield mortal
+        finally:
+            mortal.close()
 
 
 def kill(*pids: int) -> None:
