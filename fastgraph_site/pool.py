@@ -15,7 +15,7 @@ PIECE = 256 * 1024  # bytes of an answer that one visit to a thread brings
 
 class WsgiPool:
     """Serves HTTP with a WSGI application in `threads` threads, each with a database connection
-    that stays open (see docs/decisions).
+    that stays open (see docs/decisions/0001-own-wsgi-adapter.md).
 
     A request takes a thread while the application works, and none while bytes travel: the body is
     here before (BodyLimit), most answers come back whole, and a long one is fetched piece by

@@ -9,17 +9,18 @@ import orjson
 from asgiref.typing import ASGISendCallable, HTTPScope, WebSocketScope
 
 from runs.errors import Problem
+from runs.payloads import printable
 
 
 def render(problem: Problem, path: str) -> bytes:
     """RFC 9457 problem details, in the shape that the API gives its own."""
     return orjson.dumps(
         {
-            "type": "about:blank",
+            "type": f"urn:fastgraph:problem:{problem.code}",
             "title": HTTPStatus(problem.status).phrase,
             "status": problem.status,
             "detail": problem.detail,
-            "instance": path,
+            "instance": printable(path),
             "code": problem.code,
         }
     )
