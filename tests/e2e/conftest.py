@@ -34,7 +34,8 @@ def open_page(browser: Browser) -> Iterator[Page]:
     """An empty page that keeps nothing from the test before. It fails the test that used it if
     the page's own scripts failed."""
     expect.set_options(timeout=PATIENCE)
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    # Tall: the list of events renders only the rows that are in sight, and tests count them.
+    context = browser.new_context(viewport={"width": 1440, "height": 2000})
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
     failures: list[str] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.db import connection
@@ -46,7 +46,7 @@ def test_a_failed_run_says_why(api: APIClient, trail: str, work: object) -> None
 
 
 @pytest.mark.parametrize("under", ["", "/", "/state", "/checkpoints", "/events", "/events/"])
-@pytest.mark.parametrize("run_id", [str(uuid4()), "nonsense", "019a-", "a" * 3000, "%00", "é"])
+@pytest.mark.parametrize("run_id", [str(UUID(int=0)), "nonsense", "019a-", "a" * 3000, "%00", "é"])
 def test_nobody_is_404(api: APIClient, run_id: str, under: str) -> None:
     answer = api.get(f"/api/runs/{run_id}{under}")
 

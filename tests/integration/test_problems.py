@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.apps import apps
@@ -18,7 +18,7 @@ from runs.models import Run
 
 pytestmark = pytest.mark.django_db
 
-NOBODY = uuid4()
+NOBODY = UUID(int=0)
 
 BODIES: list[tuple[bytes, int, str]] = [
     (b"{", 400, "malformed_json"),
