@@ -58,6 +58,10 @@ def check(answer: Any, status: int, code: str) -> dict[str, Any]:
     return dict(body)
 
 
+def post(api: Any, body: bytes, **options: str) -> Any:
+    return api.generic("POST", "/api/runs/", body, content_type="application/json", **options)
+
+
 def rows() -> dict[str, int]:
     return {model.__name__: model._default_manager.count() for model in apps.get_models()}
 
@@ -65,7 +69,7 @@ def rows() -> dict[str, int]:
 @pytest.mark.parametrize(("body", "status", "code"), BODIES, ids=lambda v: str(v)[:40])
 def test_bad_bodies(api: APIClient, body: bytes, status: int, code: str) -> None:
     before = rows()
-    answer = api.generic("POST", "/api/runs/", body, content_type="application/json")
+    answer = post(api, body)
 
     check(answer, status, code)
     assert rows() == before
@@ -150,7 +154,7 @@ def test_a_body_over_the_limit(api: APIClient, settings: Any, lie: str | None) -
     body = b'{"payload": {"input": "' + b"x" * 1000 + b'"}}'
     options = {} if lie is None else {"CONTENT_LENGTH": lie}
 
-    answer = api.generic("POST", "/api/runs/", body, content_type="application/json", **options)
+    answer = post(api, body, **options)
 
     if lie is None:
         check(answer, 413, "body_too_large")
