@@ -50,7 +50,7 @@ def check(answer: Any, status: int, code: str) -> dict[str, Any]:
     assert (answer.status_code, body["code"]) == (status, code), body
     assert answer["Content-Type"] == "application/problem+json"
     assert body["status"] == status
-    assert body["type"].endswith(code)
+    assert body["type"] == "about:blank"
     assert body["title"]
     assert body["detail"].endswith((".", "`"))
     assert "Traceback" not in body["detail"]
