@@ -35,7 +35,7 @@ def respond(
 ) -> HttpResponse:
     """`problem` as a response. `instance` is the path that was asked for."""
     body: dict[str, Any] = {
-        "type": f"urn:fastgraph:problem:{problem.code}",
+        "type": "about:blank",  # the status says what `title` says; `code` is the finer word
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": printable(problem.detail),

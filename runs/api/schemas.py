@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers as s
 
 from runs.models import RunStatus
@@ -148,6 +148,7 @@ class WorkflowSerializer(Shape):
     input_schema = ObjectField(help_text="JSON Schema (2020-12) of the payload")
 
 
+@extend_schema_serializer(many=False)
 class WorkflowsSerializer(Shape):
     results = WorkflowSerializer(many=True)
 
@@ -187,6 +188,7 @@ class WorkerSerializer(Shape):
     alive = s.BooleanField(help_text="Whether its heartbeat is younger than the lease")
 
 
+@extend_schema_serializer(many=False)
 class WorkersSerializer(Shape):
     results = WorkerSerializer(many=True)
 
@@ -210,6 +212,7 @@ class LiveRunsSerializer(Shape):
     running = s.IntegerField()
 
 
+@extend_schema_serializer(many=False)
 class HealthSerializer(Shape):
     status = s.ChoiceField(["ok", "degraded", "down"])
     version = s.CharField()

@@ -76,7 +76,14 @@ def test_the_list_comes_in_pages_and_by_run(api: APIClient, run: Run, trail: str
 
 @pytest.mark.parametrize(
     "media_type",
-    ["text/html", "image/svg+xml", "application/javascript", "text/plain", "nonsense", "a/b\r\nX: 1"],
+    [
+        "text/html",
+        "image/svg+xml",
+        "application/javascript",
+        "text/plain",
+        "nonsense",
+        "a/b\r\nX: 1",
+    ],
 )
 def test_nothing_runs_in_a_browser(api: APIClient, run: Run, media_type: str) -> None:
     made = artifact(run, b"<script>alert(1)</script>", name="page.html", media_type=media_type)
@@ -100,9 +107,7 @@ def test_nothing_runs_in_a_browser(api: APIClient, run: Run, media_type: str) ->
         ("text/markdown", "text/plain; charset=utf-8"),
     ],
 )
-def test_safe_types_can_be_shown(
-    api: APIClient, run: Run, media_type: str, shown_as: str
-) -> None:
+def test_safe_types_can_be_shown(api: APIClient, run: Run, media_type: str, shown_as: str) -> None:
     made = artifact(run, media_type=media_type)
 
     answer = api.get(f"/api/artifacts/{made.id}?inline=1")

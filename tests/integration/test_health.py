@@ -13,6 +13,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from fastgraph_site import __version__
+from runs import leases
 from runs.manager import NewRun, create_run
 from runs.models import Run, RunStatus, Worker
 
@@ -22,7 +23,12 @@ pytestmark = pytest.mark.django_db
 def worker(seconds_ago: float) -> Worker:
     moment = timezone.now() - timedelta(seconds=seconds_ago)
     return Worker.objects.create(
-        host="here", pid=7, process_started="x", heartbeat_at=moment, capacity=100, in_flight=3
+        host="here",
+        pid=7,
+        process_started=str(moment),
+        heartbeat_at=moment,
+        capacity=100,
+        in_flight=3,
     )
 
 
@@ -103,8 +109,6 @@ def test_a_worker_at_work_is_seen(
     api: APIClient, trail: str, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    from runs import leases
-
     claim = leases.claim
 
     def look(*args: Any) -> Any:
@@ -115,5 +119,7 @@ def test_a_worker_at_work_is_seen(
     create_run(NewRun(workflow=trail, payload={"input": "x"}))
     work()
 
-    assert seen[0][0]["alive"] is True
-    assert api.get("/api/workers").json()["results"] == []
+    (during,), (after,) = seen[0], api.get("/api/workers").json()["results"]
+    assert during["id"] == after["id"]
+    assert (during["alive"], during["awake"]) == (True, True)
+    assert (after["alive"], after["awake"]) == (True, False)

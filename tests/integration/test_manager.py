@@ -103,7 +103,7 @@ def test_a_replay_from_the_beginning_may_change_the_payload(
 def test_a_replay_goes_on_from_a_step(finished: Run, work: Callable[[], None]) -> None:
     again = replay_run(finished.id, from_step=1)
     assert (again.thread_id, again.step) == (finished.thread_id, 1)
-    assert Checkpoint.objects.get(pk=again.checkpoint_id).run_id == finished.id
+    assert again.checkpoint_id == Checkpoint.objects.get(run=finished, step=1).id
     work()
 
     assert values(again) == {"input": "hello", "done": DONE}

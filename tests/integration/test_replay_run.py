@@ -18,7 +18,8 @@ def replay(api: APIClient, run: Run, body: Any, slash: str = "") -> Any:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize(
-    "body", [{}, {"from_step": None, "set": None}, {"from_step": 1}, {"from_step": 1, "set": {"done": []}}]
+    "body",
+    [{}, {"from_step": None, "set": None}, {"from_step": 1}, {"from_step": 1, "set": {"done": []}}],
 )
 def test_it_works(api: APIClient, finished: Run, body: Any, slash: str) -> None:
     answer = replay(api, finished, body, slash)
