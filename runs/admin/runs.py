@@ -1,0 +1,237 @@
+"""Threads and runs: looked at, labelled, and deleted when nothing needs them any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from runs import retention, workflows
+from runs.admin.base import RecordAdmin
+from runs.admin.display import badge, list_link, pretty, row_link
+from runs.manager import MAX_TAG, MAX_TAGS
+from runs.models import Run, RunStatus, Thread
+from runs.payloads import value_faults
+
+if TYPE_CHECKING:  # generic for the type checker only
+    _ModelForm = forms.ModelForm[Run]
+else:
+    _ModelForm = forms.ModelForm
+
+
+class WorkflowFilter(admin.SimpleListFilter):
+    """By registered name: the choices cost no query."""
+
+    title = "workflow"
+    parameter_name = "workflow"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in workflows.names()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Run]) -> QuerySet[Run]:
+        return queryset.filter(workflow=self.value()) if self.value() else queryset
+
+
+class JsonField(forms.JSONField):
+    """Shows a refused value again even when it holds half of a surrogate pair."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return super().prepare_value(value).encode(errors="backslashreplace").decode()
+
+
+class RunForm(_ModelForm):
+    """What people may change of a run: how it is called, never what it is."""
+
+    metadata = JsonField(required=False)
+    tags = JsonField(required=False)
+
+    class Meta:
+        model = Run
+        fields = ("name", "metadata", "tags")
+
+    def clean_metadata(self) -> Any:
+        value = self.cleaned_data["metadata"]
+        value = {} if value is None else value
+        if not isinstance(value, dict):
+            raise forms.ValidationError('Metadata is a JSON object, like {"customer": "Ann"}.')
+        _refuse_faults(value)
+        return value
+
+    def clean_tags(self) -> Any:
+        value = self.cleaned_data["tags"]
+        value = [] if value is None else value
+        if not isinstance(value, list) or not all(
+            isinstance(tag, str) and 0 < len(tag) <= MAX_TAG for tag in value
+        ):
+            raise forms.ValidationError(
+                f'Tags are a JSON list of texts of at most {MAX_TAG} characters, like ["nightly"].'
+            )
+        if len(value) > MAX_TAGS:
+            raise forms.ValidationError(f"A run has at most {MAX_TAGS} tags.")
+        _refuse_faults(value)
+        return value
+
+
+def _refuse_faults(value: Any) -> None:
+    for fault in value_faults(value):
+        raise forms.ValidationError(fault["detail"])
+
+
+class GuardedDeletion(RecordAdmin):
+    """Deletion that asks the domain first, and lists what goes along by counting, not by loading
+    every event of a run."""
+
+    def why_not(self, row: Any) -> str:
+        raise NotImplementedError
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        allowed = super().has_delete_permission(request, obj)
+        return allowed and (obj is None or not self.why_not(obj))
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[Any]]:
+        rows = list(objs)
+        listed = [
+            f"{row._meta.verbose_name.capitalize()} {row} with its events, checkpoints, state "
+            "and artifacts"
+            for row in rows
+        ]
+        name = str(self.model._meta.verbose_name_plural)
+        refused = [why for row in rows if (why := self.why_not(row))]
+        return listed, {name: len(rows)}, set(), refused
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for row in queryset:
+            self.delete_model(request, row)
+
+
+@admin.register(Thread)
+class ThreadAdmin(GuardedDeletion):
+    list_display = ("id", "created_at", "updated_at")
+    fields = ("id", "created_at", "updated_at", "checkpoint", "runs", "states", "meta")
+    readonly_fields = fields
+    large_fields = ()
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def why_not(self, row: Thread) -> str:
+        return retention.why_thread_stays(row)
+
+    def delete_model(self, request: HttpRequest, obj: Thread) -> None:
+        retention.delete_thread(obj.pk)
+
+    @admin.display(description="newest checkpoint")
+    def checkpoint(self, thread: Thread) -> SafeString | str:
+        return row_link("runs_checkpoint", thread.checkpoint_id)
+
+    @admin.display(description="runs")
+    def runs(self, thread: Thread) -> SafeString:
+        return list_link("runs_run", "Runs of this thread", thread__id__exact=thread.pk)
+
+    @admin.display(description="state")
+    def states(self, thread: Thread) -> SafeString:
+        return list_link("runs_state", "Values of this thread", thread__id__exact=thread.pk)
+
+    @admin.display(description="metadata")
+    def meta(self, thread: Thread) -> SafeString:
+        return pretty(thread.metadata)
+
+
+@admin.register(Run)
+class RunAdmin(GuardedDeletion):
+    form = RunForm
+    list_display = ("id", "name", "workflow", "state", "step", "created_at", "took")
+    list_filter = ("status", WorkflowFilter, "created_at")
+    id_fields = ("id", "thread__id")
+    text_fields = ("name", "workflow")
+    search_help_text = "The beginning of a run's id, its thread's id, its name or its workflow"
+    fieldsets = (
+        (None, {"fields": ("name", "tags", "metadata")}),
+        (
+            "Run",
+            {"fields": ("id", "workflow", "workflow_version", "state", "thread_link", "links")},
+        ),
+        ("Input and error", {"fields": ("input", "failure")}),
+        ("Times", {"fields": ("created_at", "started_at", "finished_at", "took", "updated_at")}),
+        (
+            "Execution",
+            {
+                "fields": ("attempt", "crashes", "priority", "seq", "step", "checkpoint", "source",
+                           "lease_owner", "lease_expires_at", "wake_at"),
+            },
+        ),
+    )  # fmt: skip
+    readonly_fields = (
+        "id", "workflow", "workflow_version", "state", "thread_link", "links", "input", "failure",
+        "created_at", "started_at", "finished_at", "took", "updated_at", "attempt", "crashes",
+        "priority", "seq", "step", "checkpoint", "source", "lease_owner", "lease_expires_at",
+        "wake_at",
+    )  # fmt: skip
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        queryset = super().get_queryset(request)
+        # The list shows none of these, and a payload may be megabytes.
+        match = request.resolver_match
+        if match is not None and (match.url_name or "").endswith("_changelist"):
+            queryset = queryset.defer("payload", "metadata", "error")
+        return queryset
+
+    def why_not(self, row: Run) -> str:
+        return retention.why_run_stays(row)
+
+    def delete_model(self, request: HttpRequest, obj: Run) -> None:
+        retention.delete_run(obj.pk)
+
+    def save_model(self, request: HttpRequest, obj: Run, form: Any, change: bool) -> None:
+        # Only what was changed: a full save would write back the status of a minute ago.
+        if form.changed_data:
+            obj.updated_at = timezone.now()
+            obj.save(update_fields=[*form.changed_data, "updated_at"])
+
+    @admin.display(description="status")
+    def state(self, run: Run) -> SafeString:
+        return badge(str(RunStatus(run.status)))
+
+    @admin.display(description="duration")
+    def took(self, run: Run) -> str:
+        return "-" if run.duration is None else f"{run.duration.total_seconds():,.2f} s"
+
+    @admin.display(description="thread")
+    def thread_link(self, run: Run) -> SafeString | str:
+        return row_link("runs_thread", run.thread_id)
+
+    @admin.display(description="record")
+    def links(self, run: Run) -> SafeString:
+        where = {"run__id__exact": run.pk}
+        shown = [
+            list_link("runs_event", f"{run.seq:,} events", **where),
+            list_link("runs_checkpoint", "checkpoints", **where),
+            list_link("artifacts_artifact", "artifacts", **where),
+            list_link("runs_run", "replays", source_run__id__exact=run.pk),
+        ]
+        return format_html_join(" · ", "{}", ((link,) for link in shown))
+
+    @admin.display(description="payload")
+    def input(self, run: Run) -> SafeString:
+        return pretty(run.payload)
+
+    @admin.display(description="error")
+    def failure(self, run: Run) -> SafeString:
+        return pretty(run.error)
+
+    @admin.display(description="checkpoint")
+    def checkpoint(self, run: Run) -> SafeString | str:
+        return row_link("runs_checkpoint", run.checkpoint_id)
+
+    @admin.display(description="replay of")
+    def source(self, run: Run) -> SafeString | str:
+        return row_link("runs_run", run.source_run_id)
