@@ -18,13 +18,21 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
-from runs import slots, wakeup
+from runs import processes, slots, wakeup
 from runs.broker import DoorbellBroker
 from runs.doorbell import doorbell
-from runs.models import Run, RunStatus, Thread
+from runs.models import Run, RunStatus, Thread, Worker
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def known_worker(transactional_db: None) -> Worker:
+    """Without any worker of this host the sweep queues a wake-up, for one to make itself known."""
+    pid = os.getpid()
+    started = processes.process_started(pid) or ""
+    return Worker.objects.create(host=processes.host(), pid=pid, process_started=started)
 
 
 @pytest.fixture
