@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -61,14 +61,20 @@ def claim(worker_id: UUID, limit: int) -> list[Claimed]:
     return [_claimed(run) for run in found]
 
 
-def renew(worker_id: UUID, in_flight: int) -> None:
+def renew(worker_id: UUID) -> None:
     """Say that the worker is alive, and prolong the leases it holds, in two statements. A lease
     that the sweep took back stays taken."""
     now = timezone.now()
-    Worker.objects.filter(id=worker_id).update(heartbeat_at=now, in_flight=in_flight)
+    Worker.objects.filter(id=worker_id).update(heartbeat_at=now)
     Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING).update(
         lease_expires_at=now + timedelta(seconds=conf().lease_seconds)
     )
+
+
+def in_flight() -> dict[UUID, int]:
+    """How many runs each worker holds now, counted from the leases themselves."""
+    held = Run.objects.filter(status=RunStatus.RUNNING).values_list("lease_owner")
+    return {owner: count for owner, count in held.annotate(Count("id")) if owner is not None}
 
 
 def _claimable() -> QuerySet[Run]:

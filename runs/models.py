@@ -243,7 +243,6 @@ class Worker(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     heartbeat_at = models.DateTimeField(default=timezone.now)
     awake = models.BooleanField(default=True)
-    in_flight = models.IntegerField(default=0)
     capacity = models.IntegerField(default=0)
 
     class Meta:

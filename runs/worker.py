@@ -130,7 +130,6 @@ class Worker:
             defaults={
                 "heartbeat_at": timezone.now(),
                 "awake": True,
-                "in_flight": 0,
                 "capacity": self._settings.concurrency,
             },
             create_defaults={"id": self.id, "capacity": self._settings.concurrency},
@@ -140,7 +139,7 @@ class Worker:
     def _go_to_sleep(self) -> None:
         try:
             WorkerRow.objects.filter(id=self.id).update(
-                awake=False, in_flight=0, heartbeat_at=timezone.now()
+                awake=False, heartbeat_at=timezone.now()
             )
         except DatabaseError as error:
             _log.warning("The worker's row says awake until the next sweep: %s", error)
@@ -152,7 +151,7 @@ class Worker:
         cost the lease."""
         while not self._ended.wait(self._settings.lease_seconds / 4):
             try:
-                leases.renew(self.id, len(self._running))
+                leases.renew(self.id)
             except DatabaseError as error:
                 _log.warning("The leases cannot be renewed, trying again: %s", error)
                 connection.close()

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from runs import leases
 from runs.api.base import ApiViewSet, problems
 from runs.api.schemas import WorkersSerializer
 from runs.conf import conf
@@ -35,7 +36,7 @@ class WorkerViewSet(ApiViewSet):
     pagination_class = None
 
     def list(self, request: Request) -> Response:
-        since = alive_since()
+        since, held = alive_since(), leases.in_flight()
         return Response(
             {
                 "results": [
@@ -46,7 +47,7 @@ class WorkerViewSet(ApiViewSet):
                         "started_at": timestamp(worker.started_at),
                         "heartbeat_at": timestamp(worker.heartbeat_at),
                         "awake": worker.awake,
-                        "in_flight": worker.in_flight,
+                        "in_flight": held.get(worker.id, 0),
                         "capacity": worker.capacity,
                         "alive": worker.heartbeat_at >= since,
                     }

@@ -19,9 +19,10 @@ FLAGS = [
 PATIENCE = 20_000  # milliseconds that a page may take to show what it should
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    """One Chromium for all tests; each opens pages of its own."""
+    """One Chromium for the tests of a module; each opens pages of its own. No longer than that:
+    while it lives this thread has a running event loop, and no async test could run on it."""
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=flags)

@@ -74,7 +74,7 @@ def test_the_list_shows_a_run_of_somebody_else_as_it_goes(page: Page, client: Cl
 def test_the_pill_tells_the_truth_through_a_restart(open_page: Page, own_server: Server) -> None:
     page = open_page
     page.goto(own_server.url)
-    run_id = _start(page, "steps", {"steps": 6, "seconds": 1}, "Interrupted by us")
+    run_id = _start(page, "steps", {"steps": 20, "seconds": 1}, "Interrupted by us")
     _expect_pill(page, "connected")
     own_server.stop()
     _expect_pill(page, "disconnected")
