@@ -160,7 +160,7 @@ class PendingWriteAdmin(ReadOnlyAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("id", "host", "pid", "alive", "in_flight", "capacity", "heartbeat_at")
+    list_display = ("id", "host", "pid", "alive", "awake", "in_flight", "capacity", "heartbeat_at")
     text_fields = ("host",)
     search_help_text = "The beginning of a worker's id or of its host's name"
     fields = (*list_display, "started_at", "process_started", "claimed")

@@ -67,7 +67,9 @@ def make_run(db: None) -> MakeRun:
         Artifact.objects.create(
             id=uuid7(), run=run, name=NASTY, media_type="text/html", size=5, sha256="a" * 64
         )
-        Worker.objects.create(host=NASTY, pid=1, process_started="1", in_flight=1)
+        Worker.objects.create(
+            host=NASTY, pid=run.created_at.microsecond, process_started=str(run.id)
+        )
         return run
 
     return make
@@ -341,7 +343,7 @@ def test_deleting_what_is_not_there(db: None) -> None:
 
 def test_a_worker_is_alive_as_long_as_its_lease(browser: Client, make_run: MakeRun) -> None:
     make_run()
-    alive = 'icon-yes.svg" alt="True"'
+    alive = '<td class="field-alive"><img src="/static/admin/img/icon-yes.svg" alt="True">'
     assert alive in browser.get(page(Worker)).content.decode()
     Worker.objects.update(heartbeat_at=timezone.now() - timedelta(minutes=1))
     assert alive not in browser.get(page(Worker)).content.decode()

@@ -1,0 +1,150 @@
+"""`manage.py smoke`: carry one run all the way through a server, over HTTP alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+TEXT = (
+    "The quick brown fox jumps over the lazy dog. The lazy dog sleeps on. "
+    "A quick brown fox is a rare sight; a lazy dog is not."
+)
+TERMINAL = ("completed", "failed", "cancelled")
+LOOK_SECONDS = 0.1
+
+
+class Command(BaseCommand):
+    help = (
+        "Create a text_report run on a running server, follow it to its artifacts, download and "
+        "check them, and print each answer. The first thing to try on a new installation."
+    )
+    requires_system_checks = []  # it speaks to another process, whose checks these are not
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--url", default=f"http://{settings.HOST}:{settings.PORT}")
+        parser.add_argument("--timeout", type=float, default=60.0, metavar="SECONDS")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        server = Server(options["url"], options["timeout"])
+        health = server.ask("GET", "/api/health", accept=(200, 503))
+        self._show("GET /api/health", health)
+        if health.get("status") == "down":
+            raise CommandError(f"{server.url} is not healthy: {health.get('checks')}")
+        asked = {"name": "Smoke test", "workflow": "text_report", "payload": {"input": TEXT}}
+        run = server.ask("POST", "/api/runs/", asked, accept=(201,))
+        self._show("POST /api/runs/", {key: run[key] for key in ("run_id", "workflow", "status")})
+        last = self._follow(server, run["run_id"], options["timeout"])
+        if last != "completed":
+            raise CommandError(f"The run {last}; its error is in the last event above.")
+        self._download(server, run["run_id"])
+        self.stdout.write(self.style.SUCCESS("All of it works."))
+
+    def _follow(self, server: Server, run_id: str, timeout: float) -> str:
+        """Print the run's events as they come; the name of its last one."""
+        seen, until = 0, time.monotonic() + timeout
+        while True:
+            page = server.ask("GET", f"/api/runs/{run_id}/events?after={seen}&limit=100")
+            for event in page["results"]:
+                seen = event["seq"]
+                self._show(f"event {seen:>2} {event['event']}", event.get("data"))
+                if event["event"] in TERMINAL:
+                    return str(event["event"])
+            if time.monotonic() > until:
+                raise CommandError(_why_unfinished(server, run_id, seen, timeout))
+            if not page["results"]:
+                time.sleep(LOOK_SECONDS)
+
+    def _download(self, server: Server, run_id: str) -> None:
+        artifacts = server.ask("GET", f"/api/artifacts/?run={run_id}")["results"]
+        names = sorted(artifact["name"] for artifact in artifacts)
+        self._show("GET /api/artifacts/", names)
+        if names != ["report.md", "result.json"]:
+            raise CommandError("report.md and result.json were expected.")
+        for artifact in artifacts:
+            body = server.download(artifact["url"])
+            found = hashlib.sha256(body).hexdigest()
+            if found != artifact["sha256"] or len(body) != artifact["size"]:
+                raise CommandError(
+                    f"{artifact['name']} is not what was stored: SHA-256 {found} and "
+                    f"{len(body)} bytes instead of {artifact['sha256']} and {artifact['size']}."
+                )
+            self._show(f"GET {artifact['url']}", f"{len(body)} bytes, SHA-256 as stored")
+            if artifact["name"] == "report.md":
+                self.stdout.write("\n" + body.decode() + "\n")
+
+    def _show(self, what: str, answer: Any) -> None:
+        text = json.dumps(answer, ensure_ascii=False)
+        self.stdout.write(f"{what}: {text if len(text) <= 160 else text[:159] + '…'}")
+        self.stdout.flush()
+
+
+class Server:
+    """A FastGraph server at `url`. Whatever goes wrong is a CommandError that says what to do."""
+
+    def __init__(self, url: str, timeout: float) -> None:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise CommandError(f"{url!r} is not an address like http://127.0.0.1:8000.")
+        self.url = url.rstrip("/")
+        self._timeout = timeout
+        # No proxy of the environment stands between this machine and itself.
+        self._opener = build_opener(ProxyHandler({}))
+
+    def ask(
+        self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = (200,)
+    ) -> Any:
+        """The JSON that is answered."""
+        status, answer = self._send(method, path, body)
+        try:
+            found = json.loads(answer)
+        except ValueError:
+            raise CommandError(
+                f"{self.url}{path} answered {status} without JSON: is it a FastGraph server?"
+            ) from None
+        if status not in accept:
+            detail = found.get("detail") if isinstance(found, dict) else found
+            raise CommandError(f"{method} {path} answered {status}: {detail}")
+        return found
+
+    def download(self, path: str) -> bytes:
+        """The file at `path` (or at a whole address)."""
+        status, answer = self._send("GET", urlsplit(path).path, None)
+        if status != 200:
+            raise CommandError(f"GET {path} answered {status}: {answer[:200]!r}")
+        return answer
+
+    def _send(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": "application/json"} if "/api/artifacts/" not in path else {}
+        if data is not None:
+            headers["Content-Type"] = "application/json"
+        # The scheme is http or https: checked above.
+        request = Request(self.url + path, data, headers, method=method)  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=self._timeout) as answer:
+                return answer.status, answer.read()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except (URLError, OSError) as error:
+            raise CommandError(
+                f"Nothing answers at {self.url} ({getattr(error, 'reason', error)}). Start the "
+                "server with `make run` or `manage.py serve`, or say where it is with --url."
+            ) from None
+
+
+def _why_unfinished(server: Server, run_id: str, seen: int, timeout: float) -> str:
+    workers = server.ask("GET", "/api/workers/")["results"]
+    if not any(worker["alive"] for worker in workers):
+        return (
+            f"Run {run_id} waits: no worker is running. Start one with `manage.py workers`, or "
+            "start the server without --no-workers."
+        )
+    return f"Run {run_id} did not finish within {timeout:g} s; its last event is number {seen}."
