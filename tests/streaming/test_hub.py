@@ -56,12 +56,12 @@ async def test_many_subscribers_of_a_run_cost_one_read() -> None:
 async def test_without_subscribers_of_unfinished_runs_nothing_is_looked_at() -> None:
     finished = await committed(create_run, "completed")
     unfinished = await committed(create_run, "started")
-    own = Hub()
+    own = Hub(slow_poll=NEVER)
     assert await follow(own, finished) == [1, 2]
     async with own.subscribe(unfinished) as subscriber:
         await subscriber.next()
         waiting = asyncio.create_task(subscriber.next())
-        await until(lambda: own.watching, "the run is watched")
+        await until(lambda: own.log_reads == 2, "it has looked, and again at the first ring")
         waiting.cancel()
     await asyncio.wait([waiting])
     await until(lambda: len(asyncio.all_tasks()) == 1, "all looking has stopped")
@@ -256,8 +256,8 @@ async def test_closing_frees_threads_and_connections() -> None:
     opened: list[Any] = []
 
     def connection_of_thread() -> None:
+        connections["default"].ensure_connection()
         opened.append(connections["default"])
-        assert connections["default"].connection is not None
 
     await own._reader.read(connection_of_thread)
     await own.close()
