@@ -56,9 +56,6 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._end()
             await self._close(1009, "messages may have 64 KiB")
 
-    async def disconnect(self, code: int) -> None:
-        await self._end()
-
     async def _stream_and_close(self) -> None:
         try:
             await self.stream()

@@ -102,15 +102,20 @@ async def test_an_unknown_status_is_closed_with_4400(query: str) -> None:
     assert client.code == 4400
 
 
-async def test_a_commit_that_becomes_visible_late_is_told() -> None:
-    """Its time is before that of a change that was told already."""
+@pytest.mark.parametrize(("seconds", "far_every"), [(1, 3600.0), (30, 0.0)])
+async def test_a_commit_that_becomes_visible_late_is_told(
+    seconds: int, far_every: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time is before that of a change that was told already: a little in every look, more in
+    some."""
+    monkeypatch.setattr(feed, "FAR_EVERY", far_every)
     late = await committed(create_run)
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
         newer = await committed(create_run, "started")
         await change_of(client, newer, "running")
-        a_second_ago = timezone.now() - timedelta(seconds=1)
-        changes = {"status": "running", "updated_at": a_second_ago}
+        earlier = timezone.now() - timedelta(seconds=seconds)
+        changes = {"status": "running", "updated_at": earlier}
         await committed(Run.objects.filter(id=late).update, **changes)
         await change_of(client, late, "running")
 

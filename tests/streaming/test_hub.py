@@ -56,12 +56,12 @@ async def test_many_subscribers_of_a_run_cost_one_read() -> None:
 async def test_without_subscribers_of_unfinished_runs_nothing_is_looked_at() -> None:
     finished = await committed(create_run, "completed")
     unfinished = await committed(create_run, "started")
-    own = Hub()
+    own = Hub(slow_poll=NEVER)
     assert await follow(own, finished) == [1, 2]
     async with own.subscribe(unfinished) as subscriber:
         await subscriber.next()
         waiting = asyncio.create_task(subscriber.next())
-        await until(lambda: own.watching, "the run is watched")
+        await until(lambda: own.log_reads == 2, "it has looked, and again at the first ring")
         waiting.cancel()
     await asyncio.wait([waiting])
     await until(lambda: len(asyncio.all_tasks()) == 1, "all looking has stopped")
@@ -256,8 +256,8 @@ async def test_closing_frees_threads_and_connections() -> None:
     opened: list[Any] = []
 
     def connection_of_thread() -> None:
+        connections["default"].ensure_connection()
         opened.append(connections["default"])
-        assert connections["default"].connection is not None
 
     await own._reader.read(connection_of_thread)
     await own.close()
@@ -288,3 +288,28 @@ async def test_a_locked_database_is_a_reason_to_look() -> None:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
         assert data_version.read(own) is None
+
+
+def cut_connections(spared: int) -> None:
+    """What a restart of Postgres does to those who are connected; not to the test's own fixtures,
+    whose connection has the pid `spared`."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid NOT IN (pg_backend_pid(), %s)",
+            [spared],
+        )
+
+
+@pytest.mark.skipif("connection.vendor != 'postgresql'")
+async def test_cut_connections_end_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.doorbell.FIRST_DELAY", 0.01)
+    run_id = await committed(create_run, "started")
+    own = Hub(slow_poll=NEVER)  # so that only the doorbell, listening again, can bring the end
+    following = asyncio.create_task(follow(own, run_id))
+    await until(lambda: own.log_reads >= 2, "the doorbell listens")
+    await committed(cut_connections, connection.connection.info.backend_pid)
+    await until(lambda: own.log_reads >= 3, "the doorbell listens again")
+    await committed(append, run_id, "completed")
+    assert await following == [1, 2, 3]
+    await own.close()

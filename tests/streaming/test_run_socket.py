@@ -68,18 +68,16 @@ async def test_a_cursor_at_or_beyond_the_end_of_a_finished_run_closes_at_once(af
     assert client.code == 1000
 
 
-async def test_a_cursor_beyond_the_end_of_a_live_run_closes_when_it_ends() -> None:
+@pytest.mark.parametrize("after", [2, 3, 4, 1000])
+async def test_a_cursor_beyond_the_log_of_a_live_run_waits_for_it(after: int) -> None:
     run_id = await committed(create_run, "started")
-    async with connected(f"/api/ws/{run_id}?after=4") as client:
-        await until(lambda: hub.current().watching, "the run is watched")
-        await committed(append, run_id, "custom", "custom", "custom")  # 3, 4 and 5
-        assert (await client.receive())["seq"] == 5
-        async with connected(f"/api/ws/{run_id}?after=1000") as beyond:
-            await committed(append, run_id, "cancelled")
-            assert await beyond.drain() == []
+    async with connected(f"/api/ws/{run_id}?after={after}") as client:
+        await until(lambda: hub.current().live, "the client is live")
+        await committed(append, run_id, "custom", "custom", "custom")
+        await committed(append, run_id, "cancelled")
         await client.drain()
-    assert client.seqs == [5, 6]
-    assert client.code == beyond.code == 1000
+    assert client.seqs == [seq for seq in range(3, 7) if seq > after]
+    assert client.code == 1000
 
 
 async def test_joining_during_a_burst_loses_and_doubles_nothing() -> None:

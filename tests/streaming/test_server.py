@@ -100,11 +100,30 @@ async def test_refusals(server: Server) -> None:
             await connect(server.url(run_id), proxy=None, additional_headers=headers).__aenter__()
         assert refused.value.response.status_code == 403
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
-        assert (await client.get("/admin/login/")).status_code == 200
-        rebound = await client.get("/admin/login/", headers={"Host": "evil.example"})
+        assert (await client.get("/api/workflows/")).status_code == 200
+        rebound = await client.get("/api/workflows/", headers={"Host": "evil.example"})
         assert rebound.json()["code"] == "host_not_allowed"
         too_large = await client.post("/api/runs/", content=b"x" * 20_000_000)
         assert (too_large.status_code, too_large.json()["code"]) == (413, "body_too_large")
+
+
+async def test_a_chunked_body_starts_a_run_that_the_feed_tells(server: Server) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"name": "Chunked", "workflow": "text_report",'
+        yield b'"payload": {"input": "hello"}}'
+
+    url = f"127.0.0.1:{server.port}"
+    async with asyncio.timeout(PATIENCE), connect(f"ws://{url}/api/ws/", proxy=None) as feed:
+        assert json.loads(await feed.recv()) == {"event": "ready", "protocol": 1}
+        async with httpx.AsyncClient(base_url=f"http://{url}") as client:
+            created = await client.post(
+                "/api/runs/", content=chunks(), headers={"Content-Type": "application/json"}
+            )
+            assert created.status_code == 201, created.text
+            listed = (await client.get("/api/runs/")).json()["results"]
+        told = json.loads(await feed.recv())
+    assert told == {"event": "run", "data": listed[0]}
+    assert told["data"]["run_id"] == created.json()["run_id"]
 
 
 def never_reading(server: Server, run_id: UUID) -> socket.socket:
