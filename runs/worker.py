@@ -138,9 +138,7 @@ class Worker:
 
     def _go_to_sleep(self) -> None:
         try:
-            WorkerRow.objects.filter(id=self.id).update(
-                awake=False, heartbeat_at=timezone.now()
-            )
+            WorkerRow.objects.filter(id=self.id).update(awake=False, heartbeat_at=timezone.now())
         except DatabaseError as error:
             _log.warning("The worker's row says awake until the next sweep: %s", error)
         finally:

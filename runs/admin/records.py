@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from runs.admin.base import ReadOnlyAdmin
-from runs.admin.display import list_link, pretty, row_link, short, stored_text
+from runs.admin.display import list_link, row_link, short, stored_text
 from runs.conf import conf
 from runs.models import Checkpoint, Event, PendingWrite, State, Worker
 
@@ -160,7 +160,7 @@ class PendingWriteAdmin(ReadOnlyAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("id", "host", "pid", "alive", "awake", "in_flight", "capacity", "heartbeat_at")
+    list_display = ("id", "host", "pid", "alive", "awake", "capacity", "heartbeat_at")
     text_fields = ("host",)
     search_help_text = "The beginning of a worker's id or of its host's name"
     fields = (*list_display, "started_at", "process_started", "claimed")
@@ -173,6 +173,4 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     @admin.display(description="claimed runs")
     def claimed(self, worker: Worker) -> SafeString:
-        if not worker.in_flight:
-            return pretty(None)
         return list_link("runs_run", "Runs", lease_owner=worker.pk, status__exact="running")

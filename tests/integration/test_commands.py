@@ -206,7 +206,7 @@ def test_a_run_that_is_deleted_meanwhile_is_said_to_be(
     assert ended.code == 2 and f"{key} was deleted" in ended.refused
 
 
-@pytest.mark.parametrize("run_id", ["nope", str(uuid7()), "\0"])
+@pytest.mark.parametrize("run_id", ["nope", str(uuid7()), "\0"], ids=["word", "uuid", "NUL"])
 @pytest.mark.parametrize("command", ["follow", "replay_run"])
 def test_an_unknown_run(command: str, run_id: str) -> None:
     ended = Ended(command, run_id)
