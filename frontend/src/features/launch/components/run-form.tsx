@@ -63,7 +63,7 @@ export function RunForm({ workflow, like }: RunFormProps) {
           submit(event);
         }
       }}
-      className="flex min-w-0 flex-col gap-5"
+      className="flex min-w-0 flex-col gap-3"
       noValidate
     >
       {problem && <Refusal problem={problem} faults={elsewhere} />}

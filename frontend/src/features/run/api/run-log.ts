@@ -66,9 +66,7 @@ export class RunLog {
     for (const frame of frames) {
       this.progress.apply(frame);
       next.seq = frame.seq;
-      next.step = Math.max(next.step, frame.step ?? 0);
       next.names.set(frame.event, (next.names.get(frame.event) ?? 0) + 1);
-      next.checkpoints += frame.event === "checkpoint" ? 1 : 0;
       note(next, frame);
       const artifact = artifactIn(frame);
       if (artifact) {
@@ -87,12 +85,15 @@ export class RunLog {
 
 const BEGINS = new Set(["started", "recovered"]);
 
-function note(snapshot: LogSnapshot, { event, ts }: Frame): void {
+function note(snapshot: LogSnapshot, { event, ts, step = 0 }: Frame): void {
   if (event === "created") {
     snapshot.status = "pending";
   } else if (BEGINS.has(event)) {
     snapshot.status = "running";
     snapshot.startedAt ??= ts;
+  } else if (event === "checkpoint") {
+    snapshot.checkpoints++;
+    snapshot.step = Math.max(snapshot.step, step);
   } else if (isTerminal(event)) {
     snapshot.status = event as RunStatus;
     snapshot.finishedAt = ts;

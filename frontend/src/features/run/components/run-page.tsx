@@ -68,6 +68,7 @@ function OneRun({ runId }: { runId: string }) {
           <ArtifactsPane
             runId={runId}
             told={log.artifacts}
+            live={run.finished_at === null}
             className="max-h-72 min-h-32 lg:max-h-[38%]"
           />
         </div>

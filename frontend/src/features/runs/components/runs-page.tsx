@@ -5,6 +5,7 @@ import { useCallback } from "react";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
+import { useTitle } from "@/shared/ui/title";
 import { runsQuery } from "../api/list-runs";
 import { useRunFeed } from "../api/use-run-feed";
 import type { RunFilters } from "../search";
@@ -18,6 +19,7 @@ const readsBelow = () => window.scrollY > 120;
 
 /** All runs, newest first, as they are now. */
 export function RunsPage() {
+  useTitle("Runs");
   const filters = route.useSearch();
   const navigate = route.useNavigate();
   const feed = useRunFeed(filters, readsBelow);
@@ -32,7 +34,7 @@ export function RunsPage() {
     window.scrollTo({ top: 0 });
   };
   return (
-    <main className="mx-auto flex w-full max-w-6xl flex-col gap-5 px-4 py-6 sm:px-6">
+    <main className="mx-auto flex w-full max-w-[100rem] flex-col gap-5 px-4 py-6 sm:px-6">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-3">
         <h1 className="text-xl font-semibold tracking-tight">Runs</h1>
         <ConnectionPill state={feed.state} />
@@ -80,14 +82,14 @@ function Head() {
   return (
     <div
       aria-hidden
-      className={`hidden h-10 border-b border-line px-4 text-xs font-medium text-faint ${COLUMNS}`}
+      className={`hidden h-10 border-b md:grid border-line px-4 text-xs font-medium text-faint ${COLUMNS}`}
     >
       <span>Status</span>
       <span>Run</span>
       <span>Workflow</span>
-      <span className="text-right">Step</span>
       <span>Started</span>
       <span className="text-right">Duration</span>
+      <span className="text-right">Step</span>
     </div>
   );
 }
