@@ -6,7 +6,7 @@ import type { Run } from "@/shared/api/types";
 export interface NewRun {
   workflow: string;
   name: string;
-  payload: unknown;
+  payload: Record<string, unknown>;
   tags: string[];
 }
 

@@ -80,6 +80,7 @@ test("a snapshot does not change when more comes", () => {
   log.flush();
   expect([before.frames.length, before.artifacts.length, before.names.size]).toEqual([1, 0, 1]);
   expect(log.snapshot().frames).toHaveLength(2);
+  expect(log.snapshot().nodes).toBe(before.nodes);
 });
 
 test("events overtake what REST said, and only newer ones", () => {

@@ -30,16 +30,19 @@ const NOTHING: LogSnapshot = {
   checkpoints: 0,
 };
 
-const FRAME_MS = 16;
+const SOON_MS = 16;
+const FLOOD = 50;
+const FLOOD_MS = 120;
 
 /** The events of one run, collected for the page: frames go in one by one, snapshots come out at
- * most once a screen refresh. */
+ * most once a screen refresh, and less often while thousands arrive: nobody reads those. */
 export class RunLog {
   private readonly progress = new Progress();
   private readonly listeners = new Set<() => void>();
   private waiting: Frame[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private current = NOTHING;
+  private pause = SOON_MS;
 
   readonly snapshot = (): LogSnapshot => this.current;
 
@@ -50,7 +53,7 @@ export class RunLog {
 
   push(frame: Frame): void {
     this.waiting.push(frame);
-    this.timer ??= setTimeout(() => this.flush(), FRAME_MS);
+    this.timer ??= setTimeout(() => this.flush(), this.pause);
   }
 
   flush(): void {
@@ -61,6 +64,7 @@ export class RunLog {
     if (frames.length === 0) {
       return;
     }
+    this.pause = frames.length > FLOOD ? FLOOD_MS : SOON_MS;
     const next = { ...this.current, names: new Map(this.current.names) };
     const artifacts = [...next.artifacts];
     for (const frame of frames) {

@@ -1,7 +1,7 @@
 import "@xyflow/react/dist/style.css";
 import { useQuery } from "@tanstack/react-query";
 import { Background, Controls, MarkerType, ReactFlow } from "@xyflow/react";
-import { useMemo } from "react";
+import { memo, useMemo } from "react";
 import { workflowQuery } from "@/shared/api/queries";
 import { Empty, ProblemNotice } from "@/shared/ui/notice";
 import { type NodeProgress, nodeState } from "../api/progress";
@@ -21,7 +21,7 @@ const EDGE_TYPES = { drawn: DrawnEdgeView };
 const FIT = { padding: 0.12, maxZoom: 1 };
 
 /** The workflow's graph; its nodes light up as they run. */
-export default function GraphPane({ workflow, nodes, selected, onSelect }: GraphPaneProps) {
+export default memo(function GraphPane({ workflow, nodes, selected, onSelect }: GraphPaneProps) {
   const { data, error, refetch } = useQuery(workflowQuery(workflow));
   const layout = useMemo(() => data && layoutOf(data.graph), [data]);
   const shown = useMemo(
@@ -74,7 +74,7 @@ export default function GraphPane({ workflow, nodes, selected, onSelect }: Graph
       </ReactFlow>
     </div>
   );
-}
+});
 
 function nodesOf(
   layout: GraphLayout,

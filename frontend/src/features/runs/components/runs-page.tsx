@@ -1,13 +1,13 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { ArrowUp } from "lucide-react";
-import { useCallback } from "react";
+import { useCallback, useEffect } from "react";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
 import { useTitle } from "@/shared/ui/title";
 import { runsQuery } from "../api/list-runs";
-import { useRunFeed } from "../api/use-run-feed";
+import { type RunFeed, useRunFeed } from "../api/use-run-feed";
 import type { RunFilters } from "../search";
 import { FilterBar } from "./filter-bar";
 import { COLUMNS, RunRow } from "./run-row";
@@ -29,10 +29,7 @@ export function RunsPage() {
     (search: RunFilters) => navigate({ search, replace: true }),
     [navigate],
   );
-  const toTop = () => {
-    feed.release();
-    window.scrollTo({ top: 0 });
-  };
+  useReleaseAtTop(feed);
   return (
     <main className="mx-auto flex w-full max-w-[100rem] flex-col gap-5 px-4 py-6 sm:px-6">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-3">
@@ -43,7 +40,11 @@ export function RunsPage() {
       {list.error && <ProblemNotice error={list.error} retry={() => list.refetch()} />}
       {feed.held.length > 0 && (
         <div className="sticky top-16 z-10 -mb-5 flex h-0 justify-center">
-          <Button look="primary" className="rounded-full shadow-lg" onClick={toTop}>
+          <Button
+            look="primary"
+            className="rounded-full shadow-lg"
+            onClick={() => window.scrollTo({ top: 0 })}
+          >
             <ArrowUp aria-hidden className="size-4" />
             {feed.held.length === 1 ? "1 new run" : `${feed.held.length} new runs`}
           </Button>
@@ -76,6 +77,19 @@ export function RunsPage() {
       )}
     </main>
   );
+}
+
+/** Shows the runs that waited as soon as the top is reached, by whatever means. */
+function useReleaseAtTop({ held, release }: RunFeed): void {
+  const waiting = held.length > 0;
+  useEffect(() => {
+    if (!waiting) {
+      return;
+    }
+    const look = () => !readsBelow() && release();
+    window.addEventListener("scroll", look, { passive: true });
+    return () => window.removeEventListener("scroll", look);
+  }, [waiting, release]);
 }
 
 function Head() {
