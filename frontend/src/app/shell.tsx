@@ -13,14 +13,18 @@ export function Shell() {
         >
           <Link
             to="/"
-            className="mr-3 flex items-center gap-2.5 rounded-lg font-semibold tracking-tight"
+            className="flex sm:mr-3 items-center gap-2.5 rounded-lg font-semibold tracking-tight"
           >
             <span className="grid size-7 place-items-center rounded-lg bg-accent-deep text-white">
               <Workflow aria-hidden className="size-4" />
             </span>
             FastGraph
           </Link>
-          <Link to="/" activeOptions={{ exact: true, includeSearch: false }} className={LINK}>
+          <Link
+            to="/"
+            activeOptions={{ exact: true, includeSearch: false }}
+            className={`max-sm:hidden ${LINK}`}
+          >
             Runs
           </Link>
           <span className="ml-auto" />

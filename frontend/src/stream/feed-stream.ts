@@ -1,4 +1,5 @@
 import { parseObject } from "./frame";
+import { Quiet } from "./quiet";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamState } from "./state";
 
@@ -23,7 +24,7 @@ export class FeedStream<Run> implements Peer {
   private readonly options: FeedStreamOptions<Run>;
   private readonly socket: ReconnectingSocket;
   private connection = 0;
-  private quiet: ReturnType<typeof setTimeout> | undefined;
+  private readonly quiet = new Quiet(QUIET_MS, () => this.check(this.connection));
 
   constructor(options: FeedStreamOptions<Run>) {
     this.options = options;
@@ -37,7 +38,7 @@ export class FeedStream<Run> implements Peer {
 
   stop(): void {
     this.connection++;
-    clearTimeout(this.quiet);
+    this.quiet.stop();
     this.socket.stop();
   }
 
@@ -52,7 +53,7 @@ export class FeedStream<Run> implements Peer {
   opened(): void {
     this.connection++;
     this.options.onState("catching-up");
-    this.listen();
+    this.quiet.heard();
   }
 
   message(text: string): void {
@@ -61,7 +62,7 @@ export class FeedStream<Run> implements Peer {
       this.socket.drop();
       return;
     }
-    this.listen();
+    this.quiet.heard();
     if (value.event === "ready") {
       this.options.onState("live");
       this.options.onReady();
@@ -72,19 +73,12 @@ export class FeedStream<Run> implements Peer {
 
   closed(): boolean {
     this.connection++;
-    clearTimeout(this.quiet);
+    this.quiet.stop();
     this.options.onState("offline");
     return true;
   }
 
-  private listen(): void {
-    clearTimeout(this.quiet);
-    const connection = this.connection;
-    this.quiet = setTimeout(() => {
-      this.options.probe().then(
-        () => connection === this.connection && this.listen(),
-        () => connection === this.connection && this.socket.drop(),
-      );
-    }, QUIET_MS);
+  private check(connection: number): void {
+    this.options.probe().catch(() => connection === this.connection && this.socket.drop());
   }
 }

@@ -1,3 +1,5 @@
+import { parseJson } from "./json";
+
 /** One event of one run, as the server sends it. `seq` counts from 1 and has no holes. */
 export interface Frame {
   event: string;
@@ -20,7 +22,7 @@ export function isTerminal(event: string): boolean {
 /** The JSON object in `text`; null when it is something else. */
 export function parseObject(text: string): Record<string, unknown> | null {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     return typeof value === "object" && value !== null && !Array.isArray(value)
       ? (value as Record<string, unknown>)
       : null;

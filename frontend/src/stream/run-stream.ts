@@ -1,4 +1,5 @@
 import { asFrame, type Frame, isTerminal, parseObject } from "./frame";
+import { Quiet } from "./quiet";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamState } from "./state";
 
@@ -36,7 +37,7 @@ export class RunStream implements Peer {
   private target: number | null = null;
   private connection = 0;
   private state: StreamState | null = null;
-  private quiet: ReturnType<typeof setTimeout> | undefined;
+  private readonly quiet = new Quiet(QUIET_MS, () => this.check(this.connection));
   private behindAt: number | null = null;
 
   constructor(options: RunStreamOptions) {
@@ -57,7 +58,7 @@ export class RunStream implements Peer {
 
   stop(): void {
     this.connection++;
-    clearTimeout(this.quiet);
+    this.quiet.stop();
     this.socket.stop();
   }
 
@@ -75,7 +76,7 @@ export class RunStream implements Peer {
     this.behindAt = null;
     this.enter("catching-up");
     this.askHead(this.connection);
-    this.listen();
+    this.quiet.heard();
   }
 
   message(text: string): void {
@@ -98,7 +99,7 @@ export class RunStream implements Peer {
 
   closed(code: number): boolean {
     this.connection++;
-    clearTimeout(this.quiet);
+    this.quiet.stop();
     if (code === UNKNOWN_RUN) {
       this.enter("unknown");
       return false;
@@ -116,7 +117,7 @@ export class RunStream implements Peer {
       return;
     }
     this.settle();
-    this.listen();
+    this.quiet.heard();
   }
 
   private settle(): void {
@@ -140,21 +141,12 @@ export class RunStream implements Peer {
     );
   }
 
-  private listen(): void {
-    clearTimeout(this.quiet);
-    this.quiet = setTimeout(() => this.check(this.connection), QUIET_MS);
-  }
-
   private check(connection: number): void {
     this.options.head().then(
       (seq) => {
-        if (connection !== this.connection) {
-          return;
-        }
-        if (seq > this.cursor) {
+        if (connection === this.connection && seq > this.cursor) {
           this.late(seq);
         }
-        this.listen();
       },
       () => connection === this.connection && this.socket.drop(),
     );

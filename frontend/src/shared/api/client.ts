@@ -1,3 +1,4 @@
+import { parseJson, toJson } from "@/stream/json";
 import { Problem, problemFrom } from "./problem";
 
 const PATIENCE_MS = 20_000;
@@ -35,7 +36,7 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
         Accept: "application/json",
         ...(body === undefined ? {} : { "Content-Type": "application/json" }),
       },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: toJson(body) }),
     });
     answer = parse(await response.text());
   } catch (error) {
@@ -52,7 +53,7 @@ export async function request<T>(path: string, options: RequestOptions = {}): Pr
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch {
     return null;
   }

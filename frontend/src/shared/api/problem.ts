@@ -1,8 +1,4 @@
-/** One fault of an input: where it is (a JSON pointer) and what to do about it. */
-export interface Fault {
-  at: string;
-  detail: string;
-}
+import type { Fault } from "./types";
 
 /**
  * A request that did not succeed. `status` 0 means that no answer came at all; otherwise it is

@@ -39,7 +39,7 @@ export function ConnectionPill({ state, seq }: { state: StreamState; seq?: numbe
         {word}
       </span>
       {seq !== undefined && (
-        <span className="border-l border-line pl-2 font-mono text-2xs text-faint tabular-nums">
+        <span className="min-w-9 border-l border-line pl-2 font-mono text-2xs text-faint tabular-nums">
           <span className="sr-only">newest event </span>#{seq}
         </span>
       )}

@@ -1,7 +1,7 @@
 import { Check, Copy } from "lucide-react";
 import { useEffect, useState } from "react";
 
-/** An id that a click copies. Only its end is shown where it is long: ids of one time begin alike. */
+/** An id that a click copies; its beginning (when) and its end (which) are shown. */
 export function CopyId({ id, label }: { id: string; label: string }) {
   const [copied, setCopied] = useState(false);
   useEffect(() => {
@@ -20,7 +20,9 @@ export function CopyId({ id, label }: { id: string; label: string }) {
       className="group inline-flex min-w-0 items-center gap-1.5 rounded font-mono text-xs text-dim hover:text-ink"
     >
       <span className="sr-only">Copy {label} </span>
-      <span className="truncate">{id}</span>
+      <span className="whitespace-nowrap">
+        {id.length > 18 ? `${id.slice(0, 8)}…${id.slice(-6)}` : id}
+      </span>
       <Icon
         aria-hidden
         className={`size-3.5 shrink-0 ${copied ? "text-good" : "text-faint group-hover:text-ink"}`}

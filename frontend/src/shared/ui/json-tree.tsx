@@ -87,7 +87,7 @@ function Leaf({ value }: { value: unknown }) {
   if (typeof value === "string") {
     return <Text text={value} />;
   }
-  if (typeof value === "number") {
+  if (typeof value === "number" || typeof value === "bigint") {
     return <span className="text-accent tabular-nums">{String(value)}</span>;
   }
   return <span className="text-wait">{String(value)}</span>;

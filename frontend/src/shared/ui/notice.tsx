@@ -12,8 +12,15 @@ export function Empty({ title, children }: { title: string; children?: ReactNode
   );
 }
 
+interface ProblemNoticeProps {
+  error: unknown;
+  /** What did not happen, where the server's title does not say it. */
+  title?: string;
+  retry?: () => void;
+}
+
 /** A request that failed, in the server's own words, with a way to try again. */
-export function ProblemNotice({ error, retry }: { error: unknown; retry?: () => void }) {
+export function ProblemNotice({ error, title, retry }: ProblemNoticeProps) {
   const problem = Problem.of(error);
   return (
     <div
@@ -22,7 +29,7 @@ export function ProblemNotice({ error, retry }: { error: unknown; retry?: () => 
     >
       <CircleAlert aria-hidden className="mt-0.5 size-4 shrink-0 text-bad" />
       <div className="min-w-0 flex-1">
-        <p className="font-medium">{problem.title}</p>
+        <p className="font-medium">{problem.status > 0 && title ? title : problem.title}</p>
         <p className="break-words text-dim">{problem.message}</p>
       </div>
       {retry && (

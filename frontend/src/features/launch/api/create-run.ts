@@ -1,14 +1,7 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { request } from "@/shared/api/client";
 import { keys, runQuery } from "@/shared/api/queries";
-import type { Run } from "@/shared/api/types";
-
-export interface NewRun {
-  workflow: string;
-  name: string;
-  payload: unknown;
-  tags: string[];
-}
+import type { NewRun, Run } from "@/shared/api/types";
 
 /** Starts a run; its page has it at once. */
 export function useCreateRun() {

@@ -1,4 +1,5 @@
 import { useReducer } from "react";
+import { parseJson, toJson } from "@/stream/json";
 
 /**
  * A payload that is being written, as values and as text at once. The form changes the values, the
@@ -16,7 +17,7 @@ export type DraftChange =
   | { kind: "text"; text: string };
 
 export function draftOf(values: Record<string, unknown>): Draft {
-  return { values, text: JSON.stringify(values, null, 2), broken: null };
+  return { values, text: toJson(values, 2), broken: null };
 }
 
 export function changeDraft(draft: Draft, change: DraftChange): Draft {
@@ -40,7 +41,7 @@ function parseObject(text: string): {
   broken: string | null;
 } {
   try {
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(text);
     if (typeof value === "object" && value !== null && !Array.isArray(value)) {
       return { value: value as Record<string, unknown>, broken: null };
     }

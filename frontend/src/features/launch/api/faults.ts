@@ -1,4 +1,4 @@
-import type { Fault } from "@/shared/api/problem";
+import type { Fault } from "@/shared/api/types";
 
 /** What is said about the value at `pointer` or inside it, as one text; empty when nothing is. */
 export function faultAt(faults: readonly Fault[], pointer: string): string {

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { runQuery, workflowsQuery } from "@/shared/api/queries";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
+import { useTitle } from "@/shared/ui/title";
 import { RunForm } from "./run-form";
 import { WorkflowPicker } from "./workflow-picker";
 
@@ -10,6 +11,7 @@ const USUAL = "text_report";
 
 /** Start a run: choose a workflow, write its payload. */
 export function LaunchPage() {
+  useTitle("New run");
   const { workflow, from } = route.useSearch();
   const navigate = route.useNavigate();
   const workflows = useQuery(workflowsQuery());
@@ -19,7 +21,7 @@ export function LaunchPage() {
   const waiting = workflows.isPending || (from !== undefined && like.isPending);
   const error = workflows.error ?? like.error;
   return (
-    <main className="mx-auto flex w-full max-w-5xl flex-col gap-6 px-4 py-6 sm:px-6">
+    <main className="mx-auto flex w-full max-w-[100rem] flex-col gap-6 px-4 py-6 sm:px-6">
       <h1 className="text-xl font-semibold tracking-tight">New run</h1>
       {error && (
         <ProblemNotice
@@ -39,7 +41,7 @@ export function LaunchPage() {
         </Empty>
       )}
       {!waiting && workflows.data && chosen && (
-        <div className="grid gap-6 lg:grid-cols-[18rem_minmax(0,1fr)]">
+        <div className="grid gap-6 lg:grid-cols-[20rem_minmax(0,48rem)]">
           <WorkflowPicker
             workflows={workflows.data}
             selected={chosen.name}

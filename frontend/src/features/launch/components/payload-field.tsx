@@ -1,4 +1,5 @@
 import { type ReactNode, useId, useState } from "react";
+import { parseJson, toJson } from "@/stream/json";
 import type { Field } from "../api/fields";
 
 interface FieldProps {
@@ -24,6 +25,17 @@ export function PayloadField({ field, value, fault, onChange }: FieldProps) {
       id={id}
       label={field.label}
       optional={!field.required && field.kind !== "boolean"}
+      aside={
+        field.placeholder && field.kind === "text" && !value ? (
+          <button
+            type="button"
+            onClick={() => onChange(field.placeholder)}
+            className="rounded text-xs font-medium text-accent hover:underline"
+          >
+            Use the example
+          </button>
+        ) : null
+      }
       about={field.description}
       fault={said}
     >
@@ -36,18 +48,22 @@ interface LabelledProps {
   id: string;
   label: string;
   optional?: boolean;
+  aside?: ReactNode;
   about?: string;
   fault: string;
   children: ReactNode;
 }
 
-export function Labelled({ id, label, optional, about, fault, children }: LabelledProps) {
+export function Labelled({ id, label, optional, aside, about, fault, children }: LabelledProps) {
   return (
     <div className="flex flex-col gap-1.5">
-      <label htmlFor={id} className="flex items-baseline justify-between font-medium">
-        {label}
-        {optional && <span className="text-xs font-normal text-faint">optional</span>}
-      </label>
+      <div className="flex items-baseline justify-between gap-3">
+        <label htmlFor={id} className="font-medium">
+          {label}
+          {optional && <span className="ml-2 text-xs font-normal text-faint">optional</span>}
+        </label>
+        {aside}
+      </div>
       {children}
       <p id={`${id}-about`} className="min-h-4 text-xs text-faint">
         {fault ? (
@@ -117,7 +133,7 @@ function asText(value: unknown): string {
     ? ""
     : typeof value === "string"
       ? value
-      : JSON.stringify(value);
+      : toJson(value);
 }
 
 /** An optional text that is emptied is not sent at all. */
@@ -168,8 +184,15 @@ function NumberInput({ field, value, onChange, control }: InputProps & { field: 
 
 function numberIn(text: string): unknown {
   const trimmed = text.trim();
-  const number = Number(trimmed);
-  return trimmed === "" ? undefined : Number.isFinite(number) ? number : text;
+  if (trimmed === "") {
+    return undefined;
+  }
+  try {
+    const value = parseJson(trimmed);
+    return typeof value === "number" || typeof value === "bigint" ? value : text;
+  } catch {
+    return text;
+  }
 }
 
 function JsonInput({
@@ -180,15 +203,11 @@ function JsonInput({
 }: InputProps & Pick<ControlProps, "onFault">) {
   const [typed, setTyped] = useState<{ text: string; value: unknown } | null>(null);
   const shown =
-    typed && typed.value === value
-      ? typed.text
-      : value === undefined
-        ? ""
-        : JSON.stringify(value, null, 2);
+    typed && typed.value === value ? typed.text : value === undefined ? "" : toJson(value, 2);
   const type = (text: string) => {
     let next: unknown;
     try {
-      next = text.trim() === "" ? undefined : JSON.parse(text);
+      next = text.trim() === "" ? undefined : parseJson(text);
       onFault("");
       onChange(next);
     } catch {

@@ -31,6 +31,8 @@ export function RunForm({ workflow, like }: RunFormProps) {
 
   const problem = create.error ? Problem.of(create.error) : null;
   const faults = problem?.faults ?? [];
+  // What is said about a value counts for that value: it goes when the value is changed.
+  const sent = create.variables?.payload;
   const pointers = [
     "/name",
     "/tags",
@@ -63,7 +65,7 @@ export function RunForm({ workflow, like }: RunFormProps) {
           submit(event);
         }
       }}
-      className="flex min-w-0 flex-col gap-5"
+      className="flex min-w-0 flex-col gap-3"
       noValidate
     >
       {problem && <Refusal problem={problem} faults={elsewhere} />}
@@ -108,7 +110,11 @@ export function RunForm({ workflow, like }: RunFormProps) {
                     key={field.key}
                     field={field}
                     value={draft.values[field.key]}
-                    fault={faultAt(faults, field.pointer)}
+                    fault={
+                      sent?.[field.key] === draft.values[field.key]
+                        ? faultAt(faults, field.pointer)
+                        : ""
+                    }
                     onChange={(value) => change({ kind: "field", key: field.key, value })}
                   />
                 ))}
@@ -158,7 +164,7 @@ function Refusal({
 }) {
   return (
     <div className="flex flex-col gap-2">
-      <ProblemNotice error={problem} />
+      <ProblemNotice error={problem} title="The run was not started" />
       {faults.length > 0 && (
         <ul className="list-disc pl-8 text-xs text-bad">
           {faults.map(({ at, detail }) => (

@@ -26,7 +26,7 @@ export function WorkflowPicker({ workflows, selected, onSelect }: WorkflowPicker
             aria-describedby={`${id}-${name}-about`}
             checked={name === selected}
             onChange={() => onSelect(name)}
-            className="mt-0.5 size-4 shrink-0 accent-accent outline-none"
+            className="mt-0.5 size-4 shrink-0 appearance-none rounded-full border border-line-strong bg-canvas outline-none checked:border-[5px] checked:border-accent"
           />
           <span className="min-w-0">
             <span className="flex items-baseline gap-2">

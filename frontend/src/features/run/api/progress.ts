@@ -27,9 +27,12 @@ export function nodeState(progress: NodeProgress = UNTOUCHED): NodeState {
 export class Progress {
   private nodes = new Map<string, NodeProgress>();
   private tasks = new Set<string>();
+  private taken: ReadonlyMap<string, NodeProgress> | null = null;
 
+  /** The nodes as they are; the same object as before while nothing changed. */
   get snapshot(): ReadonlyMap<string, NodeProgress> {
-    return new Map(this.nodes);
+    this.taken ??= new Map(this.nodes);
+    return this.taken;
   }
 
   apply(frame: Frame): void {
@@ -43,6 +46,11 @@ export class Progress {
     }
   }
 
+  private set(node: string, progress: NodeProgress): void {
+    this.nodes.set(node, progress);
+    this.taken = null;
+  }
+
   private step(event: string, node: string, data: unknown): void {
     const before = this.nodes.get(node) ?? UNTOUCHED;
     if (event === "node_started") {
@@ -52,12 +60,12 @@ export class Progress {
       if (task !== undefined) {
         this.tasks.add(task);
       }
-      this.nodes.set(node, { ...before, started: before.started + (known ? 0 : 1) });
+      this.set(node, { ...before, started: before.started + (known ? 0 : 1) });
     } else if (event === "node_update") {
       const done = before.done + 1;
-      this.nodes.set(node, { ...before, done, started: Math.max(before.started, done) });
+      this.set(node, { ...before, done, started: Math.max(before.started, done) });
     } else if (event === "retry") {
-      this.nodes.set(node, { ...before, retries: before.retries + 1 });
+      this.set(node, { ...before, retries: before.retries + 1 });
     }
   }
 
@@ -65,20 +73,20 @@ export class Progress {
   private begin(): void {
     this.tasks.clear();
     for (const [node, progress] of this.nodes) {
-      this.nodes.set(node, { ...progress, started: progress.done });
+      this.set(node, { ...progress, started: progress.done });
     }
-    this.nodes.set("__start__", { ...UNTOUCHED, started: 1, done: 1 });
+    this.set("__start__", { ...UNTOUCHED, started: 1, done: 1 });
   }
 
   private end(event: string, failing: string | undefined): void {
     for (const [node, progress] of this.nodes) {
-      this.nodes.set(node, { ...progress, stopped: true });
+      this.set(node, { ...progress, stopped: true });
     }
     if (event === "failed" && failing) {
-      this.nodes.set(failing, { ...(this.nodes.get(failing) ?? UNTOUCHED), failed: true });
+      this.set(failing, { ...(this.nodes.get(failing) ?? UNTOUCHED), failed: true });
     }
     if (event === "completed") {
-      this.nodes.set("__end__", { ...UNTOUCHED, started: 1, done: 1 });
+      this.set("__end__", { ...UNTOUCHED, started: 1, done: 1 });
     }
   }
 }

@@ -80,18 +80,24 @@ test("a snapshot does not change when more comes", () => {
   log.flush();
   expect([before.frames.length, before.artifacts.length, before.names.size]).toEqual([1, 0, 1]);
   expect(log.snapshot().frames).toHaveLength(2);
+  expect(log.snapshot().nodes).toBe(before.nodes);
 });
 
 test("events overtake what REST said, and only newer ones", () => {
   const run = { status: "running", seq: 2, step: 0, started_at: "t2", finished_at: null } as Run;
   const log = logOf({ event: "created" }, { event: "started" }).snapshot();
   expect(current({ ...run, seq: 9, status: "sleeping" }, log).status).toBe("sleeping");
-  const ended = logOf({ event: "created" }, { event: "started" }, { event: "completed", step: 4 });
+  const ended = logOf(
+    { event: "started" },
+    { event: "checkpoint", step: 4 },
+    { event: "node_started", step: 5 },
+    { event: "completed" },
+  );
   expect(current(run, ended.snapshot())).toMatchObject({
     status: "completed",
-    finished_at: "t3",
+    finished_at: "t4",
     step: 4,
-    seq: 3,
+    seq: 4,
   });
 });
 

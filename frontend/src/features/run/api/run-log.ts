@@ -30,16 +30,19 @@ const NOTHING: LogSnapshot = {
   checkpoints: 0,
 };
 
-const FRAME_MS = 16;
+const SOON_MS = 16;
+const FLOOD = 50;
+const FLOOD_MS = 120;
 
 /** The events of one run, collected for the page: frames go in one by one, snapshots come out at
- * most once a screen refresh. */
+ * most once a screen refresh, and less often while thousands arrive: nobody reads those. */
 export class RunLog {
   private readonly progress = new Progress();
   private readonly listeners = new Set<() => void>();
   private waiting: Frame[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
   private current = NOTHING;
+  private pause = SOON_MS;
 
   readonly snapshot = (): LogSnapshot => this.current;
 
@@ -50,7 +53,7 @@ export class RunLog {
 
   push(frame: Frame): void {
     this.waiting.push(frame);
-    this.timer ??= setTimeout(() => this.flush(), FRAME_MS);
+    this.timer ??= setTimeout(() => this.flush(), this.pause);
   }
 
   flush(): void {
@@ -61,14 +64,13 @@ export class RunLog {
     if (frames.length === 0) {
       return;
     }
+    this.pause = frames.length > FLOOD ? FLOOD_MS : SOON_MS;
     const next = { ...this.current, names: new Map(this.current.names) };
     const artifacts = [...next.artifacts];
     for (const frame of frames) {
       this.progress.apply(frame);
       next.seq = frame.seq;
-      next.step = Math.max(next.step, frame.step ?? 0);
       next.names.set(frame.event, (next.names.get(frame.event) ?? 0) + 1);
-      next.checkpoints += frame.event === "checkpoint" ? 1 : 0;
       note(next, frame);
       const artifact = artifactIn(frame);
       if (artifact) {
@@ -87,12 +89,15 @@ export class RunLog {
 
 const BEGINS = new Set(["started", "recovered"]);
 
-function note(snapshot: LogSnapshot, { event, ts }: Frame): void {
+function note(snapshot: LogSnapshot, { event, ts, step = 0 }: Frame): void {
   if (event === "created") {
     snapshot.status = "pending";
   } else if (BEGINS.has(event)) {
     snapshot.status = "running";
     snapshot.startedAt ??= ts;
+  } else if (event === "checkpoint") {
+    snapshot.checkpoints++;
+    snapshot.step = Math.max(snapshot.step, step);
   } else if (isTerminal(event)) {
     snapshot.status = event as RunStatus;
     snapshot.finishedAt = ts;

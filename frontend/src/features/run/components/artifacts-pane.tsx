@@ -12,11 +12,12 @@ interface ArtifactsPaneProps {
   runId: string;
   /** Those that events told of; they are there before REST is asked again. */
   told: readonly Artifact[];
+  live: boolean;
   className: string;
 }
 
 /** What the run made, to download. */
-export function ArtifactsPane({ runId, told, className }: ArtifactsPaneProps) {
+export function ArtifactsPane({ runId, told, live, className }: ArtifactsPaneProps) {
   const query = useInfiniteQuery(artifactsQuery(runId));
   useRefresh(runId, "artifacts", told.length);
   const listed = query.data?.pages.flatMap((page) => page.results) ?? [];
@@ -33,7 +34,9 @@ export function ArtifactsPane({ runId, told, className }: ArtifactsPaneProps) {
             <ProblemNotice error={query.error} retry={() => query.refetch()} />
           </div>
         )}
-        {all.length === 0 && !query.error && <Empty title="No artifacts yet" />}
+        {all.length === 0 && !query.error && (
+          <Empty title={live ? "No artifacts yet" : "No artifacts"} />
+        )}
         <ul>
           {all.map((artifact) => (
             <Item key={artifact.id} artifact={artifact} />

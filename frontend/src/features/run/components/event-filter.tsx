@@ -20,7 +20,7 @@ export function EventFilter({ names, search, onLook }: EventFilterProps) {
   };
   const all = new Map([...[...chosen].map((name) => [name, 0] as const), ...names]);
   return (
-    <fieldset className="flex h-11 shrink-0 items-center gap-1.5 overflow-x-auto border-b border-line px-3 [scrollbar-width:none]">
+    <fieldset className="flex h-11 shrink-0 items-center gap-1.5 overflow-x-auto border-b border-line px-3 pr-6 [mask-image:linear-gradient(to_right,black_calc(100%-1.5rem),transparent)] [scrollbar-width:none]">
       <legend className="sr-only">Show only</legend>
       {search.node && (
         <button

@@ -40,8 +40,10 @@ export const EventRow = memo(function EventRow({ frame, open, onToggle }: EventR
           <span aria-hidden className={`size-1.5 shrink-0 rounded-full ${eventDot(event)}`} />
           <span className="truncate">{event}</span>
         </span>
-        <span className="w-24 shrink-0 truncate font-mono text-dim">{node}</span>
-        <span className="min-w-0 flex-1 truncate font-mono text-2xs text-faint">
+        <span className="min-w-0 flex-1 truncate font-mono text-dim sm:w-28 sm:flex-none xl:w-36">
+          {node}
+        </span>
+        <span className="hidden min-w-0 flex-1 truncate font-mono text-2xs text-faint sm:block">
           {preview(frame.data)}
         </span>
         {step !== undefined && (

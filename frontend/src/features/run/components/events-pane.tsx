@@ -24,11 +24,12 @@ export function EventsPane({ log, live, search, onLook }: EventsPaneProps) {
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
   const scroller = useRef<HTMLDivElement>(null);
   const { following, setFollowing, watch } = useFollowing(live, scroller);
+  const getItemKey = useCallback((index: number) => frames[index]?.seq ?? index, [frames]);
   const rows = useVirtualizer({
     count: frames.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => ROW_HEIGHT,
-    getItemKey: (index) => frames[index]?.seq ?? index,
+    getItemKey,
     overscan: 30,
   });
 

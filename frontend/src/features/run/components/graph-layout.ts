@@ -1,5 +1,6 @@
 import { Graph, layout } from "@dagrejs/dagre";
 import type { GraphEdge, GraphNode, Workflow } from "@/shared/api/types";
+import type { Point } from "./graph-edge";
 
 export interface Placed {
   node: GraphNode;
@@ -9,24 +10,30 @@ export interface Placed {
   height: number;
 }
 
+export interface Drawn extends GraphEdge {
+  id: string;
+  /** Where it runs along, from border to border. */
+  points: Point[];
+}
+
 export interface GraphLayout {
   nodes: Placed[];
-  edges: (GraphEdge & { id: string })[];
+  edges: Drawn[];
 }
 
 const LETTER = 7.4;
 
-/** Where each node of a workflow goes: top to bottom, in layers. */
+/** Where each node of a workflow goes, top to bottom in layers, and how the edges run between. */
 export function layoutOf({ nodes, edges }: Workflow["graph"]): GraphLayout {
-  const graph = new Graph();
+  const graph = new Graph({ multigraph: true });
   graph.setGraph({ rankdir: "TB", nodesep: 28, ranksep: 44 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const node of nodes) {
     graph.setNode(node.id, sizeOf(node));
   }
-  for (const edge of edges) {
-    graph.setEdge(edge.source, edge.target);
-  }
+  edges.forEach((edge, index) => {
+    graph.setEdge(edge.source, edge.target, labelSize(edge.label), String(index));
+  });
   layout(graph);
   return {
     nodes: nodes.map((node) => {
@@ -34,12 +41,32 @@ export function layoutOf({ nodes, edges }: Workflow["graph"]): GraphLayout {
       const size = sizeOf(node);
       return { node, ...size, x: (at.x ?? 0) - size.width / 2, y: (at.y ?? 0) - size.height / 2 };
     }),
-    edges: edges.map((edge, index) => ({ ...edge, id: `${edge.source}→${edge.target}#${index}` })),
+    edges: edges.map((edge, index) => {
+      const at = graph.edge(edge.source, edge.target, String(index)) as { points?: Point[] };
+      const self = edge.source === edge.target && graph.node(edge.source);
+      return { ...edge, id: String(index), points: self ? loopBeside(self) : (at.points ?? []) };
+    }),
   };
 }
 
 export function isEnd(node: GraphNode): boolean {
   return node.id === "__start__" || node.id === "__end__";
+}
+
+/** From the right side of a node back to it. */
+function loopBeside(node: { x?: number; y?: number; width?: number }): Point[] {
+  const right = (node.x ?? 0) + (node.width ?? 0) / 2;
+  const middle = node.y ?? 0;
+  return [
+    { x: right, y: middle + 14 },
+    { x: right + 52, y: middle + 18 },
+    { x: right + 52, y: middle - 18 },
+    { x: right + 2, y: middle - 14 },
+  ];
+}
+
+function labelSize(label: string | null | undefined): { width: number; height: number } {
+  return label ? { width: label.length * LETTER, height: 16 } : { width: 0, height: 0 };
 }
 
 function sizeOf(node: GraphNode): { width: number; height: number } {

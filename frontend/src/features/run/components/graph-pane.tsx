@@ -1,10 +1,11 @@
-import "@xyflow/react/dist/base.css";
+import "@xyflow/react/dist/style.css";
 import { useQuery } from "@tanstack/react-query";
-import { Controls, type Edge, MarkerType, ReactFlow } from "@xyflow/react";
-import { useMemo } from "react";
+import { Background, Controls, MarkerType, ReactFlow } from "@xyflow/react";
+import { memo, useMemo } from "react";
 import { workflowQuery } from "@/shared/api/queries";
 import { Empty, ProblemNotice } from "@/shared/ui/notice";
 import { type NodeProgress, nodeState } from "../api/progress";
+import { type DrawnEdge, DrawnEdgeView } from "./graph-edge";
 import { type GraphLayout, isEnd, layoutOf } from "./graph-layout";
 import { type StepNode, StepNodeView } from "./graph-node";
 
@@ -16,10 +17,11 @@ interface GraphPaneProps {
 }
 
 const NODE_TYPES = { step: StepNodeView };
+const EDGE_TYPES = { drawn: DrawnEdgeView };
 const FIT = { padding: 0.12, maxZoom: 1 };
 
 /** The workflow's graph; its nodes light up as they run. */
-export default function GraphPane({ workflow, nodes, selected, onSelect }: GraphPaneProps) {
+export default memo(function GraphPane({ workflow, nodes, selected, onSelect }: GraphPaneProps) {
   const { data, error, refetch } = useQuery(workflowQuery(workflow));
   const layout = useMemo(() => data && layoutOf(data.graph), [data]);
   const shown = useMemo(
@@ -45,6 +47,7 @@ export default function GraphPane({ workflow, nodes, selected, onSelect }: Graph
         nodes={shown.nodes}
         edges={shown.edges}
         nodeTypes={NODE_TYPES}
+        edgeTypes={EDGE_TYPES}
         fitView
         fitViewOptions={FIT}
         minZoom={0.1}
@@ -66,11 +69,12 @@ export default function GraphPane({ workflow, nodes, selected, onSelect }: Graph
           }
         }}
       >
+        <Background gap={22} size={1} />
         <Controls showInteractive={false} fitViewOptions={FIT} />
       </ReactFlow>
     </div>
   );
-}
+});
 
 function nodesOf(
   layout: GraphLayout,
@@ -101,17 +105,18 @@ function nodesOf(
 }
 
 /** An edge is bright once both its ends were reached. */
-function edgesOf(layout: GraphLayout, progress: ReadonlyMap<string, NodeProgress>): Edge[] {
+function edgesOf(layout: GraphLayout, progress: ReadonlyMap<string, NodeProgress>): DrawnEdge[] {
   const reached = (id: string) => nodeState(progress.get(id)) !== "waiting";
-  return layout.edges.map(({ id, source, target, conditional, label }) => {
+  return layout.edges.map(({ id, source, target, conditional, label, points }) => {
     const taken = reached(source) && reached(target);
     const color = taken ? "var(--color-dim)" : "var(--color-line-strong)";
     return {
       id,
       source,
       target,
+      type: "drawn",
+      data: { points },
       ...(label ? { label } : {}),
-      type: "default",
       markerEnd: { type: MarkerType.ArrowClosed, color, width: 14, height: 14 },
       style: {
         stroke: color,

@@ -6,8 +6,9 @@ import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { CopyId } from "@/shared/ui/copy-id";
 import { ProblemNotice } from "@/shared/ui/notice";
-import { StatusBadge } from "@/shared/ui/status-badge";
+import { STATUS_LOOKS, StatusBadge } from "@/shared/ui/status-badge";
 import { Ago, Elapsed } from "@/shared/ui/time";
+import { useTitle } from "@/shared/ui/title";
 import type { StreamState } from "@/stream/state";
 import { useReplay } from "../api/use-replay";
 import { ErrorBox } from "./error-box";
@@ -22,6 +23,7 @@ interface RunHeaderProps {
 export function RunHeader({ run, connection, seq }: RunHeaderProps) {
   const replay = useReplay(run.id);
   const navigate = useNavigate();
+  useTitle(`${STATUS_LOOKS[run.status]?.word ?? run.status}: ${run.name || run.workflow}`);
   const again = () =>
     replay.mutate(undefined, {
       onSuccess: ({ id }) => navigate({ to: "/runs/$runId", params: { runId: id } }),

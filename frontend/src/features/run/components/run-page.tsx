@@ -1,5 +1,5 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useCallback } from "react";
 import { Problem } from "@/shared/api/problem";
 import { buttonClass } from "@/shared/ui/button";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
@@ -28,8 +28,15 @@ function OneRun({ runId }: { runId: string }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { query, connection, log } = useRun(runId);
-  const look = (change: RunSearch) =>
-    navigate({ search: (before) => ({ ...before, ...change }), replace: true });
+  const look = useCallback(
+    (change: RunSearch) =>
+      navigate({ search: (before) => ({ ...before, ...change }), replace: true }),
+    [navigate],
+  );
+  const selectNode = useCallback(
+    (node: string | undefined) => look({ node, tab: "events" }),
+    [look],
+  );
 
   if (!query.data) {
     return (
@@ -61,13 +68,14 @@ function OneRun({ runId }: { runId: string }) {
                 workflow={run.workflow}
                 nodes={log.nodes}
                 selected={search.node}
-                onSelect={(node) => look({ node, tab: "events" })}
+                onSelect={selectNode}
               />
             </Suspense>
           </Panel>
           <ArtifactsPane
             runId={runId}
             told={log.artifacts}
+            live={run.finished_at === null}
             className="max-h-72 min-h-32 lg:max-h-[38%]"
           />
         </div>

@@ -1,12 +1,13 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { ArrowUp } from "lucide-react";
-import { useCallback } from "react";
+import { useCallback, useEffect } from "react";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
+import { useTitle } from "@/shared/ui/title";
 import { runsQuery } from "../api/list-runs";
-import { useRunFeed } from "../api/use-run-feed";
+import { type RunFeed, useRunFeed } from "../api/use-run-feed";
 import type { RunFilters } from "../search";
 import { FilterBar } from "./filter-bar";
 import { COLUMNS, RunRow } from "./run-row";
@@ -18,6 +19,7 @@ const readsBelow = () => window.scrollY > 120;
 
 /** All runs, newest first, as they are now. */
 export function RunsPage() {
+  useTitle("Runs");
   const filters = route.useSearch();
   const navigate = route.useNavigate();
   const feed = useRunFeed(filters, readsBelow);
@@ -27,12 +29,9 @@ export function RunsPage() {
     (search: RunFilters) => navigate({ search, replace: true }),
     [navigate],
   );
-  const toTop = () => {
-    feed.release();
-    window.scrollTo({ top: 0 });
-  };
+  useReleaseAtTop(feed);
   return (
-    <main className="mx-auto flex w-full max-w-6xl flex-col gap-5 px-4 py-6 sm:px-6">
+    <main className="mx-auto flex w-full max-w-[100rem] flex-col gap-5 px-4 py-6 sm:px-6">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-3">
         <h1 className="text-xl font-semibold tracking-tight">Runs</h1>
         <ConnectionPill state={feed.state} />
@@ -41,7 +40,11 @@ export function RunsPage() {
       {list.error && <ProblemNotice error={list.error} retry={() => list.refetch()} />}
       {feed.held.length > 0 && (
         <div className="sticky top-16 z-10 -mb-5 flex h-0 justify-center">
-          <Button look="primary" className="rounded-full shadow-lg" onClick={toTop}>
+          <Button
+            look="primary"
+            className="rounded-full shadow-lg"
+            onClick={() => window.scrollTo({ top: 0 })}
+          >
             <ArrowUp aria-hidden className="size-4" />
             {feed.held.length === 1 ? "1 new run" : `${feed.held.length} new runs`}
           </Button>
@@ -76,18 +79,31 @@ export function RunsPage() {
   );
 }
 
+/** Shows the runs that waited as soon as the top is reached, by whatever means. */
+function useReleaseAtTop({ held, release }: RunFeed): void {
+  const waiting = held.length > 0;
+  useEffect(() => {
+    if (!waiting) {
+      return;
+    }
+    const look = () => !readsBelow() && release();
+    window.addEventListener("scroll", look, { passive: true });
+    return () => window.removeEventListener("scroll", look);
+  }, [waiting, release]);
+}
+
 function Head() {
   return (
     <div
       aria-hidden
-      className={`hidden h-10 border-b border-line px-4 text-xs font-medium text-faint ${COLUMNS}`}
+      className={`hidden h-10 border-b md:grid border-line px-4 text-xs font-medium text-faint ${COLUMNS}`}
     >
       <span>Status</span>
       <span>Run</span>
       <span>Workflow</span>
-      <span className="text-right">Step</span>
       <span>Started</span>
       <span className="text-right">Duration</span>
+      <span className="text-right">Step</span>
     </div>
   );
 }
