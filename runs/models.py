@@ -17,6 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from runs.engine.ids import uuid7
+from runs.fields import JsonTextField
 
 
 class RunStatus(models.TextChoices):
@@ -38,7 +39,7 @@ class Thread(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
-    metadata = models.JSONField(default=dict, blank=True)
+    metadata = JsonTextField(default=dict, blank=True)
     checkpoint_id = models.UUIDField(null=True, blank=True)
 
     class Meta:
@@ -61,10 +62,10 @@ class Run(models.Model):
     workflow_version = models.CharField(max_length=100, default="1")
     name = models.CharField(max_length=200, blank=True, default="")
     status = models.CharField(max_length=12, choices=RunStatus, default=RunStatus.PENDING)
-    payload = models.JSONField(null=True, blank=True)
-    metadata = models.JSONField(default=dict, blank=True)
-    tags = models.JSONField(default=list, blank=True)
-    error = models.JSONField(null=True, blank=True)
+    payload = JsonTextField(null=True, blank=True)
+    metadata = JsonTextField(default=dict, blank=True)
+    tags = JsonTextField(default=list, blank=True)
+    error = JsonTextField(null=True, blank=True)
 
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)

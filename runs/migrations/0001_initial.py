@@ -3,6 +3,7 @@
 import django.db.models.deletion
 import django.utils.timezone
 import runs.engine.ids
+import runs.fields
 from django.db import migrations, models
 
 
@@ -32,7 +33,7 @@ class Migration(migrations.Migration):
                     "updated_at",
                     models.DateTimeField(default=django.utils.timezone.now, editable=False),
                 ),
-                ("metadata", models.JSONField(blank=True, default=dict)),
+                ("metadata", runs.fields.JsonTextField(blank=True, default=dict)),
                 ("checkpoint_id", models.UUIDField(blank=True, null=True)),
             ],
             options={
@@ -70,10 +71,10 @@ class Migration(migrations.Migration):
                         max_length=12,
                     ),
                 ),
-                ("payload", models.JSONField(blank=True, null=True)),
-                ("metadata", models.JSONField(blank=True, default=dict)),
-                ("tags", models.JSONField(blank=True, default=list)),
-                ("error", models.JSONField(blank=True, null=True)),
+                ("payload", runs.fields.JsonTextField(blank=True, null=True)),
+                ("metadata", runs.fields.JsonTextField(blank=True, default=dict)),
+                ("tags", runs.fields.JsonTextField(blank=True, default=list)),
+                ("error", runs.fields.JsonTextField(blank=True, null=True)),
                 (
                     "created_at",
                     models.DateTimeField(default=django.utils.timezone.now, editable=False),
