@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.db import models
 
+
 class JsonTextField(models.TextField):  # type: ignore[type-arg]
     """A JSON value, kept as text. Not Django's JSONField, which is `jsonb` on Postgres: that gives
     1e23 back as a whole number of 24 digits, and reorders keys. Cannot be searched inside."""

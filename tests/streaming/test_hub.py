@@ -301,14 +301,21 @@ def cut_connections(spared: int) -> None:
         )
 
 
+@pytest.fixture
+def own_pid(transactional_db: None) -> int:
+    """The server's pid of the connection of the fixtures; 0 where there is none."""
+    connection.ensure_connection()
+    return connection.connection.info.backend_pid if connection.vendor == "postgresql" else 0
+
+
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
-async def test_cut_connections_end_no_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cut_connections_end_no_stream(own_pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streaming.doorbell.FIRST_DELAY", 0.01)
     run_id = await committed(create_run, "started")
     own = Hub(slow_poll=NEVER)  # so that only the doorbell, listening again, can bring the end
     following = asyncio.create_task(follow(own, run_id))
     await until(lambda: own.log_reads >= 2, "the doorbell listens")
-    await committed(cut_connections, connection.connection.info.backend_pid)
+    await committed(cut_connections, own_pid)
     await until(lambda: own.log_reads >= 3, "the doorbell listens again")
     await committed(append, run_id, "completed")
     assert await following == [1, 2, 3]
