@@ -137,16 +137,20 @@ def _header(row: list[str], notes: list[str]) -> list[str]:
     if len(row) > MAX_COLUMNS:
         raise TableError(f"The CSV has {len(row)} columns; at most {MAX_COLUMNS} can be profiled.")
     names: list[str] = []
+    taken: set[str] = set()
+    copies: dict[str, int] = {}
     unnamed = repeated = 0
     for position, cell in enumerate(row, start=1):
         name = " ".join(cell.split())
         if not name:
             name, unnamed = f"column {position}", unnamed + 1
-        wanted, copy = name, 1
-        while name in names:
+        wanted, copy = name, copies.get(name, 1)
+        repeated += name in taken
+        while name in taken:
             copy += 1
             name = f"{wanted} ({copy})"
-        repeated += copy > 1
+        copies[wanted] = copy
+        taken.add(name)
         names.append(name)
     if unnamed:
         notes.append(f"{_many(unnamed, 'column has', 'columns have')} no name; numbered instead.")

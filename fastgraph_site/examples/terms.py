@@ -19,7 +19,7 @@ from fastgraph_site.examples.text import words
 
 MAX_WORDS = 3
 
-_CLAUSE = re.compile(r"[^\w\s'\u2019\-]+|--+|\s[-'\u2019]+|[-'\u2019]+\s")
+_CLAUSE = re.compile(r"[^\w\s'\u2019\-]+|--+|\s[-'\u2019]+|(?<![-'\u2019])[-'\u2019]+\s")
 
 
 class Term(TypedDict):

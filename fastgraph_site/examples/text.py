@@ -17,13 +17,14 @@ WORDS_PER_MINUTE = 238  # silent reading of English prose, mean of 190 studies (
 
 _WORD = re.compile(r"[^\W_]+(?:['\u2019\-][^\W_]+)*")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
-_BREAK = re.compile(r"[.!?…]+[\"'”\u2019)\]»]*(?=\s|$)")
-_INITIAL = re.compile(r"(?:^|[\s(\"“])[A-Z]\.$")
-_ABBREVIATION = re.compile(
-    r"(?:^|[\s(\"“])(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Rev|Gen|Col|Capt|Lt|Sgt|Hon|vs|cf|etc|al|approx|"
-    r"Fig|fig|No|Vol|vol|pp|ed|eds|Inc|Ltd|Co|Corp|e\.g|i\.e|a\.m|p\.m|U\.S|U\.K|"
+_BREAK = re.compile(r"(?<![.!?…])[.!?…]+[\"'”\u2019)\]»]*(?=\s|$)")
+_NEXT = re.compile(r"\s*(\S)")
+_DOTTED = re.compile(  # initials and abbreviations
+    r"(?:^|[\s(\"“])(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Rev|Gen|Col|Capt|Lt|Sgt|Hon|vs|cf|etc|al|"
+    r"approx|Fig|fig|No|Vol|vol|pp|ed|eds|Inc|Ltd|Co|Corp|e\.g|i\.e|a\.m|p\.m|U\.S|U\.K|"
     r"Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|Oct|Nov|Dec)\.$"
 )
+_LONGEST = 12  # characters: more than any of these with what stands before it
 
 
 class WordCount(TypedDict):
@@ -75,18 +76,22 @@ def paragraphs(text: str) -> list[list[str]]:
 
 def sentences(paragraph: str) -> list[str]:
     """The sentences of one paragraph. A full stop after an initial or a usual abbreviation, or
-    before a small letter, ends none."""
+    before a small letter, ends none. The time it takes grows with the length of the text alone."""
     found: list[str] = []
-    start = 0
+    start = looked = 0
+    has_word = False
     for match in _BREAK.finditer(paragraph):
-        so_far, rest = paragraph[start : match.end()], paragraph[match.end() :].lstrip()
-        if match.group() == "." and (_INITIAL.search(so_far) or _ABBREVIATION.search(so_far)):
+        end = match.end()
+        has_word = has_word or bool(_WORD.search(paragraph, looked, end))
+        looked = end
+        following = _NEXT.match(paragraph, end)
+        if not has_word or (following and following[1].islower()):
             continue
-        if rest[:1].islower() or not _WORD.search(so_far):
+        if match.group() == "." and _DOTTED.search(paragraph[max(start, end - _LONGEST) : end]):
             continue
-        found.append(so_far.strip())
-        start = match.end()
-    if _WORD.search(paragraph[start:]):
+        found.append(paragraph[start:end].strip())
+        start, has_word = end, False
+    if has_word or _WORD.search(paragraph, looked):
         found.append(paragraph[start:].strip())
     return found
 
@@ -125,7 +130,8 @@ def readability(text: list[list[str]]) -> Readability:
     spoken = [word for sentence in flat for word in words(sentence)]
     if not spoken:
         return _nothing_to_read()
-    beats = [syllables(word) for word in spoken]
+    known = {word: syllables(word) for word in set(spoken)}
+    beats = [known[word] for word in spoken]
     hard = sum(1 for beat in beats if beat >= 3)
     length = len(spoken) / len(flat)
     per_word = sum(beats) / len(spoken)

@@ -48,7 +48,7 @@ def _ladder(decimal: str) -> list[tuple[Kind, list[Callable[[str], Value]]]]:
         ("boolean", [_boolean(pair) for pair in (*_BOOLEANS, *_BOOLEAN_LETTERS)]),
         ("integer", [lambda text: _integer(text, decimal)]),
         ("number", [lambda text: _number(text, decimal)]),
-        ("date", [_date(form) for form in _DATES]),
+        ("date", [_iso_date, *(_date(form) for form in _DATES)]),
         ("datetime", [_iso_datetime, *(_datetime(form) for form in _TIMES)]),
     ]
 
@@ -86,6 +86,13 @@ def _plain(text: str, decimal: str) -> str:
     if decimal == ",":
         return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     return text.replace(",", "") if _GROUPED.fullmatch(text) else text
+
+
+def _iso_date(text: str) -> date:
+    """The usual form, for which `strptime` is slow."""
+    if len(text) != 10 or text[4] != "-":
+        raise ValueError(text)
+    return date.fromisoformat(text)
 
 
 def _date(form: str) -> Callable[[str], Value]:

@@ -49,8 +49,8 @@ class JsonField(forms.JSONField):
 class RunForm(_ModelForm):
     """What people may change of a run: how it is called, never what it is."""
 
-    metadata = JsonField(required=False)
-    tags = JsonField(required=False)
+    metadata = JsonField(required=False, widget=forms.Textarea({"rows": 4, "cols": 80}))
+    tags = JsonField(required=False, widget=forms.Textarea({"rows": 1, "cols": 80}))
 
     class Meta:
         model = Run

@@ -179,6 +179,16 @@ def test_times_of_several_zones_are_compared() -> None:
     assert (found["min"], found["max"]) == ("2024-01-01T10:00:00Z", "2024-01-01T11:00:00Z")
 
 
+@pytest.mark.timeout(60)  # each takes well under a second; with a square in it, many minutes
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 2**20, "." * 2**20, "1" + ",111" * 2**18, "0." + "1" * 2**20, "-" * 2**20],
+    ids=lambda value: value[:6],
+)
+def test_long_values_take_no_longer_than_their_length(value: str) -> None:
+    assert profile("n", [value])["count"] == 1
+
+
 def parsed(profiles: list[Profile], rows: int) -> ET.Element:
     return ET.fromstring(chart.svg(profiles, rows=rows))
 

@@ -198,3 +198,26 @@ def test_any_text_has_a_report(source: str) -> None:
     counts = text.count(parts)
     assert counts["words"] >= counts["sentences"] >= counts["paragraphs"]
     report.markdown(counts, text.readability(parts), terms.key_terms(parts))
+
+
+@pytest.mark.timeout(60)  # each takes well under a second; with a square in it, many minutes
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Mr. " * 300_000,
+        ". " * 300_000,
+        "Stop. " * 150_000,
+        "." * 300_000 + "x",
+        "'" * 300_000 + "x",
+        "-" * 300_000 + "x",
+        "a" * 300_000,
+        "a-" * 200_000,
+        "\n \n" * 200_000,
+        " " * 300_000 + "x",
+        "a\n" + "\t" * 300_000 + "x",
+    ],
+    ids=lambda source: repr(source[:6]),
+)
+def test_the_time_grows_with_the_length_alone(source: str) -> None:
+    parts = split(source)
+    report.markdown(text.count(parts), text.readability(parts), terms.key_terms(parts))

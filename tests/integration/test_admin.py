@@ -116,6 +116,14 @@ def test_lists_cost_the_same_however_many_rows_there_are(
     ]
 
 
+def test_lists_offer_no_counts_of_the_whole_table(browser: Client, make_run: MakeRun) -> None:
+    make_run()
+    with CaptureQueriesContext(connection) as queries:
+        shown = browser.get(page(Run), {"_facets": "True"})
+    assert "Show counts" not in shown.content.decode()
+    assert not [query for query in queries if "FILTER" in query["sql"]]
+
+
 def test_lists_leave_large_columns_behind(browser: Client, make_run: MakeRun) -> None:
     make_run()
     for model, column in (
