@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import cast
 
 import pytest
 from django.db import connections
@@ -29,4 +28,4 @@ def _connect(together: threading.Barrier) -> BaseDatabaseWrapper:
     connection = connections["default"]
     connection.ensure_connection()
     together.wait()  # one in each thread
-    return cast(BaseDatabaseWrapper, connection)
+    return connection
