@@ -7,6 +7,7 @@ connections of their own, so that neither waits for the other.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -86,8 +87,9 @@ class DurableJournal:
     def close(self, *, seconds: float = 10.0) -> None:
         """Write what is queued, then let go of threads and connections."""
         self._writer.close(seconds=seconds)
+        together = threading.Barrier(READERS)
         for _ in range(READERS):
-            self._readers.submit(connections.close_all)
+            self._readers.submit(_let_go, together)
         self._readers.shutdown(wait=True)
 
     async def _put(self, entry: Entry) -> None:
@@ -98,6 +100,11 @@ class DurableJournal:
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, _fresh, function, *args)
+
+
+def _let_go(together: threading.Barrier) -> None:
+    connections.close_all()
+    together.wait()  # else a thread that is quick takes the turn of another, whose connection stays
 
 
 def _fresh(function: Callable[..., T], *args: Any) -> T:
