@@ -27,7 +27,7 @@ export function ConnectionPill({ state, seq }: { state: StreamState; seq?: numbe
   return (
     <span
       title={explains}
-      className="inline-flex h-7 items-center gap-2 rounded-full border border-line bg-panel px-3 text-xs text-dim"
+      className="inline-flex h-7 items-center gap-2 rounded-full border border-line bg-panel pr-2.5 pl-3 text-xs text-dim"
     >
       <span aria-hidden className={`size-2 rounded-full ${dot}`} />
       <span
@@ -39,7 +39,7 @@ export function ConnectionPill({ state, seq }: { state: StreamState; seq?: numbe
         {word}
       </span>
       {seq !== undefined && (
-        <span className="min-w-9 border-l border-line pl-2 font-mono text-2xs text-faint tabular-nums">
+        <span className="min-w-8 border-l border-line pl-2 font-mono text-2xs text-faint tabular-nums">
           <span className="sr-only">newest event </span>#{seq}
         </span>
       )}

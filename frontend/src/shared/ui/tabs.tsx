@@ -60,7 +60,7 @@ export function Tabs<Key extends string>(props: TabsProps<Key>) {
           >
             {tab.label}
             {tab.count !== undefined && (
-              <span className="min-w-7 rounded-full bg-raised px-1.5 text-center text-2xs text-dim tabular-nums">
+              <span className="hidden min-w-7 rounded-full bg-raised px-1.5 text-center text-2xs text-dim tabular-nums sm:inline">
                 {tab.count}
               </span>
             )}

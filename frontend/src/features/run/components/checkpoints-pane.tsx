@@ -89,17 +89,19 @@ function Row({ checkpoint, onLook, onReplay, busy }: RowProps) {
           {source} · <time title={absolute(created_at)}>{timeOfDay(created_at)}</time>
         </span>
       </span>
-      <Button look="quiet" onClick={onLook} aria-label={`State at step ${step}`}>
-        State
-      </Button>
-      <Button
-        look="quiet"
-        onClick={onReplay}
-        disabled={busy}
-        aria-label={`Replay from step ${step}`}
-      >
-        Replay from here
-      </Button>
+      <span className="ml-auto flex">
+        <Button look="quiet" onClick={onLook} aria-label={`State at step ${step}`}>
+          State
+        </Button>
+        <Button
+          look="quiet"
+          onClick={onReplay}
+          disabled={busy}
+          aria-label={`Replay from step ${step}`}
+        >
+          Replay from here
+        </Button>
+      </span>
     </li>
   );
 }

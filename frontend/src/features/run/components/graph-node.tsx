@@ -3,7 +3,13 @@ import { Check, Circle, CircleSlash, LoaderCircle, type LucideIcon, X } from "lu
 import type { NodeProgress, NodeState } from "../api/progress";
 
 export type StepNode = Node<
-  { label: string; state: NodeState; progress: NodeProgress | undefined; end: boolean },
+  {
+    label: string;
+    state: NodeState;
+    progress: NodeProgress | undefined;
+    end: boolean;
+    over: boolean;
+  },
   "step"
 >;
 
@@ -21,7 +27,7 @@ const LOOKS: Record<NodeState, { icon: LucideIcon; box: string; color: string }>
 
 /** One node of the graph, as far as it is. */
 export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
-  const { label, state, progress, end } = data;
+  const { label, state, progress, end, over } = data;
   const { icon: Icon, box, color } = LOOKS[state];
   return (
     <div
@@ -42,7 +48,9 @@ export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
         >
           {label}
         </span>
-        {!end && <span className={`block text-2xs ${color}`}>{caption(state, progress)}</span>}
+        {!end && (
+          <span className={`block text-2xs ${color}`}>{caption(state, progress, over)}</span>
+        )}
       </span>
       <Handle
         type="source"
@@ -54,8 +62,8 @@ export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
   );
 }
 
-function caption(state: NodeState, progress: NodeProgress | undefined): string {
-  const parts: string[] = [state];
+function caption(state: NodeState, progress: NodeProgress | undefined, over: boolean): string {
+  const parts: string[] = [state === "waiting" && over ? "not run" : state];
   if (progress && progress.started > 1) {
     parts.push(
       progress.started === progress.done

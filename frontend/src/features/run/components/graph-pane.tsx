@@ -12,6 +12,8 @@ import { type StepNode, StepNodeView } from "./graph-node";
 interface GraphPaneProps {
   workflow: string;
   nodes: ReadonlyMap<string, NodeProgress>;
+  /** Whether the run is finished: what waits then never ran. */
+  over: boolean;
   selected: string | undefined;
   onSelect: (node: string | undefined) => void;
 }
@@ -21,12 +23,19 @@ const EDGE_TYPES = { drawn: DrawnEdgeView };
 const FIT = { padding: 0.12, maxZoom: 1 };
 
 /** The workflow's graph; its nodes light up as they run. */
-export default memo(function GraphPane({ workflow, nodes, selected, onSelect }: GraphPaneProps) {
+export default memo(function GraphPane({
+  workflow,
+  nodes,
+  over,
+  selected,
+  onSelect,
+}: GraphPaneProps) {
   const { data, error, refetch } = useQuery(workflowQuery(workflow));
   const layout = useMemo(() => data && layoutOf(data.graph), [data]);
   const shown = useMemo(
-    () => layout && { nodes: nodesOf(layout, nodes, selected), edges: edgesOf(layout, nodes) },
-    [layout, nodes, selected],
+    () =>
+      layout && { nodes: nodesOf(layout, nodes, selected, over), edges: edgesOf(layout, nodes) },
+    [layout, nodes, selected, over],
   );
   if (error && !data) {
     return (
@@ -80,6 +89,7 @@ function nodesOf(
   layout: GraphLayout,
   progress: ReadonlyMap<string, NodeProgress>,
   selected: string | undefined,
+  over: boolean,
 ): StepNode[] {
   return layout.nodes.map(({ node, x, y, width, height }) => {
     const state = nodeState(progress.get(node.id));
@@ -99,6 +109,7 @@ function nodesOf(
         state,
         progress: progress.get(node.id),
         end,
+        over,
       },
     };
   });

@@ -67,6 +67,7 @@ function OneRun({ runId }: { runId: string }) {
               <GraphPane
                 workflow={run.workflow}
                 nodes={log.nodes}
+                over={run.finished_at !== null}
                 selected={search.node}
                 onSelect={selectNode}
               />
