@@ -66,5 +66,8 @@ def test_a_workflow_of_ones_own_runs_after_a_restart(own_server: Server, tmp_pat
     assert "completed" in _shell(follow, own_server, folder)
     with Client(own_server.url) as client:
         (run,) = client.get("/api/runs/?workflow=greetings")["results"]
-        assert client.artifacts(run["run_id"])["letter.md"] == b"Hello, world.\nGoodbye, world."
+        assert (
+            client.artifacts(run["run_id"])["letter.md"]
+            == b"Hello, world.\nHave a good day, world."
+        )
         assert json.loads(client.artifacts(run["run_id"])["result.json"])
