@@ -47,7 +47,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "channels",
     "rest_framework",
-    "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_q",
@@ -113,6 +112,7 @@ def _database(url: str) -> dict[str, Any]:
         }
     )
     config["CONN_MAX_AGE"] = None
+    config["CONN_HEALTH_CHECKS"] = True  # a restarted Postgres costs no request
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = SQLITE_OPTIONS
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
@@ -200,6 +200,7 @@ SPECTACULAR_SETTINGS = {
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [("dashboard", BASE_DIR / "frontend" / "dist")]
 # No collectstatic step and no STATIC_ROOT: the one command serves what is in the tree.
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/dashboard/assets/.+-[\w-]{8}\.\w+$"  # Vite's hashes
 WHITENOISE_USE_FINDERS = True
 
 LANGUAGE_CODE = "en-us"

@@ -74,6 +74,7 @@ def _serve_uvicorn(listener: socket.socket, ready: _Ready) -> None:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=_MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,  # compressed anew for every socket: the dearest part of it
         lifespan="auto",
         log_config=None,  # Django has configured logging already
         access_log=logger.isEnabledFor(logging.DEBUG),

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.utils import timezone
 
-from runs import rows
+from runs import doorbell, rows
 from runs.engine import serde
 from runs.engine.errors import Fenced
 from runs.engine.ports import ArtifactRef
@@ -65,6 +65,7 @@ def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
             if entry.ending is not None:
                 del live[UUID(entry.lease.run_id), entry.lease.attempt]
         _send(found, {run_id: run for (run_id, _), run in live.items()}, attach)
+        doorbell.announce()
     return fenced
 
 

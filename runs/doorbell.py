@@ -1,4 +1,4 @@
-"""How the broker learns that something was queued, without asking for it again and again.
+"""How a process learns that another one has committed, without asking again and again.
 
 SQLite tells a connection whether another one has committed; Postgres sends a notification.
 """
@@ -8,11 +8,13 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-#: The Postgres channel on which a wake-up is announced.
+#: The Postgres channel on which a wake-up is announced, for those who execute.
 CHANNEL = "fastgraph_wakeup"
+#: The one on which every change of a run is announced, for those who watch.
+CHANGES = "fastgraph"
 _STEP_SECONDS = 0.01  # between two looks at SQLite, each about 6 µs
 
 
@@ -27,6 +29,15 @@ class Doorbell(Protocol):
     def close(self) -> None:
         """Give the connection back."""
         ...
+
+
+def announce(channel: str = CHANGES) -> None:
+    """Ring with the commit of the transaction that is open on the default database. On SQLite the
+    commit itself is what rings."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [channel])
 
 
 def doorbell(alias: str) -> Doorbell:

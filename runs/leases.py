@@ -14,7 +14,7 @@ from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from runs import rows
+from runs import doorbell, rows
 from runs.conf import conf
 from runs.engine import events
 from runs.engine.ports import Lease
@@ -42,11 +42,11 @@ def claim(worker_id: UUID, limit: int) -> list[Claimed]:
     """Take up to `limit` pending runs, first by priority, then by age: running from now on, with a
     lease, the next attempt number, and the event that says so, all in one transaction. Of a thread
     at most one run is ever running."""
-    now = timezone.now()
     with transaction.atomic():
         found = _first_of_each_thread(_locked(limit))
         if not found:
             return []
+        now = timezone.now()  # not before the lock was had: no run starts before it was created
         ids = [run.id for run in found]
         Run.objects.filter(id__in=ids).update(
             status=RunStatus.RUNNING,
@@ -58,6 +58,7 @@ def claim(worker_id: UUID, limit: int) -> list[Claimed]:
             updated_at=now,
         )
         rows.insert(connection, Event, rows.EVENT, [_begun(run, worker_id, now) for run in found])
+        doorbell.announce()
     return [_claimed(run) for run in found]
 
 

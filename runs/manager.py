@@ -16,7 +16,7 @@ import orjson
 from django.db import transaction
 from django.db.models import Max, Min
 
-from runs import wakeup, workflows
+from runs import doorbell, wakeup, workflows
 from runs.errors import Problem
 from runs.forks import fork
 from runs.models import Checkpoint, Event, Run, Thread
@@ -128,6 +128,7 @@ def _insert(run: Run) -> Run:
     run.save(force_insert=True)
     _event(run, "created", {"workflow": run.workflow, "name": run.name})
     wakeup.ring()
+    doorbell.announce()
     return run
 
 

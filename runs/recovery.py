@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from runs import processes, wakeup
+from runs import doorbell, processes, wakeup
 from runs.conf import conf
 from runs.models import Event, Run, RunStatus, Worker
 
@@ -57,6 +57,8 @@ def sweep(now: datetime) -> Swept:
     swept = Swept(
         recovered=recovered, failed=failed, woken=woken, workers=workers, rang=_ring_if_needed()
     )
+    if recovered or failed or woken:
+        doorbell.announce()
     if recovered or failed or workers:
         logger.warning("Recovered after a lost worker: %s", swept)
     return swept

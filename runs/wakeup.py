@@ -5,7 +5,7 @@ Wake-ups lie under a queue key of their own, so that they can be counted without
 
 from __future__ import annotations
 
-from django.db import connections, transaction
+from django.db import transaction
 from django_q.brokers import get_broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -33,7 +33,6 @@ def ring() -> None:
     costs no run: a woken worker stays awake for a while, and the sweep rings again.
     """
     with transaction.atomic(using=Conf.ORM, savepoint=False):
-        connection = connections[Conf.ORM]
         if not queued():
             async_task(
                 conf().worker_job,
@@ -43,6 +42,4 @@ def ring() -> None:
                 save=False,  # no row in the table of results
                 ack_failure=True,
             )
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_notify(%s, '')", [doorbell.CHANNEL])
+        doorbell.announce(doorbell.CHANNEL)

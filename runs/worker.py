@@ -10,8 +10,9 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from time import monotonic
 from uuid import UUID
 
@@ -51,28 +52,42 @@ class Worker:
         """Claim and execute until it is time to go. On return everything that was written is
         durable, what was unfinished is back in the queue, and no thread is left."""
         loop = asyncio.get_running_loop()
-        with (
-            ThreadPoolExecutor(self._settings.node_threads, "node") as nodes,
-            ThreadPoolExecutor(1, "claims") as claims,
-        ):
-            journal = DurableJournal(self._artifacts.attach)
-            executor = Executor(journal=journal, artifacts=self._artifacts, threads=nodes)
-            watchers = [
-                threading.Thread(target=self._beat, name="heartbeat"),
-                threading.Thread(target=self._listen, args=(loop,), name="doorbell"),
-            ]
-            await loop.run_in_executor(claims, self._register)
-            for watcher in watchers:
-                watcher.start()
+        with ThreadPoolExecutor(1, "claims") as claims:
             try:
-                await self._work(executor, claims)
+                await loop.run_in_executor(claims, self._register)
+                with self._watched(loop):
+                    await self._execute(claims)
             finally:
-                await self._stop_runs()
-                self._ended.set()
-                await loop.run_in_executor(None, journal.close)
-                for watcher in watchers:
-                    watcher.join()
                 await loop.run_in_executor(claims, self._go_to_sleep)
+
+    async def _execute(self, claims: ThreadPoolExecutor) -> None:
+        journal = DurableJournal(self._artifacts.attach)
+        try:
+            with ThreadPoolExecutor(self._settings.node_threads, "node") as nodes:
+                executor = Executor(journal=journal, artifacts=self._artifacts, threads=nodes)
+                try:
+                    await self._work(executor, claims)
+                finally:
+                    await self._stop_runs()
+        finally:
+            await asyncio.to_thread(journal.close)
+
+    @contextmanager
+    def _watched(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Leases are renewed and news is heard, until the very end: runs that are put back still
+        need their leases."""
+        watchers = [
+            threading.Thread(target=self._beat, name="heartbeat"),
+            threading.Thread(target=self._listen, args=(loop,), name="doorbell"),
+        ]
+        for watcher in watchers:
+            watcher.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            for watcher in watchers:
+                watcher.join()
 
     async def _work(self, executor: Executor, claims: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 
-CHANNEL = "fastgraph"
+from runs.doorbell import CHANGES
 
 
 class Notifications:
@@ -18,7 +18,7 @@ class Notifications:
     async def listen(self, ring: Callable[[], None]) -> None:
         connection = await psycopg.AsyncConnection.connect(autocommit=True, **_parameters())
         async with connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
+            await connection.execute(f"LISTEN {CHANGES}")
             ring()
             async for _ in connection.notifies():
                 ring()

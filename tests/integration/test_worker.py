@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import operator
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
 import pytest
+from django.db import IntegrityError
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -297,3 +299,16 @@ def test_a_replay_goes_on_from_a_step_and_a_fork_with_other_values(
     ]
     # the run that was replayed is as it was
     assert result(run) == {"n": 3, "done": [0, 1, 2]}
+
+
+def test_a_worker_that_cannot_begin_leaves_no_thread(
+    drain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(worker: RunsWorker) -> None:
+        raise IntegrityError("no such row")
+
+    monkeypatch.setattr(RunsWorker, "_register", refuse)
+    before = threading.active_count()
+    with pytest.raises(IntegrityError):
+        drain()
+    assert threading.active_count() == before
