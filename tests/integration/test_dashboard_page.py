@@ -16,7 +16,7 @@ from fastgraph_site.environment import BASE_DIR
 
 pytestmark = pytest.mark.django_db
 
-RUN = f"/runs/{'01a20722-4f18-7fbf-a91c-4514a6f053ed'}"
+RUN = "/runs/01a20722-4f18-7fbf-a91c-4514a6f053ed"
 
 
 @pytest.mark.parametrize("path", ["/", "/?status=failed", "/new", RUN, f"{RUN}?tab=state"])
