@@ -81,9 +81,9 @@ class Context(_Facts):
 class SyncContext(_Facts):
     """The context of a sync node, which runs in a thread: the same words, without `await`."""
 
-    def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(context._execution, context._task)
-        self._context = context
+    def __init__(self, execution: Execution, task: Task, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(execution, task)
+        self._context = Context(execution, task)
         self._loop = loop
 
     def emit(self, data: Any) -> None:

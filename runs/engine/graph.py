@@ -9,18 +9,21 @@ from typing import Any, Literal
 from .channels import Channel
 from .types import RetryPolicy
 
-#: How a node is called: with its state alone, with a context, or with a config mapping.
-Calling = Literal["state", "context", "config"]
+#: What a node is called with beside its state: nothing, a context, a config mapping, or a function
+#: that puts custom events on the stream.
+Calling = Literal["state", "context", "config", "writer"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One node: its function and how to run it. `timeout` is in seconds."""
+    """One node: its function and how to run it. `calling` is what its second parameter gets,
+    `keywords` what its keyword parameters get. `timeout` is in seconds."""
 
     name: str
     run: Callable[..., Any]
     is_async: bool
     calling: Calling = "state"
+    keywords: tuple[tuple[str, Calling], ...] = ()
     retry: Sequence[RetryPolicy] = ()
     timeout: float | None = None
     defer: bool = False

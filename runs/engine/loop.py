@@ -15,7 +15,7 @@ from .plan import plan
 from .ports import Superstep
 from .runner import routes, run_tasks
 from .types import START
-from .update import restore, update
+from .update import begin, restore, update
 from .writes import read_input
 
 
@@ -27,7 +27,11 @@ async def advance(execution: Execution, payload: Mapping[str, Any] | None) -> Po
     its last superstep either way, and does not run again what was recorded.
     """
     saved = await _load(execution)
-    position = restore(execution.graph, saved.checkpoint, saved.chains) if saved else Position()
+    position = (
+        restore(execution.graph, saved.checkpoint, saved.chains)
+        if saved
+        else begin(execution.graph)
+    )
     done: Mapping[str, TaskWrites] = saved.done if saved else {}
     begun = saved is not None and saved.checkpoint.run_id == execution.lease.run_id
     if not begun and payload is not None:

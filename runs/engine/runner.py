@@ -11,7 +11,7 @@ from .checkpoint import Position, TaskWrites
 from .context import Context, SyncContext
 from .errors import Fenced, NodeError, NodeTimeoutError
 from .execution import Execution, config
-from .graph import Branch
+from .graph import Branch, Calling
 from .plan import Task, view
 from .update import merge
 from .writes import read_answer, read_route, update_data
@@ -124,13 +124,13 @@ async def routes(
 
 async def _call(execution: Execution, task: Task) -> Any:
     node, args = task.node, [task.arg]
-    if node.calling == "config":
-        args.append(config(execution, task))
-    elif node.calling == "context":
-        context = Context(execution, task)
-        loop = asyncio.get_running_loop()
-        args.append(context if node.is_async else SyncContext(context, loop))
-    call = node.run(*args) if node.is_async else execution.in_thread(node.run, *args)
+    if node.calling != "state":
+        args.append(_given(execution, task, node.calling))
+    named = {name: _given(execution, task, what) for name, what in node.keywords}
+    if node.is_async:
+        call = node.run(*args, **named)
+    else:
+        call = execution.in_thread(node.run, *args, **named)
     if node.timeout is None:
         return await call
     limit = asyncio.timeout(node.timeout)
@@ -143,3 +143,12 @@ async def _call(execution: Execution, task: Task) -> Any:
         raise NodeTimeoutError(
             f"Node {node.name!r} took longer than its timeout of {node.timeout:g} s."
         ) from error
+
+
+def _given(execution: Execution, task: Task, what: Calling) -> Any:
+    if what == "config":
+        return config(execution, task)
+    context: Context | SyncContext = Context(execution, task)
+    if not task.node.is_async:
+        context = SyncContext(execution, task, asyncio.get_running_loop())
+    return context.emit if what == "writer" else context

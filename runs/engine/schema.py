@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
 from .channels import Channel, LastValue, reducer
+from .errors import InvalidGraphError
 from .graph import StateView
 
 
 def hints(state: Any) -> dict[str, Any]:
     """The annotations of a TypedDict, dataclass or pydantic model, by key."""
+    if not hasattr(state, "__annotations__"):
+        raise InvalidGraphError(
+            f"{getattr(state, '__name__', state)} is not a state: give a TypedDict, a dataclass "
+            "or a pydantic model, whose keys are the channels."
+        )
     found = typing.get_type_hints(state, include_extras=True)
     return {key: _unwrap(hint) for key, hint in found.items() if not key.startswith("__")}
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
+
+N = TypeVar("N", bound=str)
 
 START: Final = "__start__"
 END: Final = "__end__"
@@ -29,13 +31,14 @@ class Send:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(Generic[N]):
     """What a node may return to write and to route in one: `update` is merged as a returned dict
-    is, `goto` names what runs next beside the node's own edges."""
+    is, `goto` names what runs next beside the node's own edges. `-> Command[Literal["a", "b"]]`
+    says where it may go."""
 
-    PARENT = "__parent__"
+    PARENT: ClassVar[Literal["__parent__"]] = "__parent__"
 
-    update: Mapping[str, Any] | None = None
+    update: Any = None
     goto: str | Send | Sequence[str | Send] = ()
     resume: Any = None
     graph: Literal["__parent__"] | None = None

@@ -83,8 +83,6 @@ def merge(
                 "keep them all, or write it from one node."
             )
         current = values.get(name, MISSING)
-        if current is MISSING:
-            current = channel.initial()
         values[name] = channel.fold(current, [write.value for _, write in writes])
         encoded = [write.encoded for _, write in writes]
         changes.append(
@@ -135,12 +133,17 @@ def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
     )
 
 
+def begin(graph: Graph) -> Position:
+    """Where a new thread stands: nothing written, every reducer at its empty value."""
+    return Position(values=_initial(graph))
+
+
 def restore(
     graph: Graph, checkpoint: Checkpoint, chains: Mapping[str, Sequence[Change]]
 ) -> Position:
     """The position that a journal's `Saved` describes. Channels that the graph no longer has are
     left out."""
-    values: dict[str, Any] = {}
+    values = _initial(graph)
     tails: dict[str, Tail] = {}
     for name, chain in chains.items():
         if (channel := graph.channels.get(name)) is None:
@@ -157,6 +160,11 @@ def restore(
         if tail is not None:
             values[name], tails[name] = value, tail
     return Position(checkpoint=checkpoint, values=values, tails=tails)
+
+
+def _initial(graph: Graph) -> dict[str, Any]:
+    made = {name: channel.initial() for name, channel in graph.channels.items()}
+    return {name: value for name, value in made.items() if value is not MISSING}
 
 
 def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
