@@ -5,22 +5,26 @@
 Read `loop.py` first: it is the whole engine on one page.
 """
 
+from .channels import EphemeralValue
 from .checkpoint import Checkpoint, Position
 from .compiled import CompiledGraph
 from .context import Context, SyncContext
 from .errors import (
     EmptyInputError,
     GraphError,
+    GraphInterrupt,
     GraphRecursionError,
     InvalidGraphError,
     InvalidUpdateError,
     NodeTimeoutError,
     NotStorableError,
 )
+from .memo import interrupt
 from .memory import MemoryJournal
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
 from .state_graph import StateGraph
-from .types import END, START, Command, RetryPolicy, Send
+from .threads import StateSnapshot
+from .types import END, START, Command, Interrupt, RetryPolicy, Send
 
 __all__ = [
     "END",
@@ -33,8 +37,11 @@ __all__ = [
     "CompiledGraph",
     "Context",
     "EmptyInputError",
+    "EphemeralValue",
     "GraphError",
+    "GraphInterrupt",
     "GraphRecursionError",
+    "Interrupt",
     "InvalidGraphError",
     "InvalidUpdateError",
     "Journal",
@@ -45,5 +52,7 @@ __all__ = [
     "RetryPolicy",
     "Send",
     "StateGraph",
+    "StateSnapshot",
     "SyncContext",
+    "interrupt",
 ]

@@ -29,6 +29,7 @@ class Node:
     defer: bool = False
     destinations: tuple[str, ...] = ()
     view: StateView | None = None
+    subgraph: Graph | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -54,7 +55,8 @@ class StateView:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """Nodes, edges and channels. `joins` are the edges that wait for several sources."""
+    """Nodes, edges and channels. `joins` are the edges that wait for several sources; `stop_before`
+    and `stop_after` the nodes at which a run waits to be told to go on."""
 
     name: str
     channels: Mapping[str, Channel]
@@ -65,3 +67,5 @@ class Graph:
     view: StateView
     input_keys: tuple[str, ...]
     output_keys: tuple[str, ...]
+    stop_before: frozenset[str] = frozenset()
+    stop_after: frozenset[str] = frozenset()

@@ -35,6 +35,13 @@ def view(state: Any) -> StateView:
     return StateView(keys=tuple(hints(state)), build=dict if is_plain else state)
 
 
+def build(kind: Any, given: Any) -> Any:
+    """`given` as a `kind`: a mapping becomes the dataclass or model it is to be."""
+    if kind is None or not isinstance(given, Mapping) or typing.is_typeddict(kind) or kind is dict:
+        return given
+    return kind(**given)
+
+
 def json_schema(state: Any) -> dict[str, Any]:
     """JSON Schema for an input of type `state`, from its annotations. What they do not say is
     allowed."""

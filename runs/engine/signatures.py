@@ -24,7 +24,7 @@ NAMED: dict[str, Calling] = {
 }
 
 
-def name_of(function: Callable[..., Any]) -> str:
+def name_of(function: object) -> str:
     """What a node that is given without a name is called."""
     name = getattr(function, "__name__", None)
     if name is None:

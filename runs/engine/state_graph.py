@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from . import schema, signatures
 from .checking import check, check_edge, check_name
 from .compiled import CompiledGraph
 from .errors import InvalidGraphError
 from .graph import Branch, Graph, Node
+from .subgraphs import Subgraph
 from .types import END, START, RetryPolicy
 
 
@@ -20,7 +21,15 @@ class StateGraph:
     `Annotated[T, reducer]` merges the writes to a key. Names and meaning are LangGraph's.
     """
 
-    def __init__(self, state: Any, *, input_schema: Any = None, output_schema: Any = None) -> None:
+    def __init__(
+        self,
+        state: Any,
+        context_schema: Any = None,
+        *,
+        input_schema: Any = None,
+        output_schema: Any = None,
+    ) -> None:
+        self._context = context_schema
         self._state = state
         self._input = input_schema or state
         self._output = output_schema or state
@@ -36,8 +45,8 @@ class StateGraph:
 
     def add_node(
         self,
-        node: str | Callable[..., Any],
-        action: Callable[..., Any] | None = None,
+        node: str | Callable[..., Any] | CompiledGraph,
+        action: Callable[..., Any] | CompiledGraph | None = None,
         *,
         input_schema: Any = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
@@ -50,7 +59,11 @@ class StateGraph:
         state, and with a context or config when it takes a second argument. It sees the keys of
         `input_schema`, or of the type its first parameter is annotated with, or else the whole
         state. `timeout` is in seconds; a `defer`red node waits until nothing else is to run."""
-        name, run = (node, action) if isinstance(node, str) else (signatures.name_of(node), node)
+        run = action if isinstance(node, str) else node
+        subgraph = run.graph if isinstance(run, CompiledGraph) else None
+        if isinstance(run, CompiledGraph):
+            run = Subgraph(run.graph)
+        name = node if isinstance(node, str) else signatures.name_of(run)
         if run is None or not callable(run):
             raise InvalidGraphError(
                 f"Node {name!r} needs a function: add_node({name!r}, function)."
@@ -72,6 +85,7 @@ class StateGraph:
             defer=defer,
             destinations=tuple(destinations) or signatures.destinations(run),
             view=None if reads is None else schema.view(reads),
+            subgraph=subgraph,
             metadata=dict(metadata or {}),
         )
         return self
@@ -127,10 +141,20 @@ class StateGraph:
         """`add_edge(name, END)`."""
         return self.add_edge(name, END)
 
-    def compile(self, *, name: str = "graph", description: str | None = None) -> CompiledGraph:
+    def compile(
+        self,
+        *,
+        name: str = "graph",
+        description: str | None = None,
+        interrupt_before: Sequence[str] | Literal["*"] = (),
+        interrupt_after: Sequence[str] | Literal["*"] = (),
+    ) -> CompiledGraph:
         """Check and freeze. Edges to nodes that are not there, nodes that nothing leads to and a
-        graph without a way in raise InvalidGraphError, which names the node."""
-        check(self._nodes, self._all_edges(), self._branches, ())
+        graph without a way in raise InvalidGraphError, which names the node. A run waits for a
+        Command before and after the nodes that are named ("*": all of them)."""
+        before = frozenset(self._nodes if interrupt_before == "*" else interrupt_before)
+        after = frozenset(self._nodes if interrupt_after == "*" else interrupt_after)
+        check(self._nodes, self._all_edges(), self._branches, before | after)
         graph = Graph(
             name=name,
             channels=dict(self._channels),
@@ -141,9 +165,15 @@ class StateGraph:
             view=schema.view(self._state),
             input_keys=tuple(schema.hints(self._input)),
             output_keys=tuple(schema.hints(self._output)),
+            stop_before=before,
+            stop_after=after,
         )
         return CompiledGraph(
-            graph=graph, state=self._state, input=self._input, description=description
+            graph=graph,
+            state=self._state,
+            input=self._input,
+            context=self._context,
+            description=description,
         )
 
     def _all_edges(self) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ class Missing:
 MISSING: Final = Missing()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Send:
     """Run `node` in the next superstep with `arg` as its state, once per Send."""
 
@@ -46,6 +46,20 @@ class Command(Generic[N]):
     def targets(self) -> tuple[str | Send, ...]:
         """`goto` as a tuple, whatever form it was given in."""
         return (self.goto,) if isinstance(self.goto, (str, Send)) else tuple(self.goto)
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """What a node asked with `interrupt()`, and the id to answer it by. `schema` is JSON Schema
+    for the answer, for whoever draws a form. A `stop` asks nothing: the graph was compiled to wait
+    here, and any Command lets it go on."""
+
+    value: Any
+    id: str
+    node: str = ""
+    namespace: str = ""
+    schema: Any = None
+    stop: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
