@@ -16,7 +16,7 @@ from django.db import close_old_connections, connections
 
 from runs import history
 from runs.engine import serde
-from runs.engine.checkpoint import Checkpoint, Saved, TaskWrites
+from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
 from runs.engine.ports import ArtifactRef, Lease, Superstep
 from runs.entries import Ending, Entry, Record, Waiter
@@ -52,11 +52,14 @@ class DurableJournal:
     ) -> None:
         self._writer.put(Entry(lease=lease, events=events, artifacts=artifacts))
 
-    def record(self, lease: Lease, checkpoint: Checkpoint, task: TaskWrites, path: str) -> None:
+    def record(self, lease: Lease, checkpoint: Checkpoint, notes: Sequence[Note]) -> None:
         record = Record(
-            namespace=checkpoint.namespace, checkpoint_id=checkpoint.checkpoint_id, task=task
+            namespace=checkpoint.namespace, checkpoint_id=checkpoint.checkpoint_id, notes=notes
         )
         self._writer.put(Entry(lease=lease, record=record))
+
+    async def settle(self, lease: Lease) -> None:
+        await self._put(Entry(lease=lease))
 
     async def commit(self, lease: Lease, superstep: Superstep) -> None:
         await self._put(Entry(lease=lease, superstep=superstep))
