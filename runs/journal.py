@@ -7,8 +7,10 @@ connections of their own, so that neither waits for the other.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -89,8 +91,9 @@ class DurableJournal:
     def close(self, *, seconds: float = 10.0) -> None:
         """Write what is queued, then let go of threads and connections."""
         self._writer.close(seconds=seconds)
+        together = threading.Barrier(READERS)
         for _ in range(READERS):
-            self._readers.submit(connections.close_all)
+            self._readers.submit(_let_go, together, seconds)
         self._readers.shutdown(wait=True)
 
     async def _put(self, entry: Entry) -> None:
@@ -107,6 +110,13 @@ def _fresh(function: Callable[..., T], *args: Any) -> T:
     # A connection that the server has closed meanwhile is found out here, not in the query.
     close_old_connections()
     return function(*args)
+
+
+def _let_go(together: threading.Barrier, seconds: float) -> None:
+    # All at once, so that no thread does it twice and another one never.
+    with suppress(threading.BrokenBarrierError):
+        together.wait(seconds)
+    connections.close_all()
 
 
 def _events(run_id: str) -> list[Mapping[str, Any]]:

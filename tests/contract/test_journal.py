@@ -18,7 +18,7 @@ Promise = Callable[[World], Awaitable[None]]
 
 
 def name_of(promise: Promise) -> str:
-    return promise.__name__  # type: ignore[attr-defined,no-any-return]
+    return str(getattr(promise, "__name__", promise))
 
 
 @pytest.fixture
