@@ -75,7 +75,13 @@ def _check_reachable(
     if not seen & set(nodes):
         raise InvalidGraphError("Nothing leads from START: add_edge(START, <first node>).")
     lost = [name for name in nodes if name not in seen]
-    if lost and not any(may_choose(node.run) for name, node in nodes.items() if name in seen):
+    if lost and not any(_may_choose(node) for name, node in nodes.items() if name in seen):
         raise InvalidGraphError(
             f"Nothing leads to node {lost[0]!r}: add an edge to it, or remove it."
         )
+
+
+def _may_choose(node: Node) -> bool:
+    if node.subgraph is not None:  # its nodes may send a Command to this graph
+        return any(map(_may_choose, node.subgraph.nodes.values()))
+    return may_choose(node.run)

@@ -10,7 +10,14 @@ from typing import Any
 from . import events, faults, retry, serde
 from .checkpoint import Note, Position, TaskWrites
 from .context import Context, SyncContext
-from .errors import Fenced, GraphInterrupt, NodeError, NodeTimeoutError, ParentCommand
+from .errors import (
+    Fenced,
+    GraphInterrupt,
+    InvalidUpdateError,
+    NodeError,
+    NodeTimeoutError,
+    ParentCommand,
+)
 from .execution import Execution, config
 from .graph import Branch, Calling
 from .memo import SHORT, Memo, current
@@ -95,16 +102,22 @@ async def run_task(execution: Execution, position: Position, task: Task, known: 
             finished = await _attempt(execution, position, task, memo)
         except GraphInterrupt as pause:
             return pause
-        except (Fenced, ParentCommand):
+        except ParentCommand:
+            if execution.namespace:
+                raise
+            orphan = _no_parent(task.node.name)
+            raise NodeError(task.node.name, orphan) from orphan
+        except Fenced:
             raise
         except BaseException as error:  # a node may raise SystemExit; the worker must not exit
             if _is_ours(error):
                 memo.stopped = True
                 raise
-            wait = _wait(task, memo.attempt, error)
+            inner = error if isinstance(error, NodeError) else NodeError(task.node.name, error)
+            wait = _wait(task, memo.attempt, inner.__cause__)
             if wait is None:
-                raise NodeError(task.node.name, error) from error
-            said = f"{type(error).__name__}: {error}"
+                raise inner from inner.__cause__
+            said = f"{type(inner.__cause__).__name__}: {inner.__cause__}"
             told = {"attempt": memo.attempt, "delay": wait, "error": said}
             execution.state(task, events.RETRY, serde.dumps(told))
             await execution.clock.sleep(wait)
@@ -120,7 +133,13 @@ def _is_ours(error: BaseException) -> bool:
     )
 
 
-def _wait(task: Task, attempt: int, error: BaseException) -> float | None:
+def _no_parent(node: str) -> InvalidUpdateError:
+    return InvalidUpdateError(
+        f"Node {node!r} sent a Command to the parent graph, and there is none: leave out graph=."
+    )
+
+
+def _wait(task: Task, attempt: int, error: BaseException | None) -> float | None:
     if not isinstance(error, Exception):
         return None
     waits = (retry.delay(policy, attempt, error) for policy in task.node.retry)
@@ -132,9 +151,7 @@ async def _attempt(execution: Execution, position: Position, task: Task, memo: M
     token = current.set(memo)
     try:
         answer = await _call(execution, task, memo)
-    except ParentCommand as sent:
-        if task.node.subgraph is None:
-            raise
+    except ParentCommand as sent:  # of a node in a graph inside this node
         answer = replace(sent.command, graph=None)
     else:
         if task.node.subgraph is not None:  # keys of its own stay its own

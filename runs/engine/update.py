@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -207,7 +207,7 @@ def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
 def _change(
     channel: str,
     value: Any,
-    encoded: Iterable[bytes],
+    encoded: Sequence[bytes],
     tail: Tail | None,
     version: str,
     *,
@@ -223,8 +223,8 @@ def _change(
             return Change(
                 channel=channel, version=version, base=tail.base, previous=previous, value=body
             )
-    (only,) = encoded if not many else (serde.dumps(value),)
-    return Change(channel=channel, version=version, base=version, previous=previous, value=only)
+    body = serde.dumps(value) if many else encoded[-1]
+    return Change(channel=channel, version=version, base=version, previous=previous, value=body)
 
 
 def _tail(change: Change, before: Tail | None) -> Tail:
