@@ -21,6 +21,7 @@ from .errors import (
 )
 from .memo import interrupt
 from .memory import MemoryJournal
+from .messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
 from .state_graph import StateGraph
 from .threads import StateSnapshot
@@ -28,6 +29,7 @@ from .types import END, START, Command, Interrupt, RetryPolicy, Send
 
 __all__ = [
     "END",
+    "REMOVE_ALL_MESSAGES",
     "START",
     "ArtifactRef",
     "ArtifactStore",
@@ -49,10 +51,12 @@ __all__ = [
     "NodeTimeoutError",
     "NotStorableError",
     "Position",
+    "RemoveMessage",
     "RetryPolicy",
     "Send",
     "StateGraph",
     "StateSnapshot",
     "SyncContext",
+    "add_messages",
     "interrupt",
 ]

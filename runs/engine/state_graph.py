@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from . import schema, signatures
@@ -52,7 +52,7 @@ class StateGraph:
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         timeout: float | None = None,
         defer: bool = False,
-        destinations: Sequence[str] = (),
+        destinations: Collection[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Self:
         """Add `action` under a name; a function alone goes by its own name. It is called with the
@@ -83,7 +83,7 @@ class StateGraph:
             retry=tuple(policies or ()),
             timeout=timeout,
             defer=defer,
-            destinations=tuple(destinations) or signatures.destinations(run),
+            destinations=tuple(destinations or ()) or signatures.destinations(run),
             view=None if reads is None else schema.view(reads),
             subgraph=subgraph,
             metadata=dict(metadata or {}),
