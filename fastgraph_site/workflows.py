@@ -124,7 +124,7 @@ class ColumnTask(TypedDict):
     decimal: str
 
 
-def read_table(state: CsvState) -> Command:
+def read_table(state: CsvState) -> Command[str]:
     """Read the CSV and send each column off to a task of its own."""
     stored = state.get("artifact")
     csv = table.decode(read_artifact(stored)) if stored else state["input"]

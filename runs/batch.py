@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,20 +19,23 @@ from runs.engine import serde
 from runs.engine.errors import Fenced
 from runs.engine.ports import ArtifactRef
 from runs.entries import Entry
-from runs.models import Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
+from runs.models import TERMINAL, Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
 
 Attach = Callable[[ArtifactRef], None]
 
 
 @dataclass
 class _Live:
-    """A run of the batch whose attempt still holds it."""
+    """A run of the batch whose attempt still holds it. `step` and `checkpoint_id` are of the graph
+    itself: supersteps of a subgraph are progress, but leave them where they are."""
 
     seq: int
     thread_id: UUID
-    step: int | None = None
-    checkpoint_id: UUID | None = None
+    step: int
+    checkpoint_id: UUID | None
     changed: bool = False
+    progressed: bool = False
+    moved: bool = False
 
 
 @dataclass
@@ -41,8 +43,8 @@ class _Rows:
     events: list[rows.Row] = field(default_factory=list)
     states: list[rows.Row] = field(default_factory=list)
     checkpoints: list[rows.Row] = field(default_factory=list)
-    pending: dict[UUID, list[rows.Row]] = field(default_factory=dict)
-    over: list[UUID] = field(default_factory=list)
+    pending: dict[tuple[UUID, UUID], list[rows.Row]] = field(default_factory=dict)
+    over: list[tuple[UUID, UUID]] = field(default_factory=list)
     artifacts: list[ArtifactRef] = field(default_factory=list)
     endings: list[rows.Row] = field(default_factory=list)
 
@@ -76,10 +78,10 @@ def _guard(wanted: Iterable[tuple[UUID, int]]) -> dict[tuple[UUID, int], _Live]:
     query = Run.objects.filter(id__in={run_id for run_id, _ in wanted}, status=RunStatus.RUNNING)
     if connection.features.has_select_for_update:
         query = query.select_for_update()
-    found = query.order_by("id").values_list("id", "attempt", "seq", "thread_id")
+    columns = ("id", "attempt", "seq", "thread_id", "step", "checkpoint_id")
     return {
-        (run_id, attempt): _Live(seq=seq, thread_id=thread_id)
-        for run_id, attempt, seq, thread_id in found
+        (run_id, attempt): _Live(seq=seq, thread_id=thread_id, step=step, checkpoint_id=at)
+        for run_id, attempt, seq, thread_id, step, at in query.order_by("id").values_list(*columns)
     }
 
 
@@ -114,18 +116,20 @@ def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
 def _collect_record(found: _Rows, run: _Live, entry: Entry) -> None:
     record = entry.record
     assert record is not None
-    checkpoint_id = UUID(record.checkpoint_id)
-    found.pending.setdefault(checkpoint_id, []).append(
+    run_id, checkpoint_id = UUID(entry.lease.run_id), UUID(record.checkpoint_id)
+    found.pending.setdefault((checkpoint_id, run_id), []).extend(
         (
             run.thread_id,
+            run_id,
             record.namespace,
             checkpoint_id,
-            UUID(record.task.task_id),
-            record.task.node,
-            "writes",
-            0,
-            record.task.dumps(),
+            UUID(note.task_id),
+            note.node,
+            note.kind,
+            note.idx,
+            note.dumps(),
         )
+        for note in record.notes
     )
 
 
@@ -133,11 +137,14 @@ def _collect_superstep(found: _Rows, run: _Live, entry: Entry) -> None:
     superstep = entry.superstep
     assert superstep is not None
     checkpoint = superstep.checkpoint
-    run.checkpoint_id, run.step = UUID(checkpoint.checkpoint_id), checkpoint.step
+    checkpoint_id = UUID(checkpoint.checkpoint_id)
+    run.progressed = True
+    if not checkpoint.namespace:
+        run.checkpoint_id, run.step, run.moved = checkpoint_id, checkpoint.step, True
     parent = UUID(checkpoint.parent_id) if checkpoint.parent_id else None
     found.checkpoints.append(
         (
-            run.checkpoint_id,
+            checkpoint_id,
             run.thread_id,
             UUID(checkpoint.run_id),
             checkpoint.namespace,
@@ -165,16 +172,27 @@ def _collect_superstep(found: _Rows, run: _Live, entry: Entry) -> None:
     if parent is not None:
         # Writes that were recorded in this same batch never need to be stored: their superstep
         # is over with it.
-        found.pending.pop(parent, None)
-        found.over.append(parent)
+        over = (parent, UUID(checkpoint.run_id))
+        found.pending.pop(over, None)
+        found.over.append(over)
 
 
 def _ending(run_id: UUID, run: _Live, entry: Entry) -> rows.Row:
     ending = entry.ending
     assert ending is not None
-    finished: datetime | None = None if ending.status == RunStatus.PENDING else ending.at
+    finished = ending.at if ending.status in TERMINAL else None
     error: Any = None if ending.error is None else json.dumps(ending.error)
-    return (ending.status, run.seq, error, finished, None, None, ending.at, run_id)
+    return (
+        ending.status,
+        run.seq,
+        error,
+        finished,
+        None,
+        None,
+        ending.wake_at,
+        ending.at,
+        run_id,
+    )
 
 
 def _send(found: _Rows, live: dict[UUID, _Live], attach: Attach) -> None:
@@ -182,28 +200,31 @@ def _send(found: _Rows, live: dict[UUID, _Live], attach: Attach) -> None:
     rows.insert(connection, Event, rows.EVENT, found.events)
     rows.insert(connection, State, rows.STATE, found.states)
     rows.insert(connection, Checkpoint, rows.CHECKPOINT, found.checkpoints)
-    rows.delete(connection, PendingWrite, "checkpoint_id", found.over)
+    rows.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), found.over)
     pending = [row for group in found.pending.values() for row in group]
     rows.insert(connection, PendingWrite, rows.PENDING, pending, or_ignore=True)
     changed = {run_id: run for run_id, run in live.items() if run.changed}
-    stepped = {run_id: run for run_id, run in changed.items() if run.checkpoint_id is not None}
     rows.update(
         connection,
         Run,
         rows.RUN_SEQ,
-        [(run.seq, now, run_id) for run_id, run in changed.items() if run_id not in stepped],
+        [(run.seq, now, run_id) for run_id, run in changed.items() if not run.progressed],
     )
     rows.update(
         connection,
         Run,
         rows.RUN_PROGRESS,
-        [(run.seq, run.step, run.checkpoint_id, 0, now, run_id) for run_id, run in stepped.items()],
+        [
+            (run.seq, run.step, run.checkpoint_id, 0, now, run_id)
+            for run_id, run in changed.items()
+            if run.progressed
+        ],
     )
     rows.update(
         connection,
         Thread,
         rows.THREAD_HEAD,
-        [(run.checkpoint_id, now, run.thread_id) for run in stepped.values()],
+        [(run.checkpoint_id, now, run.thread_id) for run in changed.values() if run.moved],
     )
     rows.update(connection, Run, rows.RUN_END, found.endings)
     for ref in found.artifacts:

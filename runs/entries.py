@@ -8,27 +8,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runs.engine.checkpoint import TaskWrites
+from runs.engine.checkpoint import Note
 from runs.engine.events import Event
 from runs.engine.ports import ArtifactRef, Lease, Superstep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A finished task of the superstep that began at `checkpoint_id`."""
+    """Notes on the superstep that began at `checkpoint_id`."""
 
     namespace: str
     checkpoint_id: str
-    task: TaskWrites
+    notes: Sequence[Note]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How an attempt ends: in a terminal status, or back in the queue as `pending`."""
+    """How an attempt ends: in a terminal status, back in the queue as `pending`, or waiting as
+    `interrupted` or `sleeping`; `wake_at` is when the sweep puts it back."""
 
     status: str
     at: datetime
     error: dict[str, Any] | None = None
+    wake_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)

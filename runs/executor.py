@@ -17,7 +17,7 @@ from runs.engine.clock import SystemClock
 from runs.engine.errors import Fenced, NodeError
 from runs.engine.events import Event
 from runs.engine.execution import Execution
-from runs.engine.loop import advance
+from runs.engine.loop import Outcome, advance
 from runs.engine.ports import ArtifactStore
 from runs.entries import Ending
 from runs.errors import Problem
@@ -70,8 +70,12 @@ class Executor:
                 checkpoint_id=claimed.checkpoint_id,
                 fresh=claimed.checkpoint_id is None,
             )
-            position = await advance(execution, claimed.payload)
-            await self._complete(execution, position, workflow.graph.output(position))
+            outcome = await advance(execution, claimed.payload)
+            if outcome.status == "done":
+                output = workflow.graph.output(outcome.position)
+                await self._complete(execution, outcome.position, output)
+            else:
+                await self._park(execution, outcome)
         except (Fenced, asyncio.CancelledError):
             raise
         except Exception as error:
@@ -94,6 +98,20 @@ class Executor:
         faults.point("before_finish")
         ending = Ending(status=RunStatus.COMPLETED, at=now)
         await self.journal.end(execution.lease, ending, told, [result])
+        faults.point("after_finish")
+
+    async def _park(self, execution: Execution, outcome: Outcome) -> None:
+        now = execution.clock.now()
+        if outcome.interrupts:
+            status, name = RunStatus.INTERRUPTED, events.INTERRUPTED
+            told: dict[str, Any] = {"interrupts": list(map(vars, outcome.interrupts))}
+        else:
+            status, name = RunStatus.SLEEPING, events.SLEEPING
+            told = {"until": outcome.until.isoformat() if outcome.until else None}
+        event = Event(name=name, ts=now, data=serde.dumps(told))
+        faults.point("before_finish")
+        ending = Ending(status=status, at=now, wake_at=outcome.until)
+        await self.journal.end(execution.lease, ending, [event])
         faults.point("after_finish")
 
     async def _fail(self, claimed: Claimed, error: Exception) -> None:

@@ -11,7 +11,7 @@ from django.db.models import Min, Q
 
 from runs import models
 from runs.engine import serde
-from runs.engine.checkpoint import Change, Checkpoint, Frontier, Saved, TaskWrites
+from runs.engine.checkpoint import Change, Checkpoint, Frontier, Note, Saved
 from runs.engine.events import CHECKPOINT
 from runs.engine.graph import Graph
 from runs.engine.update import restore
@@ -41,8 +41,8 @@ def load(
     return Saved(
         checkpoint=checkpoint,
         chains=_chains(row, checkpoint.versions),
-        done=_done(row),
-        heard=_heard(run_id) if run_id else {},
+        notes=_notes(row, UUID(run_id) if run_id else row.run_id),
+        heard=_heard(run_id) if run_id and not namespace else {},
         entered=_entered(row),
     )
 
@@ -123,25 +123,37 @@ def _chain(
     return chain[::-1]
 
 
-def _done(row: models.Checkpoint) -> dict[str, TaskWrites]:
-    found = models.PendingWrite.objects.filter(
-        thread_id=row.thread_id, checkpoint_id=row.id, kind="writes"
-    )
-    return {
-        str(write.task_id): TaskWrites.loads(str(write.task_id), write.node, write.value)
-        for write in found
-    }
+def _notes(row: models.Checkpoint, run_id: UUID | None) -> list[Note]:
+    """What a run has recorded since the checkpoint, in that order."""
+    if run_id is None:
+        return []
+    found = models.PendingWrite.objects.filter(checkpoint_id=row.id, run_id=run_id).order_by("id")
+    return [
+        Note(
+            task_id=str(note.task_id),
+            node=note.node,
+            kind=note.kind,  # type: ignore[arg-type]
+            idx=note.idx,
+            body=note.value.encode(),
+        )
+        for note in found
+    ]
 
 
 def _heard(run_id: str) -> dict[str, list[tuple[str, bytes]]]:
-    """What the run's tasks stated since its last checkpoint."""
+    """What the run's tasks stated since the last checkpoint of their namespace."""
     events = models.Event.objects.filter(run_id=UUID(run_id))
-    last = events.filter(name=CHECKPOINT).order_by("-seq").values_list("seq", flat=True).first()
-    heard: dict[str, list[tuple[str, bytes]]] = {}
-    told = events.filter(seq__gt=last or 0, task_id__isnull=False).order_by("seq")
-    for task_id, name, data in told.values_list("task_id", "name", "data"):
-        heard.setdefault(str(task_id), []).append((name, data.encode()))
-    return heard
+    checkpoints = events.filter(name=CHECKPOINT, namespace="").order_by("-seq")
+    last = checkpoints.values_list("seq", flat=True).first()
+    heard: dict[str, dict[str, list[tuple[str, bytes]]]] = {}
+    told = events.filter(seq__gt=last or 0).order_by("seq")
+    for task_id, name, namespace, data in told.values_list("task_id", "name", "namespace", "data"):
+        if name == CHECKPOINT:
+            heard.pop(namespace, None)
+        elif task_id is not None:
+            tasks = heard.setdefault(namespace, {})
+            tasks.setdefault(str(task_id), []).append((name, data.encode()))
+    return {task_id: told for tasks in heard.values() for task_id, told in tasks.items()}
 
 
 def _entered(row: models.Checkpoint) -> int:

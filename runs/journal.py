@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db import close_old_connections, connections
 
 from runs import history
 from runs.engine import serde
-from runs.engine.checkpoint import Checkpoint, Saved, TaskWrites
+from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
 from runs.engine.ports import ArtifactRef, Lease, Superstep
 from runs.entries import Ending, Entry, Record, Waiter
@@ -53,11 +54,14 @@ class DurableJournal:
     ) -> None:
         self._writer.put(Entry(lease=lease, events=events, artifacts=artifacts))
 
-    def record(self, lease: Lease, checkpoint: Checkpoint, task: TaskWrites, path: str) -> None:
+    def record(self, lease: Lease, checkpoint: Checkpoint, notes: Sequence[Note]) -> None:
         record = Record(
-            namespace=checkpoint.namespace, checkpoint_id=checkpoint.checkpoint_id, task=task
+            namespace=checkpoint.namespace, checkpoint_id=checkpoint.checkpoint_id, notes=notes
         )
         self._writer.put(Entry(lease=lease, record=record))
+
+    async def settle(self, lease: Lease) -> None:
+        await self._put(Entry(lease=lease))
 
     async def commit(self, lease: Lease, superstep: Superstep) -> None:
         await self._put(Entry(lease=lease, superstep=superstep))
@@ -89,7 +93,7 @@ class DurableJournal:
         self._writer.close(seconds=seconds)
         together = threading.Barrier(READERS)
         for _ in range(READERS):
-            self._readers.submit(_let_go, together)
+            self._readers.submit(_let_go, together, seconds)
         self._readers.shutdown(wait=True)
 
     async def _put(self, entry: Entry) -> None:
@@ -102,15 +106,17 @@ class DurableJournal:
         return await loop.run_in_executor(self._readers, _fresh, function, *args)
 
 
-def _let_go(together: threading.Barrier) -> None:
-    connections.close_all()
-    together.wait()  # else a thread that is quick takes the turn of another, whose connection stays
-
-
 def _fresh(function: Callable[..., T], *args: Any) -> T:
     # A connection that the server has closed meanwhile is found out here, not in the query.
     close_old_connections()
     return function(*args)
+
+
+def _let_go(together: threading.Barrier, seconds: float) -> None:
+    # All at once, so that no thread does it twice and another one never.
+    with suppress(threading.BrokenBarrierError):
+        together.wait(seconds)
+    connections.close_all()
 
 
 def _events(run_id: str) -> list[Mapping[str, Any]]:

@@ -55,6 +55,7 @@ def claim(worker_id: UUID, limit: int) -> list[Claimed]:
             started_at=Coalesce("started_at", now),
             lease_owner=worker_id,
             lease_expires_at=now + timedelta(seconds=conf().lease_seconds),
+            wake_at=None,
             updated_at=now,
         )
         rows.insert(connection, Event, rows.EVENT, [_begun(run, worker_id, now) for run in found])
@@ -108,7 +109,10 @@ def _first_of_each_thread(found: Sequence[Run]) -> list[Run]:
 
 def _begun(run: Run, worker_id: UUID, now: datetime) -> rows.Row:
     attempt = run.attempt + 1
-    name = events.STARTED if attempt == 1 else events.RECOVERED
+    if run.wake_at is not None:  # it was waiting, and its time has come
+        name = events.RESUMED
+    else:
+        name = events.STARTED if attempt == 1 else events.RECOVERED
     data = orjson.dumps({"attempt": attempt, "worker": str(worker_id)})
     return (run.id, run.seq + 1, name, now, "", None, "", None, data)
 

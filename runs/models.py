@@ -30,6 +30,7 @@ class RunStatus(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+WAITING = (RunStatus.SLEEPING, RunStatus.INTERRUPTED)
 TERMINAL = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
 
 
@@ -183,10 +184,12 @@ class State(models.Model):
 
 
 class PendingWrite(models.Model):
-    """What a finished task wrote, recorded before its superstep ends. Rows of a superstep go with
-    the checkpoint that ends it."""
+    """What a run recorded of a superstep before its end: what finished tasks wrote, what waiting
+    ones asked and were answered, results of durable steps. A superstep's rows go with the
+    checkpoint that ends it. Two runs may go on from one checkpoint; each has rows of its own."""
 
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="pending_writes")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="pending_writes")
     namespace = models.CharField(max_length=500, blank=True, default="")
     checkpoint_id = models.UUIDField(help_text="the checkpoint that the superstep started from")
     task_id = models.UUIDField()

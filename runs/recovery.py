@@ -17,7 +17,7 @@ from django.db.models import F, Q, QuerySet
 
 from runs import doorbell, processes, wakeup
 from runs.conf import conf
-from runs.models import Event, Run, RunStatus, Worker
+from runs.models import WAITING, Event, Run, RunStatus, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def sweep(now: datetime) -> Swept:
     if Run.objects.filter(lost).exists():
         failed = sum(_fail(run, lost, now) for run in _hopeless(lost))
         recovered = _put_back(lost, now)
-    due = Run.objects.filter(status=RunStatus.SLEEPING, wake_at__lte=now)
+    due = Run.objects.filter(status__in=WAITING, wake_at__lte=now)
     woken = _wake(due, now) if due.exists() else 0
     _vouch_for_sleepers(now)
     # After their runs: a row that is gone no longer says whose lease it was.
@@ -111,7 +111,8 @@ def _put_back(lost: Q, now: datetime) -> int:
 
 
 def _wake(due: QuerySet[Run], now: datetime) -> int:
-    return due.update(status=RunStatus.PENDING, wake_at=None, updated_at=now)
+    # The claim takes `wake_at` away: it tells a run that goes on from one that lost its worker.
+    return due.update(status=RunStatus.PENDING, updated_at=now)
 
 
 def _fail(run: Run, lost: Q, now: datetime) -> int:

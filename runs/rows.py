@@ -54,15 +54,16 @@ def update(
 
 
 def delete(
-    connection: BaseDatabaseWrapper, model: type[models.Model], column: str, keys: Sequence[Any]
+    connection: BaseDatabaseWrapper,
+    model: type[models.Model],
+    columns: Sequence[str],
+    keys: Sequence[Row],
 ) -> None:
-    """Delete the rows whose `column` is one of `keys`."""
+    """Delete the rows whose `columns` are one of `keys`."""
     if not keys:
         return
-    places = ", ".join(["%s"] * len(keys))
-    statement = f"DELETE FROM {_table(model)} WHERE {_column(model, column)} IN ({places})"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [_adapted(connection, key) for key in keys])
+    where = " AND ".join(f"{_column(model, column)} = %s" for column in columns)
+    _many(connection, f"DELETE FROM {_table(model)} WHERE {where}", keys)  # noqa: S608
 
 
 EVENT = ("run_id", "seq", "name", "ts", "node", "step", "namespace", "task_id", "data")
@@ -79,7 +80,17 @@ CHECKPOINT = (
     "frontier",
     "created_at",
 )
-PENDING = ("thread_id", "namespace", "checkpoint_id", "task_id", "node", "kind", "idx", "value")
+PENDING = (
+    "thread_id",
+    "run_id",
+    "namespace",
+    "checkpoint_id",
+    "task_id",
+    "node",
+    "kind",
+    "idx",
+    "value",
+)
 RUN_PROGRESS = ("seq", "step", "checkpoint_id", "crashes", "updated_at")
 RUN_SEQ = ("seq", "updated_at")
 RUN_END = (
@@ -89,6 +100,7 @@ RUN_END = (
     "finished_at",
     "lease_owner",
     "lease_expires_at",
+    "wake_at",
     "updated_at",
 )
 THREAD_HEAD = ("checkpoint_id", "updated_at")

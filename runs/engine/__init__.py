@@ -5,25 +5,31 @@
 Read `loop.py` first: it is the whole engine on one page.
 """
 
+from .channels import EphemeralValue
 from .checkpoint import Checkpoint, Position
 from .compiled import CompiledGraph
 from .context import Context, SyncContext
 from .errors import (
     EmptyInputError,
     GraphError,
+    GraphInterrupt,
     GraphRecursionError,
     InvalidGraphError,
     InvalidUpdateError,
     NodeTimeoutError,
     NotStorableError,
 )
+from .memo import interrupt
 from .memory import MemoryJournal
+from .messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
 from .state_graph import StateGraph
-from .types import END, START, Command, RetryPolicy, Send
+from .threads import StateSnapshot
+from .types import END, START, Command, Interrupt, RetryPolicy, Send
 
 __all__ = [
     "END",
+    "REMOVE_ALL_MESSAGES",
     "START",
     "ArtifactRef",
     "ArtifactStore",
@@ -33,8 +39,11 @@ __all__ = [
     "CompiledGraph",
     "Context",
     "EmptyInputError",
+    "EphemeralValue",
     "GraphError",
+    "GraphInterrupt",
     "GraphRecursionError",
+    "Interrupt",
     "InvalidGraphError",
     "InvalidUpdateError",
     "Journal",
@@ -42,8 +51,12 @@ __all__ = [
     "NodeTimeoutError",
     "NotStorableError",
     "Position",
+    "RemoveMessage",
     "RetryPolicy",
     "Send",
     "StateGraph",
+    "StateSnapshot",
     "SyncContext",
+    "add_messages",
+    "interrupt",
 ]

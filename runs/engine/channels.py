@@ -42,7 +42,7 @@ class LastValue(Channel):
 
 
 @dataclass(frozen=True)
-class Ephemeral(Channel):
+class EphemeralValue(Channel):
     """Like LastValue, but seen by the next superstep only."""
 
     ephemeral = True

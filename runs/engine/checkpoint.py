@@ -13,16 +13,31 @@ from .types import Send
 Source = Literal["input", "loop", "update", "fork"]
 
 
+@dataclass(frozen=True, slots=True)
+class Sent(Send):
+    """A Send that was checked, with the stored form of its argument."""
+
+    encoded: bytes
+
+    @staticmethod
+    def of(node: str, arg: Any) -> Sent:
+        return Sent(node, arg, serde.dumps(arg))
+
+    def dumps(self) -> bytes:
+        return b"[%b,%b]" % (serde.dumps(self.node), self.encoded)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
     """What runs next: `nodes` once each, `sends` once per Send with its own argument. `arrived`
     holds, per waiting edge (`a+b:c`), the sources that are through already; `deferred` nodes run
-    when nothing else is left."""
+    when nothing else is left. `stop`: a node that the graph is to stop after has just run."""
 
     nodes: tuple[str, ...] = ()
-    sends: tuple[Send, ...] = ()
+    sends: tuple[Sent, ...] = ()
     arrived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deferred: tuple[str, ...] = ()
+    stop: bool = False
 
     @property
     def next_nodes(self) -> list[str]:
@@ -32,13 +47,16 @@ class Frontier:
     def dumps(self) -> bytes:
         """The frontier as JSON."""
         filled: dict[str, Any] = {"nodes": list(self.nodes)}
-        if self.sends:
-            filled["sends"] = [[send.node, send.arg] for send in self.sends]
         if self.arrived:
             filled["arrived"] = {edge: list(names) for edge, names in self.arrived.items()}
         if self.deferred:
             filled["deferred"] = list(self.deferred)
-        return serde.dumps(filled)
+        if self.stop:
+            filled["stop"] = True
+        if not self.sends:
+            return serde.dumps(filled)
+        sends = b",".join([send.dumps() for send in self.sends])
+        return b'%b,"sends":[%b]}' % (serde.dumps(filled)[:-1], sends)
 
     @staticmethod
     def loads(data: bytes | str) -> Frontier:
@@ -46,9 +64,10 @@ class Frontier:
         filled = serde.loads(data)
         return Frontier(
             nodes=tuple(filled["nodes"]),
-            sends=tuple(Send(node, arg) for node, arg in filled.get("sends", ())),
+            sends=tuple(Sent.of(node, arg) for node, arg in filled.get("sends", ())),
             arrived={edge: tuple(names) for edge, names in filled.get("arrived", {}).items()},
             deferred=tuple(filled.get("deferred", ())),
+            stop=filled.get("stop", False),
         )
 
 
@@ -112,13 +131,13 @@ class TaskWrites:
     task_id: str
     node: str
     writes: tuple[Write, ...] = ()
-    goto: tuple[str | Send, ...] = ()
+    goto: tuple[str | Sent, ...] = ()
 
     def dumps(self) -> bytes:
         """As JSON, from the values' stored forms."""
-        pairs = b",".join(b"[%b,%b]" % (serde.dumps(w.channel), w.encoded) for w in self.writes)
-        goto = [[to.node, to.arg] if isinstance(to, Send) else to for to in self.goto]
-        return b'{"writes":[%b],"goto":%b}' % (pairs, serde.dumps(goto))
+        pairs = [b"[%b,%b]" % (serde.dumps(w.channel), w.encoded) for w in self.writes]
+        goto = [to.dumps() if isinstance(to, Sent) else serde.dumps(to) for to in self.goto]
+        return b'{"writes":[%b],"goto":[%b]}' % (b",".join(pairs), b",".join(goto))
 
     @staticmethod
     def loads(task_id: str, node: str, data: bytes | str) -> TaskWrites:
@@ -131,8 +150,30 @@ class TaskWrites:
                 Write(channel=channel, value=value, encoded=serde.dumps(value))
                 for channel, value in filled["writes"]
             ),
-            goto=tuple(to if isinstance(to, str) else Send(*to) for to in filled["goto"]),
+            goto=tuple(to if isinstance(to, str) else Sent.of(*to) for to in filled["goto"]),
         )
+
+
+#: `writes` what a finished task wrote · `interrupt` what one that waits has asked · `answer` what
+#: was said to that · `step` the result of a durable part of a task · `sleep` when a task goes on ·
+#: `command` what a person wrote and where they sent the run when it was resumed.
+NoteKind = Literal["writes", "interrupt", "answer", "step", "sleep", "command"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One thing that is recorded of a task before its superstep ends; `idx` tells the ones of a
+    kind apart. TaskWrites are encoded by whoever needs their bytes."""
+
+    task_id: str
+    node: str
+    kind: NoteKind
+    idx: int = 0
+    body: bytes | TaskWrites
+
+    def dumps(self) -> bytes:
+        """The body as JSON."""
+        return self.body if isinstance(self.body, bytes) else self.body.dumps()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,12 +202,12 @@ class Position:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
     """What a journal gives back of a checkpoint. `chains` holds each channel's changes from its
-    last full value on, oldest first; `done` the tasks of the next superstep that have finished;
-    `heard` what those that have not had stated already (event name and data, per task); `entered`
-    the step at which the checkpoint's run began."""
+    last full value on, oldest first; `notes` what the run has recorded since, in that order;
+    `heard` what tasks that are not done had stated already (event name and data, per task);
+    `entered` the step at which the checkpoint's run began."""
 
     checkpoint: Checkpoint
     chains: Mapping[str, Sequence[Change]]
-    done: Mapping[str, TaskWrites] = field(default_factory=dict)
+    notes: Sequence[Note] = ()
     heard: Mapping[str, Sequence[tuple[str, bytes]]] = field(default_factory=dict)
     entered: int = -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -14,9 +15,16 @@ class Clock(Protocol):
         """The present moment, timezone-aware, in UTC."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(time.time(), UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+import re
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeVar
 
 from . import events, names, serde
-from .execution import Execution
-from .plan import Task
+from .memo import Memo
 from .ports import ArtifactRef
 
+T = TypeVar("T")
+
+_NAME = re.compile(r"[\w.-]{1,30}")
 _log = logging.getLogger("fastgraph.node")
 
 
 class _Facts:
     """What is the same in both."""
 
-    def __init__(self, execution: Execution, task: Task) -> None:
-        self._execution = execution
-        self._task = task
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._execution = memo.execution
+        self._task = memo.task
 
     @property
     def run_id(self) -> str:
@@ -43,6 +49,11 @@ class _Facts:
         return self._task.task_id
 
     @property
+    def namespace(self) -> str:
+        """The subgraph this task belongs to; empty in the graph itself."""
+        return self._execution.namespace
+
+    @property
     def attempt(self) -> int:
         """Which claim of the run this is, from 1."""
         return self._execution.lease.attempt
@@ -53,19 +64,52 @@ class _Facts:
         return self._task.task_id
 
     @property
+    def context(self) -> Any:
+        """What `ainvoke(context=...)` was given, as the graph's `context_schema`."""
+        return self._execution.context
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the node is to stop: the run was cancelled, or its time is over. A thread
+        cannot be stopped from outside, so long loops in sync nodes look at this."""
+        return self._memo.stopped
+
+    @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         return logging.LoggerAdapter(_log, {"run_id": self.run_id, "node": self.node})
-
-    def _state_custom(self, data: Any) -> None:
-        self._execution.state(self._task, events.CUSTOM, serde.dumps(data))
 
 
 class Context(_Facts):
     """The context of an async node."""
 
-    def emit(self, data: Any) -> None:
-        """Put a `custom` event on the run's stream. Never waits."""
-        self._state_custom(data)
+    def emit(self, data: Any, name: str | None = None) -> None:
+        """Put a `custom` event on the run's stream (`custom:<name>` when it has one). Never
+        waits."""
+        self._execution.state(self._task, _event(name), serde.dumps(data))
+
+    @property
+    def stream_writer(self) -> Callable[..., None]:
+        """`emit`, by the name LangGraph's runtime has for it."""
+        return self.emit
+
+    async def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What `function(*args, **kwargs)` gives, recorded under `name`: when the node is run
+        again after a crash or an interrupt, it is not called again. The result must be storable.
+        The same name may be used several times; the uses are told apart by their order."""
+        key = self._memo.key(name)
+        known = self._memo.recalled(key)
+        if known is not None:
+            return serde.loads(known)
+        return await self._memo.keep(key, await self._memo.call(function, *args, **kwargs))
+
+    async def sleep(self, seconds: float) -> None:
+        """Go on after that many seconds. A long sleep parks the run: nothing of it stays in
+        memory, and when the time has come the node is run again up to here."""
+        await self._memo.sleep(None, seconds)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Go on at `moment` (timezone-aware), as `sleep` does."""
+        await self._memo.sleep(moment)
 
     async def save_artifact(
         self, name: str, data: bytes | str, media_type: str | None = None
@@ -81,20 +125,46 @@ class Context(_Facts):
 class SyncContext(_Facts):
     """The context of a sync node, which runs in a thread: the same words, without `await`."""
 
-    def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(context._execution, context._task)
-        self._context = context
-        self._loop = loop
+    def emit(self, data: Any, name: str | None = None) -> None:
+        """Put a `custom` event on the run's stream (`custom:<name>` when it has one). Never
+        waits."""
+        told = (self._task, _event(name), serde.dumps(data))
+        self._memo.loop.call_soon_threadsafe(self._execution.state, *told)
 
-    def emit(self, data: Any) -> None:
-        """Put a `custom` event on the run's stream. Never waits."""
-        encoded = serde.dumps(data)
-        state = self._execution.state
-        self._loop.call_soon_threadsafe(state, self._task, events.CUSTOM, encoded)
+    @property
+    def stream_writer(self) -> Callable[..., None]:
+        """`emit`, by the name LangGraph's runtime has for it."""
+        return self.emit
+
+    def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """As `Context.step`; `function` is called in this thread."""
+        key = self._memo.key(name)
+        known = self._memo.recalled(key)
+        if known is not None:
+            return serde.loads(known)
+        return self._wait(self._memo.keep(key, function(*args, **kwargs)))
+
+    def sleep(self, seconds: float) -> None:
+        """As `Context.sleep`."""
+        self._wait(self._memo.sleep(None, seconds))
+
+    def sleep_until(self, moment: datetime) -> None:
+        """As `Context.sleep_until`."""
+        self._wait(self._memo.sleep(moment))
 
     def save_artifact(
         self, name: str, data: bytes | str, media_type: str | None = None
     ) -> ArtifactRef:
         """As `Context.save_artifact`; returns when the bytes are stored."""
-        saving = self._context.save_artifact(name, data, media_type)
-        return asyncio.run_coroutine_threadsafe(saving, self._loop).result()
+        return self._wait(Context(self._memo).save_artifact(name, data, media_type))
+
+    def _wait(self, doing: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(doing, self._memo.loop).result()
+
+
+def _event(name: str | None) -> str:
+    if name is None:
+        return events.CUSTOM
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name an event: use up to 30 letters, digits, _, -, '.'.")
+    return f"{events.CUSTOM}:{name}"

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from .types import Command, Interrupt
+
 
 class GraphError(Exception):
     """Any error of this package."""
@@ -43,3 +49,23 @@ class NodeError(GraphError):
         super().__init__(f"{type(cause).__name__} in node {node!r}: {cause}")
         self.node = node
         self.__cause__ = cause
+
+
+class GraphInterrupt(BaseException):
+    """Carries a task out of its node: it waits for answers to `interrupts`, or until a time. Not
+    an Exception, so that `except Exception` in a node does not swallow it."""
+
+    def __init__(
+        self, interrupts: Sequence[Interrupt] = (), *, until: datetime | None = None
+    ) -> None:
+        super().__init__(*(interrupt.value for interrupt in interrupts))
+        self.interrupts = tuple(interrupts)
+        self.until = until
+
+
+class ParentCommand(BaseException):
+    """Carries a Command out of a subgraph, to the graph around it."""
+
+    def __init__(self, command: Command[Any]) -> None:
+        super().__init__("A node sent a Command to the parent graph, and there is none.")
+        self.command = command

@@ -7,11 +7,12 @@ import contextvars
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from . import events, faults, ids, serde
+from .checkpoint import Position
 from .clock import Clock, SystemClock
 from .events import Event
 from .graph import Graph
@@ -23,8 +24,12 @@ from .ports import ArtifactRef, ArtifactStore, Journal, Lease
 class Execution:
     """What stays the same while a run executes. `threads` runs sync nodes; None is the event
     loop's own pool. `checkpoint_id` is where to go on, None the thread's newest; a `fresh` thread
-    is known to have none. `heard` holds, per task that a crash repeats, what it had stated
-    before."""
+    is known to have none. `heard` holds, per task that is repeated, what it had stated before;
+    `answers` what people have said, by interrupt id; both are shared with subgraphs. `context` is
+    what `ainvoke(context=...)` was given. `clean`: nothing of the present superstep was on record
+    when this process began it. `recount`: the step limit counts from where this execution begins,
+    not from where its run did. `listen` is told every event, with the position that a checkpoint or
+    an interrupt stands for."""
 
     graph: Graph
     journal: Journal
@@ -37,12 +42,29 @@ class Execution:
     namespace: str = ""
     checkpoint_id: str | None = None
     fresh: bool = False
+    clean: bool = False
+    recount: bool = False
+    listen: Callable[[Event, Position | None], None] | None = None
+    context: Any = None
+    answers: dict[str, Any] = field(default_factory=dict)
     heard: dict[str, deque[tuple[str, bytes]]] = field(default_factory=dict)
+
+    def child(self, graph: Graph, namespace: str, *, fresh: bool) -> Execution:
+        """The execution of a subgraph in this one's run."""
+        return replace(
+            self, graph=graph, namespace=namespace, checkpoint_id=None, fresh=fresh, clean=False
+        )
 
     def state(self, task: Task, name: str, data: bytes) -> None:
         """Put an event of `task` on record."""
         if not self._heard_before(task, name, data):
-            self.journal.append(self.lease, [self.event(task, name, data)])
+            self.say(self.event(task, name, data))
+
+    def say(self, event: Event, position: Position | None = None) -> None:
+        """Put any event of the run on record."""
+        self.journal.append(self.lease, [event])
+        if self.listen is not None:
+            self.listen(event, position)
 
     def event(self, task: Task, name: str, data: bytes) -> Event:
         """An event of `task`, not on record yet."""
@@ -93,6 +115,8 @@ class Execution:
             known = self._heard_before(task, events.ARTIFACT, told)
             stated = [] if known else [self.event(task, events.ARTIFACT, told)]
             self.journal.append(self.lease, stated, [ref])
+            if self.listen is not None and stated:
+                self.listen(stated[0], None)
         return ref
 
     async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -9,23 +9,27 @@ from typing import Any, Literal
 from .channels import Channel
 from .types import RetryPolicy
 
-#: How a node is called: with its state alone, with a context, or with a config mapping.
-Calling = Literal["state", "context", "config"]
+#: What a node is called with beside its state: nothing, a context, a config mapping, or a function
+#: that puts custom events on the stream.
+Calling = Literal["state", "context", "config", "writer"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One node: its function and how to run it. `timeout` is in seconds."""
+    """One node: its function and how to run it. `calling` is what its second parameter gets,
+    `keywords` what its keyword parameters get. `timeout` is in seconds."""
 
     name: str
     run: Callable[..., Any]
     is_async: bool
     calling: Calling = "state"
+    keywords: tuple[tuple[str, Calling], ...] = ()
     retry: Sequence[RetryPolicy] = ()
     timeout: float | None = None
     defer: bool = False
     destinations: tuple[str, ...] = ()
     view: StateView | None = None
+    subgraph: Graph | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -51,7 +55,8 @@ class StateView:
 
 @dataclass(frozen=True, kw_only=True)
 class Graph:
-    """Nodes, edges and channels. `joins` are the edges that wait for several sources."""
+    """Nodes, edges and channels. `joins` are the edges that wait for several sources; `stop_before`
+    and `stop_after` the nodes at which a run waits to be told to go on."""
 
     name: str
     channels: Mapping[str, Channel]
@@ -62,3 +67,5 @@ class Graph:
     view: StateView
     input_keys: tuple[str, ...]
     output_keys: tuple[str, ...]
+    stop_before: frozenset[str] = frozenset()
+    stop_after: frozenset[str] = frozenset()

@@ -38,9 +38,15 @@ def checkpoint_id(*, run_id: str, millis: int, namespace: str, step: int) -> str
     return str(_pack(millis, step >> 32 & 0xFFF, (step & 0xFFFF_FFFF) << 30 | hashed))
 
 
-def task_id(*, thread_id: str, checkpoint: str, path: str, node: str) -> str:
-    """The id of one node invocation: the same when the same superstep is executed again."""
-    return str(derived(thread_id, checkpoint, path, node))
+def millis(checkpoint_id: str) -> int:
+    """When the run that wrote the checkpoint was created, in milliseconds since 1970."""
+    return uuid.UUID(checkpoint_id).int >> 80
+
+
+def task_id(*, run_id: str, checkpoint: str, path: str, node: str) -> str:
+    """The id of one node invocation: the same when the same superstep of a run is executed
+    again; another run that goes on from the same checkpoint has others."""
+    return str(derived(run_id, checkpoint, path, node))
 
 
 def derived(*parts: str) -> uuid.UUID:

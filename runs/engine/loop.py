@@ -3,55 +3,87 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
 
-from . import events, faults, ids, serde
-from .checkpoint import Frontier, Position, Saved, Source, TaskWrites
-from .errors import EmptyInputError, GraphRecursionError
+from . import events, faults, ids, notes, serde
+from .checkpoint import Frontier, Note, Position, Saved, Source, TaskWrites
+from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError
 from .events import Event
 from .execution import Execution
-from .plan import plan
+from .notes import NOTHING, Recorded
+from .plan import Task, plan
 from .ports import Superstep
 from .runner import routes, run_tasks
-from .types import START
-from .update import restore, update
+from .types import START, Interrupt
+from .update import begin, commanded, merge, restore, update
 from .writes import read_input
 
 
-async def advance(execution: Execution, payload: Mapping[str, Any] | None) -> Position:
-    """Take a run to its end and return where it stands.
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Where a run stands when it has nothing to execute: at its end, or waiting for answers to
+    `interrupts`, or until a time (or both: then it is `interrupted`)."""
+
+    status: Literal["done", "interrupted", "sleeping"] = "done"
+    position: Position
+    interrupts: Sequence[Interrupt] = ()
+    until: datetime | None = None
+
+
+async def advance(execution: Execution, payload: Any) -> Outcome:
+    """Take a run as far as it goes now.
 
     With a payload the thread's state is where it begins, the payload is its first superstep;
-    without one it goes on where its checkpoint says. A run that a crash cut short goes on after
-    its last superstep either way, and does not run again what was recorded.
+    without one it goes on where its checkpoint says. A run that waited, or that a crash cut short,
+    goes on after its last superstep either way, and does not run again what was recorded.
     """
-    saved = await _load(execution)
-    position = restore(execution.graph, saved.checkpoint, saved.chains) if saved else Position()
-    done: Mapping[str, TaskWrites] = saved.done if saved else {}
-    begun = saved is not None and saved.checkpoint.run_id == execution.lease.run_id
-    if not begun and payload is not None:
-        position, done = await _enter(execution, position, payload), {}
-    elif saved is None:
-        raise EmptyInputError("There is nothing to begin with: give an input, or a thread.")
-    first = saved.entered if saved and begun else position.step
+    graph, run_id = execution.graph, execution.lease.run_id
+    position, known, first = await _open(execution, payload)
     while position.step - first < execution.step_limit:
-        tasks = plan(execution.graph, position, thread_id=execution.lease.thread_id)
-        if not tasks:
-            return position
-        finished = await run_tasks(execution, position, tasks, done)
-        position, done = await _commit(execution, position, finished), {}
+        seen = commanded(graph, position, known.commands)
+        tasks = plan(graph, seen, run_id=run_id)
+        if not tasks and not any(command.writes for command in known.commands):
+            return Outcome(position=position)
+        if tasks and (stop := _stop(execution, position, tasks)) is not None:
+            return _suspend(execution, seen, known, {stop.id: GraphInterrupt([stop])}, [])
+        results = await run_tasks(execution, seen, tasks, known)
+        waiting = {t: r for t, r in results.items() if isinstance(r, GraphInterrupt)}
+        done = [result for result in results.values() if isinstance(result, TaskWrites)]
+        if waiting:
+            return _suspend(execution, seen, known, waiting, done)
+        position = await commit(execution, position, done, commands=known.commands)
+        known, execution.clean = NOTHING, True
     if not position.frontier.next_nodes:
-        return position
+        return Outcome(position=position)
     raise GraphRecursionError(
         f"The run took {execution.step_limit} supersteps without coming to an end. Look for a loop "
         "that never routes to END, or raise the step limit."
     )
 
 
+async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded, int]:
+    """Where to begin, what is on record there, and the step the run's limit counts from."""
+    saved = None if execution.fresh else await _load(execution)
+    if saved is None:
+        position = begin(execution.graph)
+    else:
+        position = restore(execution.graph, saved.checkpoint, saved.chains)
+        if saved.checkpoint.run_id == execution.lease.run_id or payload is None:
+            known = notes.read(saved.notes) if saved.notes else NOTHING
+            execution.answers.update(known.answers)
+            mine = saved.checkpoint.run_id == execution.lease.run_id and not execution.recount
+            return position, known, saved.entered if mine else position.step
+    if payload is None:
+        raise EmptyInputError("There is nothing to begin with: give an input, or a thread.")
+    position = await _enter(execution, position, payload)
+    execution.clean = True
+    return position, NOTHING, position.step
+
+
 async def _load(execution: Execution) -> Saved | None:
-    if execution.fresh:
-        return None
     saved = await execution.journal.load(
         execution.lease.thread_id,
         namespace=execution.namespace,
@@ -59,53 +91,93 @@ async def _load(execution: Execution) -> Saved | None:
         run_id=execution.lease.run_id,
     )
     if saved is not None:
-        execution.heard = {task_id: deque(told) for task_id, told in saved.heard.items()}
+        execution.heard.update((task_id, deque(told)) for task_id, told in saved.heard.items())
     return saved
 
 
-async def _enter(execution: Execution, position: Position, payload: Mapping[str, Any]) -> Position:
+async def _enter(execution: Execution, position: Position, payload: Any) -> Position:
     """The first superstep of a run: its input, and what the edges from START make of it."""
     graph, lease = execution.graph, execution.lease
-    begin = TaskWrites(
-        task_id=str(ids.derived(lease.run_id, START)),
-        node=START,
-        writes=tuple(read_input(graph, payload)),
-    )
+    writes = tuple(read_input(graph, payload))
+    begun = TaskWrites(task_id=str(ids.derived(lease.run_id, START)), node=START, writes=writes)
     position = position.at(Frontier())  # what the thread still had to do gives way to the input
     if branches := graph.branches.get(START):
-        goto = await routes(execution, position, begin, branches)
-        begin = TaskWrites(task_id=begin.task_id, node=START, writes=begin.writes, goto=tuple(goto))
-    return await _commit(execution, position, [begin], source="input")
+        begun = replace(begun, goto=tuple(await routes(execution, position, begun, branches)))
+    return await commit(execution, position, [begun], source="input")
 
 
-async def _commit(
-    execution: Execution, position: Position, done: list[TaskWrites], *, source: Source = "loop"
+def _stop(execution: Execution, position: Position, tasks: Sequence[Task]) -> Interrupt | None:
+    """Where the graph was compiled to wait, unless it was told to go on already."""
+    before = execution.graph.stop_before
+    if position.checkpoint is None or not (
+        position.frontier.stop or (before and any(task.node.name in before for task in tasks))
+    ):
+        return None
+    run_id, at = execution.lease.run_id, position.checkpoint.checkpoint_id
+    stop_id = str(ids.derived(run_id, at, "stop"))
+    if stop_id in execution.answers:
+        return None
+    names = ", ".join(task.node.name for task in tasks)
+    return Interrupt(None, stop_id, names, execution.namespace, stop=True)
+
+
+def _suspend(
+    execution: Execution,
+    seen: Position,
+    known: Recorded,
+    waiting: dict[str, GraphInterrupt],
+    done: Sequence[TaskWrites],
+) -> Outcome:
+    assert seen.checkpoint is not None
+    asked: list[Note] = []
+    for task_id, pause in waiting.items():
+        asked += notes.asked(task_id, pause.interrupts, known)
+    if asked:
+        execution.journal.record(execution.lease, seen.checkpoint, asked)
+    values, _ = merge(execution.graph, seen, done, "")
+    interrupts = [interrupt for pause in waiting.values() for interrupt in pause.interrupts]
+    return Outcome(
+        status="interrupted" if interrupts else "sleeping",
+        position=replace(seen, values=values),
+        interrupts=interrupts,
+        until=min((p.until for p in waiting.values() if p.until is not None), default=None),
+    )
+
+
+async def commit(
+    execution: Execution,
+    position: Position,
+    done: Sequence[TaskWrites],
+    *,
+    commands: Sequence[TaskWrites] = (),
+    source: Source = "loop",
 ) -> Position:
-    now = execution.clock.now()
+    """End a superstep: state, checkpoint and event in one go. Answers where the run stands then."""
+    now, namespace = execution.clock.now(), execution.namespace
     position, changes = update(
         execution.graph,
         position,
         done,
         lease=execution.lease,
         now=now,
-        namespace=execution.namespace,
+        namespace=namespace,
         source=source,
+        commands=commands,
     )
     checkpoint = position.checkpoint
     assert checkpoint is not None
-    told = {
-        "checkpoint_id": checkpoint.checkpoint_id,
-        "next": checkpoint.frontier.next_nodes,
-    }
+    told = {"checkpoint_id": checkpoint.checkpoint_id, "next": checkpoint.frontier.next_nodes}
     event = Event(
         name=events.CHECKPOINT,
         ts=now,
         step=checkpoint.step,
-        namespace=execution.namespace,
+        namespace=namespace,
         data=serde.dumps(told),
     )
     faults.point("before_commit")
     superstep = Superstep(checkpoint=checkpoint, changes=changes, events=[event])
     await execution.journal.commit(execution.lease, superstep)
     faults.point("after_commit")
+    if execution.listen is not None:
+        execution.listen(event, position)
     return position

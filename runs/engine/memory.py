@@ -4,14 +4,17 @@ the process."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import serde
-from .checkpoint import Change, Checkpoint, Saved, TaskWrites
+from .checkpoint import Change, Checkpoint, Frontier, Note, Saved
 from .errors import Fenced
 from .events import CHECKPOINT, Event
 from .ports import ArtifactRef, Lease, Superstep
+
+#: Notes of one run on one superstep, by task, kind and number.
+_Notes = dict[tuple[str, str, int], Note]
 
 
 @dataclass
@@ -19,7 +22,8 @@ class _Thread:
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     heads: dict[str, str] = field(default_factory=dict)
     changes: dict[tuple[str, str, str], Change] = field(default_factory=dict)
-    pending: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
+    notes: dict[tuple[str, str], _Notes] = field(default_factory=dict)
+    entered: dict[tuple[str, str], int] = field(default_factory=dict)
     runs: set[str] = field(default_factory=set)
 
 
@@ -39,49 +43,52 @@ class MemoryJournal:
         checkpoint_id: str | None = None,
         run_id: str | None = None,
     ) -> Saved | None:
-        thread = self._threads.get(thread_id)
-        if thread is None:
+        thread = self._threads.get(thread_id, _Thread())
+        checkpoint = thread.checkpoints.get(checkpoint_id or thread.heads.get(namespace, ""))
+        if checkpoint is None or checkpoint.namespace != namespace:
             return None
-        at = checkpoint_id or thread.heads.get(namespace)
-        checkpoint = thread.checkpoints.get(at) if at else None
-        if checkpoint is None:
-            return None
-        pending = thread.pending.get(checkpoint.checkpoint_id, {})
+        run_id = run_id or checkpoint.run_id
         return Saved(
-            checkpoint=checkpoint,
+            checkpoint=_detached(checkpoint),
             chains={
                 channel: self._chain(thread, namespace, channel, version)
                 for channel, version in checkpoint.versions.items()
             },
-            done={
-                task_id: TaskWrites.loads(task_id, node, data)
-                for task_id, (node, data) in pending.items()
-            },
-            heard=_heard(self._events.get(run_id or "", ())),
-            entered=_entered(thread.checkpoints.values(), checkpoint.run_id, namespace),
+            notes=list(thread.notes.get((run_id, checkpoint.checkpoint_id), {}).values()),
+            heard={} if namespace else _heard(self._events.get(run_id, ())),
+            entered=thread.entered[checkpoint.run_id, namespace],
         )
 
     def append(
         self, lease: Lease, events: Sequence[Event], artifacts: Sequence[ArtifactRef] = ()
     ) -> None:
         self._guard(lease)
-        self._events.setdefault(lease.run_id, []).extend(events)
+        self._events[lease.run_id].extend(events)
 
-    def record(self, lease: Lease, checkpoint: Checkpoint, task: TaskWrites, path: str) -> None:
+    def record(self, lease: Lease, checkpoint: Checkpoint, notes: Sequence[Note]) -> None:
         self._guard(lease)
-        pending = self._thread(lease).pending.setdefault(checkpoint.checkpoint_id, {})
-        pending[task.task_id] = (task.node, task.dumps())
+        key = (lease.run_id, checkpoint.checkpoint_id)
+        known = self._thread(lease).notes.setdefault(key, {})
+        for note in notes:
+            known.setdefault((note.task_id, note.kind, note.idx), note)
+
+    async def settle(self, lease: Lease) -> None:
+        self._guard(lease)
 
     async def commit(self, lease: Lease, superstep: Superstep) -> None:
         self._guard(lease)
         thread, checkpoint = self._thread(lease), superstep.checkpoint
         thread.checkpoints[checkpoint.checkpoint_id] = checkpoint
         thread.heads[checkpoint.namespace] = checkpoint.checkpoint_id
+        entered = (checkpoint.run_id, checkpoint.namespace)
+        if entered not in thread.entered:
+            begins = checkpoint.source in ("input", "fork")
+            thread.entered[entered] = checkpoint.step if begins else checkpoint.step - 1
         for change in superstep.changes:
             thread.changes[checkpoint.namespace, change.channel, change.version] = change
         if checkpoint.parent_id is not None:
-            thread.pending.pop(checkpoint.parent_id, None)
-        self._events.setdefault(lease.run_id, []).extend(superstep.events)
+            thread.notes.pop((lease.run_id, checkpoint.parent_id), None)
+        self._events[lease.run_id].extend(superstep.events)
 
     async def history(
         self, thread_id: str, *, namespace: str = "", limit: int | None = None
@@ -89,7 +96,7 @@ class MemoryJournal:
         thread = self._threads.get(thread_id, _Thread())
         found = [c for c in thread.checkpoints.values() if c.namespace == namespace]
         found.sort(key=lambda checkpoint: checkpoint.checkpoint_id, reverse=True)
-        return found[:limit]
+        return [_detached(checkpoint) for checkpoint in found[:limit]]
 
     async def events(self, run_id: str) -> Sequence[Mapping[str, Any]]:
         return [
@@ -111,14 +118,19 @@ class MemoryJournal:
             self._attempts.pop(run_id, None)
 
     def _guard(self, lease: Lease) -> None:
-        newest = self._attempts.setdefault(lease.run_id, lease.attempt)
-        if lease.attempt < newest:
+        newest = self._attempts.get(lease.run_id)
+        if newest == lease.attempt:
+            return
+        if newest is not None and lease.attempt < newest:
             raise Fenced(f"Attempt {lease.attempt} of run {lease.run_id} is over.")
         self._attempts[lease.run_id] = lease.attempt
+        self._events.setdefault(lease.run_id, [])
+        self._thread(lease).runs.add(lease.run_id)
 
     def _thread(self, lease: Lease) -> _Thread:
-        thread = self._threads.setdefault(lease.thread_id, _Thread())
-        thread.runs.add(lease.run_id)
+        thread = self._threads.get(lease.thread_id)
+        if thread is None:
+            thread = self._threads[lease.thread_id] = _Thread()
         return thread
 
     @staticmethod
@@ -131,18 +143,20 @@ class MemoryJournal:
         return chain[::-1]
 
 
+def _detached(checkpoint: Checkpoint) -> Checkpoint:
+    """What a Send carries is handed to nodes, which may change it: each reader has its own."""
+    if not checkpoint.frontier.sends:
+        return checkpoint
+    return replace(checkpoint, frontier=Frontier.loads(checkpoint.frontier.dumps()))
+
+
 def _heard(events: Iterable[Event]) -> dict[str, list[tuple[str, bytes]]]:
-    """What tasks stated since the last checkpoint."""
-    heard: dict[str, list[tuple[str, bytes]]] = {}
+    """What tasks stated since the last checkpoint of their namespace."""
+    heard: dict[str, dict[str, list[tuple[str, bytes]]]] = {}
     for event in events:
         if event.name == CHECKPOINT:
-            heard.clear()
+            heard.pop(event.namespace, None)
         elif event.task_id is not None:
-            heard.setdefault(event.task_id, []).append((event.name, event.data))
-    return heard
-
-
-def _entered(checkpoints: Iterable[Checkpoint], run_id: str, namespace: str) -> int:
-    own = [c for c in checkpoints if c.run_id == run_id and c.namespace == namespace]
-    first = min(own, key=lambda checkpoint: checkpoint.step)
-    return first.step if first.source in ("input", "fork") else first.step - 1
+            told = heard.setdefault(event.namespace, {}).setdefault(event.task_id, [])
+            told.append((event.name, event.data))
+    return {task_id: told for tasks in heard.values() for task_id, told in tasks.items()}

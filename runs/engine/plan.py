@@ -27,7 +27,7 @@ class Task:
     arg: Any = field(repr=False)
 
 
-def plan(graph: Graph, position: Position, *, thread_id: str) -> list[Task]:
+def plan(graph: Graph, position: Position, *, run_id: str) -> list[Task]:
     """The tasks that `position` leads to, in path order; none when the graph is done."""
     at = position.checkpoint.checkpoint_id if position.checkpoint else ""
     step = position.step + 1
@@ -40,7 +40,7 @@ def plan(graph: Graph, position: Position, *, thread_id: str) -> list[Task]:
             )
         if arg is MISSING:
             arg = view(node.view or graph.view, position)
-        task_id = ids.task_id(thread_id=thread_id, checkpoint=at, path=f"{kind}:{key}", node=name)
+        task_id = ids.task_id(run_id=run_id, checkpoint=at, path=f"{kind}:{key}", node=name)
         return Task(task_id=task_id, path=(kind, key), node=node, step=step, arg=arg)
 
     frontier = position.frontier

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .checkpoint import Change, Checkpoint, Saved, TaskWrites
+from .checkpoint import Change, Checkpoint, Note, Saved
 from .events import Event
 
 
@@ -55,8 +55,8 @@ class ArtifactRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Superstep:
-    """All that one superstep changes; a journal keeps all of it or nothing. The pending writes at
-    the checkpoint's parent are over with it."""
+    """All that one superstep changes; a journal keeps all of it or nothing. The run's notes at the
+    checkpoint's parent are over with it."""
 
     checkpoint: Checkpoint
     changes: Sequence[Change]
@@ -76,8 +76,9 @@ class Journal(Protocol):
         checkpoint_id: str | None = None,
         run_id: str | None = None,
     ) -> Saved | None:
-        """The checkpoint with that id, or the thread's newest; None when there is none. `run_id`
-        is the run that goes on from it: what its tasks had stated before a crash comes along."""
+        """The checkpoint with that id, or the newest of the namespace; None when there is none.
+        `run_id` is the run that goes on from it (None: the checkpoint's own): what it has recorded
+        since comes along and, with the root namespace, what its tasks had stated."""
         ...
 
     def append(
@@ -88,9 +89,14 @@ class Journal(Protocol):
         the latest."""
         ...
 
-    def record(self, lease: Lease, checkpoint: Checkpoint, task: TaskWrites, path: str) -> None:
-        """Keep what a finished task of the superstep after `checkpoint` wrote. Returns at once, as
-        `append` does."""
+    def record(self, lease: Lease, checkpoint: Checkpoint, notes: Sequence[Note]) -> None:
+        """Keep notes on the superstep after `checkpoint`, until the run commits that superstep.
+        A note that is there already (task, kind, idx) stays as it is. Returns at once, as `append`
+        does."""
+        ...
+
+    async def settle(self, lease: Lease) -> None:
+        """On return everything that was written before is durable."""
         ...
 
     async def commit(self, lease: Lease, superstep: Superstep) -> None:

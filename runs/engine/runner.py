@@ -3,45 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from . import events, faults, retry, serde
-from .checkpoint import Position, TaskWrites
+from .checkpoint import Note, Position, TaskWrites
 from .context import Context, SyncContext
-from .errors import Fenced, NodeError, NodeTimeoutError
+from .errors import (
+    Fenced,
+    GraphInterrupt,
+    InvalidUpdateError,
+    NodeError,
+    NodeTimeoutError,
+    ParentCommand,
+)
 from .execution import Execution, config
-from .graph import Branch
+from .graph import Branch, Calling
+from .memo import SHORT, Memo, current
+from .notes import NOTHING, Recorded
 from .plan import Task, view
 from .update import merge
 from .writes import read_answer, read_route, update_data
 
+Result = TaskWrites | GraphInterrupt
+
 
 async def run_tasks(
-    execution: Execution, position: Position, tasks: Sequence[Task], done: Mapping[str, TaskWrites]
-) -> list[TaskWrites]:
-    """What every task wrote, in the order of `tasks`; those in `done` are not run again.
+    execution: Execution, position: Position, tasks: Sequence[Task], known: Recorded
+) -> dict[str, Result]:
+    """What became of every task, by id, in the order of `tasks`: what it wrote, or what it waits
+    for. Those that are done already, and those that still wait, are not run again.
 
     A task that finishes while others run is recorded at once, so that a crash does not repeat it;
     the last one goes with its superstep's commit. The first error stops the other tasks and is
     raised as NodeError; what had finished stays recorded.
     """
-    written = {task.task_id: done[task.task_id] for task in tasks if task.task_id in done}
-    waiting = [task for task in tasks if task.task_id not in done]
+    ended: dict[str, Result] = {}
+    if known is not NOTHING:
+        for task in tasks:
+            result = known.done.get(task.task_id) or _still_waits(execution, task, known)
+            if result is not None:
+                ended[task.task_id] = result
+    waiting = [task for task in tasks if task.task_id not in ended]
+    some_wait = any(isinstance(result, GraphInterrupt) for result in ended.values())
 
     async def one(task: Task) -> None:
-        written[task.task_id] = finished = await run_task(execution, position, task)
-        if len(written) < len(tasks) and position.checkpoint is not None:
+        nonlocal some_wait
+        ended[task.task_id] = result = await run_task(execution, position, task, known)
+        if isinstance(result, GraphInterrupt):
+            some_wait = True
+        elif position.checkpoint is not None and (some_wait or len(ended) < len(tasks)):
             faults.point("before_record")
-            path = ":".join(map(str, task.path))
-            execution.journal.record(execution.lease, position.checkpoint, finished, path)
+            note = Note(task_id=task.task_id, node=task.node.name, kind="writes", body=result)
+            execution.journal.record(execution.lease, position.checkpoint, [note])
             faults.point("after_record")
 
     if len(waiting) == 1:
         await one(waiting[0])
     elif waiting:
         await _all(waiting, one)
-    return [written[task.task_id] for task in tasks]
+    return {task.task_id: ended[task.task_id] for task in tasks}
 
 
 async def _all(tasks: Sequence[Task], one: Any) -> None:
@@ -55,26 +77,50 @@ async def _all(tasks: Sequence[Task], one: Any) -> None:
         raise
 
 
-async def run_task(execution: Execution, position: Position, task: Task) -> TaskWrites:
+def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInterrupt | None:
+    """What a task waits for, as far as it says so itself: of what waits in a subgraph, the
+    subgraph knows best."""
+    interrupts = [
+        interrupt
+        for interrupt in known.asked.get(task.task_id, ())
+        if interrupt.id not in execution.answers and interrupt.namespace == execution.namespace
+    ]
+    until = max(known.sleeps.get(task.task_id, ()), default=None)
+    if until is not None and (until - execution.clock.now()).total_seconds() <= SHORT:
+        until = None
+    return GraphInterrupt(interrupts, until=until) if interrupts or until else None
+
+
+async def run_task(execution: Execution, position: Position, task: Task, known: Recorded) -> Result:
     """Run one task to its end, again after an error as its retry policy says."""
     execution.state(task, events.NODE_STARTED, serde.dumps({"task_id": task.task_id}))
+    memo = Memo(execution, task, position.checkpoint, known)
     finished = None
-    attempt = 0
     while finished is None:
-        attempt += 1
+        memo.begin()
         try:
-            finished = await _attempt(execution, position, task)
+            finished = await _attempt(execution, position, task, memo)
+        except GraphInterrupt as pause:
+            return pause
+        except ParentCommand:
+            if execution.namespace:
+                raise
+            orphan = _no_parent(task.node.name)
+            raise NodeError(task.node.name, orphan) from orphan
         except Fenced:
             raise
         except BaseException as error:  # a node may raise SystemExit; the worker must not exit
             if _is_ours(error):
+                memo.stopped = True
                 raise
-            wait = _wait(task, attempt, error)
+            inner = error if isinstance(error, NodeError) else NodeError(task.node.name, error)
+            wait = _wait(task, memo.attempt, inner.__cause__)
             if wait is None:
-                raise NodeError(task.node.name, error) from error
-            told = {"attempt": attempt, "delay": wait, "error": f"{type(error).__name__}: {error}"}
+                raise inner from inner.__cause__
+            said = f"{type(inner.__cause__).__name__}: {inner.__cause__}"
+            told = {"attempt": memo.attempt, "delay": wait, "error": said}
             execution.state(task, events.RETRY, serde.dumps(told))
-            await asyncio.sleep(wait)
+            await execution.clock.sleep(wait)
     execution.state(task, events.NODE_UPDATE, update_data(finished.writes))
     return finished
 
@@ -87,21 +133,36 @@ def _is_ours(error: BaseException) -> bool:
     )
 
 
-def _wait(task: Task, attempt: int, error: BaseException) -> float | None:
+def _no_parent(node: str) -> InvalidUpdateError:
+    return InvalidUpdateError(
+        f"Node {node!r} sent a Command to the parent graph, and there is none: leave out graph=."
+    )
+
+
+def _wait(task: Task, attempt: int, error: BaseException | None) -> float | None:
     if not isinstance(error, Exception):
         return None
     waits = (retry.delay(policy, attempt, error) for policy in task.node.retry)
     return next((wait for wait in waits if wait is not None), None)
 
 
-async def _attempt(execution: Execution, position: Position, task: Task) -> TaskWrites:
+async def _attempt(execution: Execution, position: Position, task: Task, memo: Memo) -> TaskWrites:
     graph, name = execution.graph, task.node.name
-    answer = await _call(execution, task)
+    token = current.set(memo)
+    try:
+        answer = await _call(execution, task, memo)
+    except ParentCommand as sent:  # of a node in a graph inside this node
+        answer = replace(sent.command, graph=None)
+    else:
+        if task.node.subgraph is not None:  # keys of its own stay its own
+            answer = {key: answer[key] for key in answer if key in graph.channels}
+    finally:
+        current.reset(token)
     writes, targets = read_answer(graph, name, answer)
     finished = TaskWrites(task_id=task.task_id, node=name, writes=tuple(writes))
     if branches := graph.branches.get(name):
         targets += await routes(execution, position, finished, branches)
-    return TaskWrites(task_id=task.task_id, node=name, writes=finished.writes, goto=tuple(targets))
+    return replace(finished, goto=tuple(targets)) if targets else finished
 
 
 async def routes(
@@ -122,15 +183,15 @@ async def routes(
     return targets
 
 
-async def _call(execution: Execution, task: Task) -> Any:
+async def _call(execution: Execution, task: Task, memo: Memo) -> Any:
     node, args = task.node, [task.arg]
-    if node.calling == "config":
-        args.append(config(execution, task))
-    elif node.calling == "context":
-        context = Context(execution, task)
-        loop = asyncio.get_running_loop()
-        args.append(context if node.is_async else SyncContext(context, loop))
-    call = node.run(*args) if node.is_async else execution.in_thread(node.run, *args)
+    if node.calling != "state":
+        args.append(_given(memo, node.calling))
+    named = {name: _given(memo, what) for name, what in node.keywords}
+    if node.is_async:
+        call = node.run(*args, **named)
+    else:
+        call = execution.in_thread(node.run, *args, **named)
     if node.timeout is None:
         return await call
     limit = asyncio.timeout(node.timeout)
@@ -140,6 +201,14 @@ async def _call(execution: Execution, task: Task) -> Any:
     except TimeoutError as error:
         if not limit.expired():
             raise
+        memo.stopped = True
         raise NodeTimeoutError(
             f"Node {node.name!r} took longer than its timeout of {node.timeout:g} s."
         ) from error
+
+
+def _given(memo: Memo, what: Calling) -> Any:
+    if what == "config":
+        return config(memo.execution, memo.task)
+    context = Context(memo) if memo.task.node.is_async else SyncContext(memo)
+    return context.emit if what == "writer" else context

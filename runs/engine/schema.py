@@ -9,11 +9,17 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
 from .channels import Channel, LastValue, reducer
+from .errors import InvalidGraphError
 from .graph import StateView
 
 
 def hints(state: Any) -> dict[str, Any]:
     """The annotations of a TypedDict, dataclass or pydantic model, by key."""
+    if not hasattr(state, "__annotations__"):
+        raise InvalidGraphError(
+            f"{getattr(state, '__name__', state)} is not a state: give a TypedDict, a dataclass "
+            "or a pydantic model, whose keys are the channels."
+        )
     found = typing.get_type_hints(state, include_extras=True)
     return {key: _unwrap(hint) for key, hint in found.items() if not key.startswith("__")}
 
@@ -27,6 +33,13 @@ def view(state: Any) -> StateView:
     """How a node annotated with `state` sees the state."""
     is_plain = typing.is_typeddict(state) or state is dict
     return StateView(keys=tuple(hints(state)), build=dict if is_plain else state)
+
+
+def build(kind: Any, given: Any) -> Any:
+    """`given` as a `kind`: a mapping becomes the dataclass or model it is to be."""
+    if kind is None or not isinstance(given, Mapping) or typing.is_typeddict(kind) or kind is dict:
+        return given
+    return kind(**given)
 
 
 def json_schema(state: Any) -> dict[str, Any]:

@@ -44,11 +44,13 @@ def dumps(value: Any) -> bytes:
     """`value` as JSON bytes. NotStorableError says where in it (`.items[3]`) which type stands that
     cannot be stored, and what to do."""
     try:
-        return orjson.dumps(_pack(value, ""))
+        packed = _pack(value, "")
     except RecursionError:
         raise NotStorableError(
             "The value is nested too deeply or contains itself; flatten it."
         ) from None
+    try:
+        return orjson.dumps(packed)
     except orjson.JSONEncodeError as error:
         raise NotStorableError(f"The value cannot be stored: {error}.") from None
 

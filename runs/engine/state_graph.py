@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from typing import Any, Literal, Self
 
-from . import schema
+from . import schema, signatures
+from .checking import check, check_edge, check_name
 from .compiled import CompiledGraph
 from .errors import InvalidGraphError
-from .graph import Branch, Calling, Graph, Node
+from .graph import Branch, Graph, Node
+from .subgraphs import Subgraph
 from .types import END, START, RetryPolicy
 
 
@@ -20,7 +21,15 @@ class StateGraph:
     `Annotated[T, reducer]` merges the writes to a key. Names and meaning are LangGraph's.
     """
 
-    def __init__(self, state: Any, *, input_schema: Any = None, output_schema: Any = None) -> None:
+    def __init__(
+        self,
+        state: Any,
+        context_schema: Any = None,
+        *,
+        input_schema: Any = None,
+        output_schema: Any = None,
+    ) -> None:
+        self._context = context_schema
         self._state = state
         self._input = input_schema or state
         self._output = output_schema or state
@@ -36,34 +45,47 @@ class StateGraph:
 
     def add_node(
         self,
-        node: str | Callable[..., Any],
-        action: Callable[..., Any] | None = None,
+        node: str | Callable[..., Any] | CompiledGraph,
+        action: Callable[..., Any] | CompiledGraph | None = None,
         *,
+        input_schema: Any = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
         timeout: float | None = None,
         defer: bool = False,
-        destinations: Sequence[str] = (),
+        destinations: Collection[str] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Self:
         """Add `action` under a name; a function alone goes by its own name. It is called with the
-        state, and with a context or config when it takes a second argument. `timeout` is in
-        seconds; a `defer`red node waits until nothing else is to run."""
-        name, run = (node, action) if isinstance(node, str) else (node.__name__, node)
+        state, and with a context or config when it takes a second argument. It sees the keys of
+        `input_schema`, or of the type its first parameter is annotated with, or else the whole
+        state. `timeout` is in seconds; a `defer`red node waits until nothing else is to run."""
+        run = action if isinstance(node, str) else node
+        subgraph = run.graph if isinstance(run, CompiledGraph) else None
+        if isinstance(run, CompiledGraph):
+            run = Subgraph(run.graph)
+        name = node if isinstance(node, str) else signatures.name_of(run)
         if run is None or not callable(run):
             raise InvalidGraphError(
                 f"Node {name!r} needs a function: add_node({name!r}, function)."
             )
-        self._check_name(name)
+        check_name(name, self._nodes)
+        calling, keywords = signatures.calling(name, run)
+        reads = input_schema or signatures.reads(run)
+        if reads is not None:
+            self._channels = {**schema.channels(reads), **self._channels}
         policies = (retry_policy,) if isinstance(retry_policy, RetryPolicy) else retry_policy
         self._nodes[name] = Node(
             name=name,
             run=run,
-            is_async=_is_async(run),
-            calling=_calling(name, run),
+            is_async=signatures.is_async(run),
+            calling=calling,
+            keywords=keywords,
             retry=tuple(policies or ()),
             timeout=timeout,
             defer=defer,
-            destinations=tuple(destinations),
+            destinations=tuple(destinations or ()) or signatures.destinations(run),
+            view=None if reads is None else schema.view(reads),
+            subgraph=subgraph,
             metadata=dict(metadata or {}),
         )
         return self
@@ -71,7 +93,7 @@ class StateGraph:
     def add_edge(self, start: str | Sequence[str], end: str) -> Self:
         """After `start`, run `end`. A list of starts waits until all of them are through."""
         if isinstance(start, str):
-            _refuse_ends(start, end)
+            check_edge(start, end)
             self._edges.setdefault(start, []).append(end)
         else:
             if not start:
@@ -79,7 +101,7 @@ class StateGraph:
                     f"The edge to {end!r} waits for no node; name at least one."
                 )
             for one in start:
-                _refuse_ends(one, end)
+                check_edge(one, end)
             self._joins.append((tuple(sorted(set(start))), end))
         return self
 
@@ -91,9 +113,11 @@ class StateGraph:
     ) -> Self:
         """After `source`, go where `path` says: it gets the state and answers a node's name, END,
         a Send, or a list of these. `path_map` translates its answers, and draws the edges."""
-        name = getattr(path, "__name__", type(path).__name__)
         branch = Branch(
-            name=name, route=path, is_async=_is_async(path), path_map=_path_map(path_map)
+            name=getattr(path, "__name__", type(path).__name__),
+            route=path,
+            is_async=signatures.is_async(path),
+            path_map=_path_map(path, path_map),
         )
         self._branches.setdefault(source, []).append(branch)
         return self
@@ -102,7 +126,7 @@ class StateGraph:
         """Add nodes that run one after another."""
         before: str | None = None
         for item in nodes:
-            name, run = item if isinstance(item, tuple) else (item.__name__, item)
+            name, run = item if isinstance(item, tuple) else (signatures.name_of(item), item)
             self.add_node(name, run)
             if before is not None:
                 self.add_edge(before, name)
@@ -117,11 +141,20 @@ class StateGraph:
         """`add_edge(name, END)`."""
         return self.add_edge(name, END)
 
-    def compile(self, *, name: str = "graph", description: str | None = None) -> CompiledGraph:
+    def compile(
+        self,
+        *,
+        name: str = "graph",
+        description: str | None = None,
+        interrupt_before: Sequence[str] | Literal["*"] = (),
+        interrupt_after: Sequence[str] | Literal["*"] = (),
+    ) -> CompiledGraph:
         """Check and freeze. Edges to nodes that are not there, nodes that nothing leads to and a
-        graph without a way in raise InvalidGraphError, which names the node."""
-        self._check_edges()
-        self._check_reachable()
+        graph without a way in raise InvalidGraphError, which names the node. A run waits for a
+        Command before and after the nodes that are named ("*": all of them)."""
+        before = frozenset(self._nodes if interrupt_before == "*" else interrupt_before)
+        after = frozenset(self._nodes if interrupt_after == "*" else interrupt_after)
+        check(self._nodes, self._all_edges(), self._branches, before | after)
         graph = Graph(
             name=name,
             channels=dict(self._channels),
@@ -132,104 +165,26 @@ class StateGraph:
             view=schema.view(self._state),
             input_keys=tuple(schema.hints(self._input)),
             output_keys=tuple(schema.hints(self._output)),
+            stop_before=before,
+            stop_after=after,
         )
         return CompiledGraph(
-            graph=graph, state=self._state, input=self._input, description=description
+            graph=graph,
+            state=self._state,
+            input=self._input,
+            context=self._context,
+            description=description,
         )
-
-    def _check_name(self, name: str) -> None:
-        if name in (START, END):
-            raise InvalidGraphError(f"{name!r} is a reserved name; call the node something else.")
-        if not name or any(sign in name for sign in "|:"):
-            raise InvalidGraphError(f"A node cannot be called {name!r}: leave out '|' and ':'.")
-        if name in self._nodes:
-            raise InvalidGraphError(
-                f"There is a node {name!r} already; give this one another name."
-            )
-
-    def _check_edges(self) -> None:
-        for source, target in self._all_edges():
-            for end in (source, target):
-                if end not in self._nodes and end not in (START, END):
-                    raise InvalidGraphError(
-                        f"An edge names {end!r}, which is not a node: add_node({end!r}, ...) first."
-                    )
-
-    def _check_reachable(self) -> None:
-        following: dict[str, set[str]] = {}
-        for source, target in self._all_edges():
-            following.setdefault(source, set()).add(target)
-        for source, branches in self._branches.items():
-            if any(branch.path_map is None for branch in branches):
-                following.setdefault(source, set()).update(self._nodes)
-        seen, todo = {START}, [START]
-        while todo:
-            new = following.get(todo.pop(), set()) - seen
-            seen |= new
-            todo += new
-        if seen == {START}:
-            raise InvalidGraphError("Nothing leads from START: add_edge(START, <first node>).")
-        chosen = any(_may_choose(node) for node in self._nodes.values())
-        lost = [name for name in self._nodes if name not in seen]
-        if lost and not chosen:
-            raise InvalidGraphError(
-                f"Nothing leads to node {lost[0]!r}: add an edge to it, or remove it."
-            )
 
     def _all_edges(self) -> list[tuple[str, str]]:
         edges = [(a, b) for a, targets in self._edges.items() for b in targets]
-        edges += [(a, target) for sources, target in self._joins for a in sources]
-        for source, branches in self._branches.items():
-            edges += [(source, t) for b in branches for t in (b.path_map or {}).values()]
-            edges += [(source, source)] if source not in self._nodes and source != START else []
-        edges += [(name, t) for name, node in self._nodes.items() for t in node.destinations]
-        return edges
+        return edges + [(a, target) for sources, target in self._joins for a in sources]
 
 
-def _may_choose(node: Node) -> bool:
-    """Whether a node may go where no edge says, by returning a Command: its annotation tells,
-    or does not say."""
-    returns = inspect.signature(node.run).return_annotation
-    return returns is inspect.Signature.empty or "Command" in str(returns)
-
-
-def _refuse_ends(start: str, end: str) -> None:
-    if start == END:
-        raise InvalidGraphError("Nothing comes after END: an edge cannot begin there.")
-    if end == START:
-        raise InvalidGraphError("Nothing comes before START: an edge cannot end there.")
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    call = getattr(function, "func", function)  # a partial is as async as what it calls
-    if not inspect.isroutine(call):
-        call = type(call).__call__
-    return inspect.iscoroutinefunction(inspect.unwrap(call))
-
-
-def _calling(name: str, run: Callable[..., Any]) -> Calling:
-    """From the signature: `(state)`, `(state, config)`, or `(state, <anything else>)`."""
-    try:
-        parameters = list(inspect.signature(run).parameters.values())
-    except (TypeError, ValueError):
-        return "state"
-    positional = [
-        p
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
-    ]
-    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if (not positional and not takes_any) or len(positional) > 2:
-        raise InvalidGraphError(
-            f"Node {name!r} takes {len(positional)} arguments; a node takes (state), "
-            "(state, ctx) or (state, config)."
-        )
-    if len(positional) < 2:
-        return "state"
-    return "config" if positional[1].name == "config" else "context"
-
-
-def _path_map(given: Mapping[Hashable, str] | Sequence[str] | None) -> Mapping[Any, str] | None:
-    if given is None or isinstance(given, Mapping):
+def _path_map(
+    path: Callable[..., Any], given: Mapping[Hashable, str] | Sequence[str] | None
+) -> Mapping[Any, str] | None:
+    if isinstance(given, Mapping):
         return given
-    return {name: name for name in given}
+    names = signatures.answers(path) if given is None else given
+    return None if names is None else {name: name for name in names}

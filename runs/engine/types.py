@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
+
+N = TypeVar("N", bound=str)
 
 START: Final = "__start__"
 END: Final = "__end__"
@@ -20,7 +22,7 @@ class Missing:
 MISSING: Final = Missing()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Send:
     """Run `node` in the next superstep with `arg` as its state, once per Send."""
 
@@ -29,13 +31,14 @@ class Send:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class Command(Generic[N]):
     """What a node may return to write and to route in one: `update` is merged as a returned dict
-    is, `goto` names what runs next beside the node's own edges."""
+    is, `goto` names what runs next beside the node's own edges. `-> Command[Literal["a", "b"]]`
+    says where it may go."""
 
-    PARENT = "__parent__"
+    PARENT: ClassVar[Literal["__parent__"]] = "__parent__"
 
-    update: Mapping[str, Any] | None = None
+    update: Any = None
     goto: str | Send | Sequence[str | Send] = ()
     resume: Any = None
     graph: Literal["__parent__"] | None = None
@@ -43,6 +46,20 @@ class Command:
     def targets(self) -> tuple[str | Send, ...]:
         """`goto` as a tuple, whatever form it was given in."""
         return (self.goto,) if isinstance(self.goto, (str, Send)) else tuple(self.goto)
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """What a node asked with `interrupt()`, and the id to answer it by. `schema` is JSON Schema
+    for the answer, for whoever draws a form. A `stop` asks nothing: the graph was compiled to wait
+    here, and any Command lets it go on."""
+
+    value: Any
+    id: str
+    node: str = ""
+    namespace: str = ""
+    schema: Any = None
+    stop: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

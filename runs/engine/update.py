@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from .checkpoint import (
     Checkpoint,
     Frontier,
     Position,
+    Sent,
     Source,
     Tail,
     TaskWrites,
@@ -20,7 +22,7 @@ from .checkpoint import (
 from .errors import InvalidUpdateError
 from .graph import Graph
 from .ports import Lease
-from .types import END, MISSING, Send
+from .types import END, MISSING, START
 
 Done = Sequence[TaskWrites]
 
@@ -34,14 +36,15 @@ def update(
     now: datetime,
     namespace: str = "",
     source: Source = "loop",
+    commands: Done = (),
 ) -> tuple[Position, list[Change]]:
-    """The position after a superstep whose tasks wrote `done` (in path order), and what of it is
-    new in the store."""
+    """The position after a superstep whose tasks wrote `done` (in path order), after what people
+    wrote with `commands`, and what of it is new in the store."""
     step = position.step + 1
     version = ids.checkpoint_id(
         run_id=lease.run_id, millis=lease.created_ms, namespace=namespace, step=step
     )
-    values, changes = merge(graph, position, done, version)
+    values, changes = merge(graph, position, [*commands, *done], version)
     tails = dict(position.tails)
     tails.update((change.channel, _tail(change, tails.get(change.channel))) for change in changes)
     for channel in set(tails) - set(values):
@@ -76,15 +79,8 @@ def merge(
     for name, writes in written.items():
         channel = graph.channels[name]
         if len(writes) > 1 and not channel.many:
-            nodes = " and ".join(sorted({repr(task.node) for task, _ in writes}))
-            raise InvalidUpdateError(
-                f"Key {name!r} was written {len(writes)} times in one superstep, by {nodes}, but "
-                "keeps one value. Annotate it with a reducer (Annotated[list, operator.add]) to "
-                "keep them all, or write it from one node."
-            )
+            _check_single(name, [task.node for task, _ in writes])
         current = values.get(name, MISSING)
-        if current is MISSING:
-            current = channel.initial()
         values[name] = channel.fold(current, [write.value for _, write in writes])
         encoded = [write.encoded for _, write in writes]
         changes.append(
@@ -101,16 +97,46 @@ def merge(
     return values, changes
 
 
+def _check_single(channel: str, nodes: Sequence[str]) -> None:
+    # What a person wrote came before the superstep, and is not part of a conflict in it.
+    writers = [node for node in nodes if node != START]
+    if len(writers) > 1:
+        names = " and ".join(sorted(set(map(repr, writers))))
+        raise InvalidUpdateError(
+            f"Key {channel!r} was written {len(writers)} times in one superstep, by {names}, but "
+            "keeps one value. Annotate it with a reducer (Annotated[list, operator.add]) to keep "
+            "them all, or write it from one node."
+        )
+
+
+def commanded(graph: Graph, position: Position, commands: Done) -> Position:
+    """How the tasks of a superstep see a position that people have added to: what they wrote is
+    there, and where they sent the run is to run too."""
+    if not commands:
+        return position
+    values, _ = merge(graph, position, commands, "")
+    names = set(position.frontier.nodes)
+    sends = list(position.frontier.sends)
+    for command in commands:
+        for target in command.goto:
+            if isinstance(target, Sent):
+                sends.append(target)
+            elif target != END:
+                names.add(target)
+    frontier = replace(position.frontier, nodes=tuple(sorted(names)), sends=tuple(sends))
+    return replace(position.at(frontier), values=values)
+
+
 def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
     """What runs after the tasks in `done`: the targets of their edges, of what they chose, and of
     waiting edges that are complete."""
     names: set[str] = set(before.deferred)
-    sends: list[Send] = []
+    sends: list[Sent] = []
     arrived = dict(before.arrived)
     for task in done:
         names.update(graph.edges.get(task.node, ()))
         for target in task.goto:
-            if isinstance(target, Send):
+            if isinstance(target, Sent):
                 sends.append(target)
             else:
                 names.add(target)
@@ -132,7 +158,13 @@ def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
         sends=tuple(sends),
         arrived=arrived,
         deferred=tuple(sorted(deferred)),
+        stop=bool(finished & graph.stop_after and (ready or sends)),
     )
+
+
+def begin(graph: Graph) -> Position:
+    """Where a new thread stands: nothing written, every reducer at its empty value."""
+    return Position(values=_initial(graph))
 
 
 def restore(
@@ -140,7 +172,7 @@ def restore(
 ) -> Position:
     """The position that a journal's `Saved` describes. Channels that the graph no longer has are
     left out."""
-    values: dict[str, Any] = {}
+    values = _initial(graph)
     tails: dict[str, Tail] = {}
     for name, chain in chains.items():
         if (channel := graph.channels.get(name)) is None:
@@ -159,6 +191,11 @@ def restore(
     return Position(checkpoint=checkpoint, values=values, tails=tails)
 
 
+def _initial(graph: Graph) -> dict[str, Any]:
+    made = {name: channel.initial() for name, channel in graph.channels.items()}
+    return {name: value for name, value in made.items() if value is not MISSING}
+
+
 def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
     written: dict[str, list[tuple[TaskWrites, Write]]] = {}
     for task in done:
@@ -170,7 +207,7 @@ def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
 def _change(
     channel: str,
     value: Any,
-    encoded: Iterable[bytes],
+    encoded: Sequence[bytes],
     tail: Tail | None,
     version: str,
     *,
@@ -186,8 +223,8 @@ def _change(
             return Change(
                 channel=channel, version=version, base=tail.base, previous=previous, value=body
             )
-    (only,) = encoded if not many else (serde.dumps(value),)
-    return Change(channel=channel, version=version, base=version, previous=previous, value=only)
+    body = serde.dumps(value) if many else encoded[-1]
+    return Change(channel=channel, version=version, base=version, previous=previous, value=body)
 
 
 def _tail(change: Change, before: Tail | None) -> Tail:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import serde
-from .checkpoint import Write
-from .errors import InvalidUpdateError, NotStorableError
+from .checkpoint import Sent, Write
+from .errors import InvalidUpdateError, NotStorableError, ParentCommand
 from .graph import Branch, Graph
 from .types import END, START, Command, Send
 
-Target = str | Send
+Target = str | Sent
 
 
 def read_answer(graph: Graph, node: str, answer: Any) -> tuple[list[Write], list[Target]]:
     """The writes and targets in what `node` returned: a mapping, None, the state's own type, a
-    Command, or a list of these. Anything else raises InvalidUpdateError."""
+    Command, or a list of these. Anything else raises InvalidUpdateError; a Command to the parent
+    graph raises ParentCommand."""
     writes: list[Write] = []
     targets: list[Target] = []
     for part in answer if isinstance(answer, (list, tuple)) else (answer,):
         if isinstance(part, Command):
+            if part.graph is not None:
+                raise ParentCommand(part)
             writes += _writes(graph, node, part.update)
             targets += [_target(graph, node, target) for target in part.targets()]
         else:
@@ -33,6 +36,13 @@ def read_input(graph: Graph, payload: Any) -> list[Write]:
     """The writes that a run's input makes. Keys that the input does not have raise
     InvalidUpdateError."""
     return _writes(graph, START, payload)
+
+
+def read_command(graph: Graph, command: Command[Any]) -> dict[str, Any]:
+    """`writes` and `goto` of what a person said beside their answer."""
+    writes = _writes(graph, START, command.update, allowed=graph.channels)
+    goto = tuple(_target(graph, START, target) for target in command.targets())
+    return {"writes": tuple(writes), "goto": goto}
 
 
 def read_route(graph: Graph, node: str, branch: Branch, answer: Any) -> list[Target]:
@@ -61,24 +71,27 @@ def update_data(writes: Sequence[Write]) -> bytes:
 
 
 def _target(graph: Graph, node: str, target: Any) -> Target:
-    name = target.node if isinstance(target, Send) else target
     if target == END:
         return END
+    name = target.node if isinstance(target, Send) else target
     if not isinstance(target, (str, Send)) or name not in graph.nodes:
         raise InvalidUpdateError(
             f"Node {node!r} goes on to {name!r}, which is not a node of this graph. "
             f"Its nodes are {', '.join(map(repr, graph.nodes))}."
         )
-    if isinstance(target, Send):
-        _encoded(node, "Send argument", target.arg)
-    return target
+    if isinstance(target, str):
+        return target
+    return Sent(target.node, target.arg, _encoded(node, "Send", target.arg))
 
 
-def _writes(graph: Graph, node: str, update: Any) -> list[Write]:
-    allowed = graph.input_keys if node == START else graph.channels
+def _writes(
+    graph: Graph, node: str, update: Any, allowed: Collection[str] | None = None
+) -> list[Write]:
+    if allowed is None:
+        allowed = graph.input_keys if node == START else graph.channels
     who = "The input" if node == START else f"Node {node!r}"
     found = []
-    for key, value in _items(who, update):
+    for key, value in read_items(who, update):
         if key not in allowed:
             raise InvalidUpdateError(
                 f"{who} wrote to {key!r}, which is not a key of the state. "
@@ -88,7 +101,8 @@ def _writes(graph: Graph, node: str, update: Any) -> list[Write]:
     return found
 
 
-def _items(who: str, update: Any) -> Iterator[tuple[Any, Any]]:
+def read_items(who: str, update: Any) -> Iterator[tuple[Any, Any]]:
+    """The keys and values in a mapping, None, a dataclass or a pydantic model."""
     if update is None:
         return iter(())
     if isinstance(update, Mapping):

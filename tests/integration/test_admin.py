@@ -60,8 +60,8 @@ def make_run(db: None) -> MakeRun:
             size=len(value),
         )  # fmt: skip
         PendingWrite.objects.create(
-            thread=thread, checkpoint_id=checkpoint, task_id=task, node="parse", kind="done",
-            value=value,
+            thread=thread, run=run, checkpoint_id=checkpoint, task_id=task, node="parse",
+            kind="writes", value=value,
         )  # fmt: skip
         Event.objects.create(run=run, seq=1, name="created", ts=now, data=value)
         Artifact.objects.create(

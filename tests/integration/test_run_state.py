@@ -52,7 +52,7 @@ def test_the_state_at_every_checkpoint(api: APIClient, finished: Run) -> None:
     assert [row["next"] for row in rows] == [[], ["third"], ["second"], ["first"]]
     assert [row["source"] for row in rows] == ["loop", "loop", "loop", "input"]
     assert [row["parent_id"] for row in rows] == [*(row["id"] for row in rows[1:]), None]
-    assert [state["values"].get("done") for state in states] == [DONE, DONE[:2], DONE[:1], None]
+    assert [state["values"].get("done") for state in states] == [DONE, DONE[:2], DONE[:1], []]
     assert [state["next"] for state in states] == [row["next"] for row in rows]
 
 

@@ -1,0 +1,214 @@
+"""Looking at a thread, and editing it: snapshots, their history, and updates by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from . import ids, notes
+from .checkpoint import Frontier, Position, Saved, TaskWrites
+from .clock import SystemClock
+from .errors import InvalidUpdateError
+from .execution import Execution
+from .graph import Graph
+from .loop import commit
+from .plan import Task, plan
+from .ports import Journal, Lease
+from .runner import routes
+from .subgraphs import output
+from .types import END, START, Interrupt
+from .update import begin, commanded, merge, restore
+from .writes import read_answer, read_input
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSnapshot:
+    """One task of the next superstep. `result` is what it wrote, when it is done already."""
+
+    id: str
+    name: str
+    path: tuple[int, str | int]
+    interrupts: tuple[Interrupt, ...] = ()
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSnapshot:
+    """A thread at one checkpoint: its values, the nodes that run next and what they wait for."""
+
+    values: Mapping[str, Any]
+    next: tuple[str, ...]
+    tasks: tuple[TaskSnapshot, ...]
+    interrupts: tuple[Interrupt, ...]
+    config: Config
+    parent_config: Config | None
+    metadata: Mapping[str, Any]
+    created_at: datetime | None
+
+
+async def get_state(
+    graph: Graph, journal: Journal, thread_id: str, checkpoint_id: str | None = None
+) -> StateSnapshot:
+    """The thread as it stands (with what finished tasks of an unfinished superstep wrote), or as
+    it stood at a checkpoint. An unknown thread is empty."""
+    saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
+    if saved is None:
+        return _empty(graph, thread_id)
+    return snapshot(graph, saved, with_done=checkpoint_id is None)
+
+
+async def get_state_history(
+    graph: Graph, journal: Journal, thread_id: str, limit: int | None = None
+) -> list[StateSnapshot]:
+    """The thread's checkpoints as snapshots, newest first."""
+    found = []
+    for checkpoint in await journal.history(thread_id, limit=limit):
+        saved = await journal.load(thread_id, checkpoint_id=checkpoint.checkpoint_id)
+        assert saved is not None
+        found.append(snapshot(graph, saved, with_done=False))
+    return found
+
+
+def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
+    """What is saved of a checkpoint, as people look at it."""
+    checkpoint, known = saved.checkpoint, notes.read(saved.notes)
+    position = restore(graph, checkpoint, saved.chains)
+    seen = commanded(graph, position, known.commands)
+    tasks = plan(graph, seen, run_id=checkpoint.run_id)
+    if with_done:
+        seen = Position(values=merge(graph, seen, list(known.done.values()), "")[0])
+    parent = checkpoint.parent_id
+    shown = tuple(_shown(task, known) for task in tasks)
+    return StateSnapshot(
+        values=output(graph, seen),
+        next=tuple(task.name for task in shown if task.result is None),
+        tasks=shown,
+        interrupts=tuple(i for task in shown for i in task.interrupts),
+        config=_config(checkpoint.thread_id, checkpoint.checkpoint_id),
+        parent_config=_config(checkpoint.thread_id, parent) if parent else None,
+        metadata={
+            "source": checkpoint.source,
+            "step": checkpoint.step,
+            "run_id": checkpoint.run_id,
+        },
+        created_at=checkpoint.created_at,
+    )
+
+
+async def update_state(
+    graph: Graph,
+    journal: Journal,
+    thread_id: str,
+    values: Any,
+    *,
+    as_node: str | None = None,
+    checkpoint_id: str | None = None,
+) -> Config:
+    """Write `values` to a thread as if node `as_node` had just returned them, and answer the new
+    checkpoint's config. Without `as_node`, as the node that ran last; InvalidUpdateError when
+    several did. As END: nothing runs next."""
+    saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
+    clock = SystemClock()
+    lease = Lease(
+        run_id=str(ids.uuid7()),
+        thread_id=thread_id,
+        created_ms=int(clock.now().timestamp() * 1000),
+    )
+    execution = Execution(graph=graph, journal=journal, lease=lease)
+    position, done = _stand(graph, saved, with_done=checkpoint_id is None)
+    node = as_node or await _last_node(graph, journal, saved)
+    done.append(await _by_hand(execution, position, node, values))
+    after = await commit(execution, position.at(_waiting(position)), done, source="update")
+    assert after.checkpoint is not None
+    return _config(thread_id, after.checkpoint.checkpoint_id)
+
+
+def _stand(
+    graph: Graph, saved: Saved | None, *, with_done: bool
+) -> tuple[Position, list[TaskWrites]]:
+    if saved is None:
+        return begin(graph), []
+    position = restore(graph, saved.checkpoint, saved.chains)
+    done = notes.read(saved.notes).done if with_done else {}
+    tasks = plan(graph, position, run_id=saved.checkpoint.run_id)
+    return position, [done[task.task_id] for task in tasks if task.task_id in done]
+
+
+def _waiting(position: Position) -> Frontier:
+    """What an update leaves of what was to run next: the edges that wait."""
+    return Frontier(arrived=position.frontier.arrived)
+
+
+async def _by_hand(execution: Execution, position: Position, node: str, values: Any) -> TaskWrites:
+    graph, task_id = execution.graph, str(ids.uuid7())
+    if node == END:
+        return TaskWrites(task_id=task_id, node=END)
+    if node == START:
+        return TaskWrites(task_id=task_id, node=START, writes=tuple(read_input(graph, values)))
+    if node not in graph.nodes:
+        raise InvalidUpdateError(
+            f"There is no node {node!r} to update the state as. "
+            f"The graph has {', '.join(map(repr, graph.nodes))}."
+        )
+    writes, goto = read_answer(graph, node, values)
+    said = TaskWrites(task_id=task_id, node=node, writes=tuple(writes))
+    goto += await routes(execution, position, said, graph.branches.get(node, ()))
+    return TaskWrites(task_id=task_id, node=node, writes=said.writes, goto=tuple(goto))
+
+
+async def _last_node(graph: Graph, journal: Journal, saved: Saved | None) -> str:
+    if len(graph.nodes) == 1:
+        return next(iter(graph.nodes))
+    while saved is not None and saved.checkpoint.source in ("update", "fork"):
+        checkpoint = saved.checkpoint
+        if checkpoint.parent_id is None:
+            saved = None
+            break
+        saved = await journal.load(checkpoint.thread_id, checkpoint_id=checkpoint.parent_id)
+    if saved is None or saved.checkpoint.parent_id is None or saved.checkpoint.source == "input":
+        return START
+    before = await journal.load(
+        saved.checkpoint.thread_id, checkpoint_id=saved.checkpoint.parent_id
+    )
+    ran = set(before.checkpoint.frontier.next_nodes) if before else set()
+    if len(ran) != 1:
+        raise InvalidUpdateError(
+            f"Several nodes ran last ({', '.join(sorted(ran))}): say whose update this is with "
+            "as_node."
+        )
+    return ran.pop()
+
+
+def _shown(task: Task, known: notes.Recorded) -> TaskSnapshot:
+    done = known.done.get(task.task_id)
+    return TaskSnapshot(
+        id=task.task_id,
+        name=task.node.name,
+        path=task.path,
+        interrupts=tuple(
+            one for one in known.asked.get(task.task_id, ()) if one.id not in known.answers
+        ),
+        result=None if done is None else {write.channel: write.value for write in done.writes},
+    )
+
+
+def _config(thread_id: str, checkpoint_id: str) -> Config:
+    said = {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
+    return {"configurable": said}
+
+
+def _empty(graph: Graph, thread_id: str) -> StateSnapshot:
+    return StateSnapshot(
+        values={},
+        next=(),
+        tasks=(),
+        interrupts=(),
+        config={"configurable": {"thread_id": thread_id}},
+        parent_config=None,
+        metadata={},
+        created_at=None,
+    )

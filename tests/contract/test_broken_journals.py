@@ -1,0 +1,119 @@
+"""The specification finds what it is there to find: journals with one fault each fail it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from runs.engine import MemoryJournal
+from runs.engine.checkpoint import Checkpoint, Note, Saved
+from runs.engine.events import Event
+from runs.engine.ports import ArtifactRef, Lease, Superstep
+from tests.contract.journal_spec import SPEC
+from tests.contract.worlds import MemoryWorld
+
+
+class Mutates(MemoryJournal):
+    """Hands out what it was given."""
+
+    async def load(self, thread_id: str, **options: Any) -> Saved | None:
+        saved = await super().load(thread_id, **options)
+        if saved is None:
+            return None
+        kept = self._threads[thread_id].checkpoints[saved.checkpoint.checkpoint_id]
+        return replace(saved, checkpoint=kept)
+
+
+class LosesOrder(MemoryJournal):
+    """Keeps the events of a call in reverse."""
+
+    def append(
+        self, lease: Lease, events: Sequence[Event], artifacts: Sequence[ArtifactRef] = ()
+    ) -> None:
+        super().append(lease, events[::-1], artifacts)
+
+
+class ForgetsNamespaces(MemoryJournal):
+    """Has one head for all namespaces."""
+
+    async def load(self, thread_id: str, *, namespace: str = "", **options: Any) -> Saved | None:
+        return await super().load(thread_id, **options)
+
+
+class NeverFences(MemoryJournal):
+    """Takes what an old attempt writes."""
+
+    def _guard(self, lease: Lease) -> None:
+        self._attempts.pop(lease.run_id, None)
+        events = self._events.get(lease.run_id)
+        super()._guard(lease)
+        if events is not None:
+            self._events[lease.run_id] = events
+
+
+class KeepsNotes(MemoryJournal):
+    """Does not end notes with their superstep."""
+
+    async def commit(self, lease: Lease, superstep: Superstep) -> None:
+        notes = dict(self._thread(lease).notes)
+        await super().commit(lease, superstep)
+        self._thread(lease).notes.update(notes)
+
+
+class TakesTheLastNote(MemoryJournal):
+    """Writes over a note that is there."""
+
+    def record(self, lease: Lease, checkpoint: Checkpoint, notes: Sequence[Note]) -> None:
+        super().record(lease, checkpoint, notes)
+        known = self._thread(lease).notes[lease.run_id, checkpoint.checkpoint_id]
+        known.update({(note.task_id, note.kind, note.idx): note for note in notes})
+
+
+class MixesBranches(MemoryJournal):
+    """Gives every delta that was written to a full value."""
+
+    async def load(self, thread_id: str, **options: Any) -> Saved | None:
+        saved = await super().load(thread_id, **options)
+        if saved is None:
+            return None
+        stored = self._threads[thread_id].changes.values()
+        chains = {
+            name: [change for change in stored if change.base == chain[0].base]
+            for name, chain in saved.chains.items()
+        }
+        return replace(saved, chains=chains)
+
+
+class DeletesTooMuch(MemoryJournal):
+    """Forgets everybody's events with a thread."""
+
+    async def delete(self, thread_id: str) -> None:
+        await super().delete(thread_id)
+        self._events.clear()
+
+
+@pytest.mark.parametrize(
+    "journal",
+    [
+        Mutates,
+        LosesOrder,
+        ForgetsNamespaces,
+        NeverFences,
+        KeepsNotes,
+        TakesTheLastNote,
+        MixesBranches,
+        DeletesTooMuch,
+    ],
+)
+async def test_a_broken_journal_is_found(journal: type[MemoryJournal]) -> None:
+    failed = []
+    for promise in SPEC:
+        try:
+            await promise(MemoryWorld(journal()))
+        except (AssertionError, pytest.fail.Exception):
+            failed.append(promise)
+    assert failed, f"no promise finds a journal that {journal.__doc__}"
+    assert len(failed) < len(SPEC), "it is broken in one place, not everywhere"

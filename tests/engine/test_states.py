@@ -1,0 +1,69 @@
+"""State as a dataclass or a pydantic model, and threads that go on."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from runs.engine import START, StateGraph
+
+
+@dataclasses.dataclass
+class Data:
+    n: int
+    log: Annotated[list[str], operator.add] = dataclasses.field(default_factory=list)
+    word: str = "none"
+
+
+class Model(BaseModel):
+    n: int
+    log: Annotated[list[str], operator.add] = []
+    word: str = "none"
+
+
+@pytest.mark.parametrize("state", [Data, Model])
+def test_nodes_get_the_state_as_its_own_type(state: Any) -> None:
+    def node(given: Any) -> dict[str, Any]:
+        assert type(given) is state
+        return {"n": given.n + 1, "log": [given.word]}
+
+    graph = StateGraph(state).add_node(node).add_edge(START, "node").compile()
+    assert graph.invoke({"n": 1}) == {"n": 2, "log": ["none"]}, "a default is not a write"
+    assert graph.invoke({"n": 1, "word": "x", "log": ["in"]}) == {
+        "n": 2,
+        "log": ["in", "x"],
+        "word": "x",
+    }
+
+
+@pytest.mark.parametrize("state", [Data, Model])
+def test_input_and_update_may_be_of_the_states_type(state: Any) -> None:
+    def node(given: Any) -> Any:
+        return state(n=given.n + 1, log=["a"])
+
+    graph = StateGraph(state).add_node(node).add_edge(START, "node").compile()
+    final = graph.invoke(state(n=1, log=["in"]))
+    assert (final["n"], final["log"]) == (2, ["in", "a"])
+
+
+def test_a_model_validates_what_a_node_is_given() -> None:
+    graph = StateGraph(Model).add_node("a", lambda s: None).add_edge(START, "a").compile()
+    with pytest.raises(ValidationError):
+        graph.invoke({"n": "many"})
+
+
+def test_a_thread_goes_on_with_its_state() -> None:
+    def node(given: Data) -> dict[str, Any]:
+        return {"n": given.n + 1, "log": ["x"]}
+
+    graph = StateGraph(Data).add_node(node).add_edge(START, "node").compile()
+    assert graph.invoke({"n": 1}, thread_id="t")["n"] == 2
+    assert graph.invoke({}, thread_id="t") == {"n": 3, "log": ["x", "x"]}
+    assert graph.invoke({"n": 7}, thread_id="other") == {"n": 8, "log": ["x"]}
+    assert graph.invoke(None, thread_id="t") == {"n": 3, "log": ["x", "x"]}, (
+        "nothing was left to do"
+    )
