@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -17,7 +17,7 @@ from fastgraph_site.environment import BASE_DIR
 
 pytestmark = pytest.mark.django_db
 
-RUN = f"/runs/{uuid4()}"
+RUN = f"/runs/{UUID(int=0)}"
 
 
 @pytest.mark.parametrize("path", ["/", "/?status=failed", "/new", RUN, f"{RUN}?tab=state"])
