@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.contrib.staticfiles import finders
@@ -16,7 +17,7 @@ from fastgraph_site.environment import BASE_DIR
 
 pytestmark = pytest.mark.django_db
 
-RUN = "/runs/01a20722-4f18-7fbf-a91c-4514a6f053ed"
+RUN = f"/runs/{UUID(int=0)}"
 
 
 @pytest.mark.parametrize("path", ["/", "/?status=failed", "/new", RUN, f"{RUN}?tab=state"])
