@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from tests.gates.runner import Gate, report, run
 PYTHON = sys.executable
 TOOLS = Path(PYTHON).parent
 DURABLE = ("contract", "integration", "streaming", "acceptance")
-DATABASE = f"fastgraph_{os.getpid()}"
+# Of one length and not to be guessed: no name of one session is a part of another session's.
+DATABASE = f"fastgraph_{uuid.uuid4().hex[:12]}"
 
 
 def _always(*command: str) -> Callable[[], Sequence[str]]:
@@ -100,7 +102,7 @@ def _drop_databases() -> None:
         return
     with psycopg.connect(url, autocommit=True) as connection:
         left = connection.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"%{DATABASE}%"]
+            "SELECT datname FROM pg_database WHERE position(%s in datname) > 0", [DATABASE]
         )
         for (name,) in left.fetchall():
             drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
