@@ -29,6 +29,7 @@ class _Live:
     """A run of the batch whose attempt still holds it. `step` and `checkpoint_id` are of the graph
     itself: supersteps of a subgraph are progress, but leave them where they are."""
 
+    entries: int
     seq: int
     thread_id: UUID
     step: int
@@ -36,6 +37,7 @@ class _Live:
     changed: bool = False
     progressed: bool = False
     moved: bool = False
+    ended: bool = False
 
 
 @dataclass
@@ -51,21 +53,23 @@ class _Rows:
 
 def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
     """Write all entries in one transaction, in order. Answers the ones (by position) of attempts
-    that are over; nothing of those was written. Any database error leaves nothing written."""
+    that are over; nothing of those was written. Any database error leaves nothing written, or all
+    of it when the connection broke after the commit: so an entry that is given again after an
+    error is written once."""
     with transaction.atomic():
         live = _guard({(UUID(e.lease.run_id), e.lease.attempt) for e in entries})
         fenced: dict[int, Fenced] = {}
         found = _Rows()
         for position, entry in enumerate(entries):
             run = live.get((UUID(entry.lease.run_id), entry.lease.attempt))
-            if run is None:
+            if run is None or run.ended:
                 fenced[position] = Fenced(
                     f"Attempt {entry.lease.attempt} of run {entry.lease.run_id} is over."
                 )
                 continue
-            _collect(found, run, entry)
-            if entry.ending is not None:
-                del live[UUID(entry.lease.run_id), entry.lease.attempt]
+            if entry.number > run.entries:
+                run.entries = entry.number
+                _collect(found, run, entry)
         _send(found, {run_id: run for (run_id, _), run in live.items()}, attach)
         doorbell.announce()
     return fenced
@@ -78,10 +82,14 @@ def _guard(wanted: Iterable[tuple[UUID, int]]) -> dict[tuple[UUID, int], _Live]:
     query = Run.objects.filter(id__in={run_id for run_id, _ in wanted}, status=RunStatus.RUNNING)
     if connection.features.has_select_for_update:
         query = query.select_for_update()
-    columns = ("id", "attempt", "seq", "thread_id", "step", "checkpoint_id")
+    columns = ("id", "attempt", "entries", "seq", "thread_id", "step", "checkpoint_id")
     return {
-        (run_id, attempt): _Live(seq=seq, thread_id=thread_id, step=step, checkpoint_id=at)
-        for run_id, attempt, seq, thread_id, step, at in query.order_by("id").values_list(*columns)
+        (run_id, attempt): _Live(
+            entries=entries, seq=seq, thread_id=thread_id, step=step, checkpoint_id=at
+        )
+        for run_id, attempt, entries, seq, thread_id, step, at in query.order_by("id").values_list(
+            *columns
+        )
     }
 
 
@@ -110,6 +118,7 @@ def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
     if superstep is not None:
         _collect_superstep(found, run, entry)
     if entry.ending is not None:
+        run.ended = True
         found.endings.append(_ending(run_id, run, entry))
 
 
@@ -208,14 +217,18 @@ def _send(found: _Rows, live: dict[UUID, _Live], attach: Attach) -> None:
         connection,
         Run,
         rows.RUN_SEQ,
-        [(run.seq, now, run_id) for run_id, run in changed.items() if not run.progressed],
+        [
+            (run.seq, run.entries, now, run_id)
+            for run_id, run in changed.items()
+            if not run.progressed
+        ],
     )
     rows.update(
         connection,
         Run,
         rows.RUN_PROGRESS,
         [
-            (run.seq, run.step, run.checkpoint_id, 0, now, run_id)
+            (run.seq, run.entries, run.step, run.checkpoint_id, 0, now, run_id)
             for run_id, run in changed.items()
             if run.progressed
         ],

@@ -35,9 +35,11 @@ class Ending:
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One call. `waiter` is woken when the entry is durable, or with the reason why it is not."""
+    """One call. `waiter` is woken when the entry is durable, or with the reason why it is not.
+    `number` counts the entries of an attempt from 1; the writer gives it."""
 
     lease: Lease
+    number: int = 0
     events: Sequence[Event] = ()
     artifacts: Sequence[ArtifactRef] = ()
     record: Record | None = None

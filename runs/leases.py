@@ -51,6 +51,7 @@ def claim(worker_id: UUID, limit: int) -> list[Claimed]:
         Run.objects.filter(id__in=ids).update(
             status=RunStatus.RUNNING,
             attempt=F("attempt") + 1,
+            entries=0,
             seq=F("seq") + 1,
             started_at=Coalesce("started_at", now),
             lease_owner=worker_id,

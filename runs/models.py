@@ -82,6 +82,9 @@ class Run(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     wake_at = models.DateTimeField(null=True, blank=True)
 
+    entries = models.BigIntegerField(
+        default=0, help_text="how many entries of the present attempt the journal has written"
+    )
     seq = models.BigIntegerField(default=0)
     step = models.BigIntegerField(default=0)
     checkpoint_id = models.UUIDField(

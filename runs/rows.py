@@ -91,8 +91,8 @@ PENDING = (
     "idx",
     "value",
 )
-RUN_PROGRESS = ("seq", "step", "checkpoint_id", "crashes", "updated_at")
-RUN_SEQ = ("seq", "updated_at")
+RUN_PROGRESS = ("seq", "entries", "step", "checkpoint_id", "crashes", "updated_at")
+RUN_SEQ = ("seq", "entries", "updated_at")
 RUN_END = (
     "status",
     "seq",

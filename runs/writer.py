@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
 from django.db import InterfaceError, OperationalError, connection
@@ -35,6 +35,7 @@ class Writer:
         self._urgent = 0
         self._closed = False
         self._giving_up = False
+        self._numbers: Counter[tuple[str, int]] = Counter()
         self._broken: dict[tuple[str, int], Exception] = {}
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -44,6 +45,7 @@ class Writer:
         with self._changed:
             if self._closed:
                 raise RuntimeError("The journal is closed.")
+            self._number(entry)
             self._queue.append(entry)
             self._urgent += entry.urgent
             if entry.urgent or len(self._queue) == 1:
@@ -58,6 +60,13 @@ class Writer:
         self._thread.join(seconds)
         self._giving_up = True
         self._thread.join(2 * LONGEST_PAUSE)
+
+    def _number(self, entry: Entry) -> None:
+        attempt = (entry.lease.run_id, entry.lease.attempt)
+        self._numbers[attempt] += 1
+        entry.number = self._numbers[attempt]
+        if entry.ending is not None:
+            del self._numbers[attempt]
 
     def _run(self) -> None:
         try:

@@ -104,4 +104,4 @@ def _create(thread_id: str | None) -> Lease:
 
 
 def _claim_again(lease: Lease) -> None:
-    Run.objects.filter(id=UUID(lease.run_id)).update(attempt=F("attempt") + 1)
+    Run.objects.filter(id=UUID(lease.run_id)).update(attempt=F("attempt") + 1, entries=0)
