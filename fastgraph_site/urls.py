@@ -32,6 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *paths(router),
     re_path(r"^docs/?$", SpectacularSwaggerView.as_view(), name="docs"),
     re_path(r"^redoc/?$", SpectacularRedocView.as_view(), name="redoc"),
+    path("favicon.ico", RedirectView.as_view(url="/static/dashboard/favicon.svg")),
     path("admin", RedirectView.as_view(url="/admin/", query_string=True)),
     path("admin/", admin.site.urls),
     path("", dashboard.page, name="dashboard"),
