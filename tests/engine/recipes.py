@@ -67,7 +67,30 @@ def recipes(draw: st.DrawFn, kinds: tuple[str, ...]) -> Recipe:
             unique_by=lambda router: router[0],
         )
     )
-    begun = {target for _, target in edges} | {target for _, target in joins}
-    begun |= {target for _, targets in routers for target in targets}
-    starts = {(-1, number) for number in range(size) if number not in begun} or {(-1, 0)}
+    starts = _starts(size, edges, joins, routers)
     return Recipe(tuple(nodes), edges | starts, tuple(joins), tuple(routers))
+
+
+def _starts(
+    size: int,
+    edges: frozenset[tuple[int, int]],
+    joins: list[tuple[frozenset[int], int]],
+    routers: list[tuple[int, frozenset[int]]],
+) -> frozenset[tuple[int, int]]:
+    """Edges from START to the first node, and to every one that nothing else leads to."""
+    leads = set(edges)
+    leads |= {(source, target) for sources, target in joins for source in sources}
+    leads |= {(source, target) for source, targets in routers for target in targets}
+    starts: set[int] = set()
+    reached: set[int] = set()
+    for number in range(size):
+        if number in reached:
+            continue
+        starts.add(number)
+        todo = [number]
+        while todo:
+            here = todo.pop()
+            if here not in reached:
+                reached.add(here)
+                todo += [target for source, target in leads if source == here]
+    return frozenset((-1, number) for number in starts)
