@@ -143,10 +143,16 @@ def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
     finished = {task.node for task in done}
     for sources, target in graph.joins:
         edge = f"{'+'.join(sources)}:{target}"
-        through = set(arrived.pop(edge, ())) | finished & set(sources)
-        if len(through) == len(sources):
+        through = set(arrived.pop(edge, ()))
+        if target in finished and len(through) == len(sources):
+            through = set()  # it has run for these
+        through |= finished & set(sources)
+        complete = len(through) == len(sources)
+        if complete:
             names.add(target)
-        elif through:
+        # A deferred target takes all that arrives until it runs; another one runs at once.
+        waits = target != END and graph.nodes[target].defer
+        if through and (waits or not complete):
             arrived[edge] = tuple(sorted(through))
     names.discard(END)
     deferred = {name for name in names if name in graph.nodes and graph.nodes[name].defer}

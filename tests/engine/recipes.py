@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
+
+#: All but explaining a failure, which takes minutes here.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+SLOW = (HealthCheck.too_slow,)
 
 #: Beyond so many words in the log every router leads to the end.
 ENOUGH = 12

@@ -8,7 +8,7 @@ import operator
 from typing import Annotated, Any, TypedDict
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runs.engine import (
@@ -23,7 +23,7 @@ from runs.engine import (
     interrupt,
 )
 from tests.engine.mortal import LEASE, MortalJournal, live
-from tests.engine.recipes import ENOUGH, NodeRecipe, Recipe, recipes
+from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
 KINDS = ("plain", "emit", "retry", "ask", "step", "sleep", "sub", "fan", "goto", "fail")
 
@@ -156,7 +156,7 @@ async def check(recipe: Recipe, share: float, after: bool) -> None:
 
 
 @given(recipes(KINDS), st.floats(0, 1), st.booleans())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, phases=PHASES, suppress_health_check=SLOW)
 def test_a_killed_run_ends_as_one_that_was_not(recipe: Recipe, share: float, after: bool) -> None:
     asyncio.run(check(recipe, share, after))
 

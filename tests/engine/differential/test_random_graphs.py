@@ -6,11 +6,11 @@ import asyncio
 from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.engine.differential.libs import OURS, THEIRS, Lib, Story, tell
 from tests.engine.differential.tales import State
-from tests.engine.recipes import ENOUGH, NodeRecipe, Recipe, recipes
+from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
 KINDS = ("plain", "retry", "ask", "goto", "fan", "fail")
 
@@ -102,7 +102,7 @@ def _told_before(graph: Any, said: Any, lib: Lib) -> Any:
 
 
 @given(recipes(KINDS))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, phases=PHASES, suppress_health_check=SLOW)
 def test_random_graphs_give_the_same_answers(recipe: Recipe) -> None:
     async def both() -> tuple[Story, Story]:
         return await told(recipe, OURS), await told(recipe, THEIRS)
