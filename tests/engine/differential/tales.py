@@ -360,8 +360,8 @@ def a_deferred_join(lib: Lib) -> Any:
 @tale
 def a_deferred_join_in_a_loop(lib: Lib) -> Any:
     builder = lib.StateGraph(State).add_edge(lib.START, "a").add_edge(lib.START, "b")
-    builder.add_node("a", says("a")).add_edge("a", "b").add_edge(["a", "b"], "z")
-    builder.add_node("b", says("b"), defer=True).add_node("z", says("z"), defer=True)
+    builder.add_node("a", says("a")).add_node("b", says("b"), defer=True).add_edge("a", "b")
+    builder.add_node("z", says("z"), defer=True).add_edge(["a", "b"], "z")
     builder.add_conditional_edges("b", lambda s: "a" if len(s["log"]) < 7 else lib.END)
     return lib.compile(builder), [{}]
 
