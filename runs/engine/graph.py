@@ -33,6 +33,14 @@ class Node:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class Pace:
+    """How a router has behaved so far: one that was `slow` once is called in a thread from then
+    on, any other one on the event loop, where a call costs a tenth."""
+
+    slow: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Branch:
     """A conditional edge: `route` sees the state with the node's own writes and answers targets,
@@ -42,6 +50,7 @@ class Branch:
     route: Callable[..., Any]
     is_async: bool
     path_map: Mapping[Any, str] | None = None
+    pace: Pace = field(default_factory=lambda: Pace(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +65,8 @@ class StateView:
 @dataclass(frozen=True, kw_only=True)
 class Graph:
     """Nodes, edges and channels. `joins` are the edges that wait for several sources; `stop_before`
-    and `stop_after` the nodes at which a run waits to be told to go on."""
+    and `stop_after` the nodes at which a run waits to be told to go on; `ephemeral` the channels
+    whose values last for one superstep."""
 
     name: str
     channels: Mapping[str, Channel]
@@ -67,5 +77,6 @@ class Graph:
     view: StateView
     input_keys: tuple[str, ...]
     output_keys: tuple[str, ...]
+    ephemeral: tuple[str, ...] = ()
     stop_before: frozenset[str] = frozenset()
     stop_after: frozenset[str] = frozenset()

@@ -13,8 +13,8 @@ import time
 import uuid
 
 _VERSION_7 = 0x7 << 76
-_VERSION_8 = 0x8 << 76
 _VARIANT = 0x2 << 62
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 _lock = threading.Lock()
 _last_tick = 0
@@ -34,8 +34,9 @@ def uuid7() -> uuid.UUID:
 def checkpoint_id(*, run_id: str, millis: int, namespace: str, step: int) -> str:
     """The id of the checkpoint that `run_id` writes after superstep `step`: the same for the same
     arguments. `millis` is when the run was created, in milliseconds since 1970."""
-    hashed = _hash(run_id, namespace, str(step)) & 0x3FFF_FFFF
-    return str(_pack(millis, step >> 32 & 0xFFF, (step & 0xFFFF_FFFF) << 30 | hashed))
+    hashed = int(_hash(f"{len(run_id)}:{run_id}{namespace}:{step}")[:8], 16) & 0x3FFF_FFFF
+    low = 0x2 << 62 | (step & 0xFFFF_FFFF) << 30 | hashed
+    return _text(f"{millis & (1 << 48) - 1:012x}7{step >> 32 & 0xFFF:03x}{low:016x}")
 
 
 def millis(checkpoint_id: str) -> int:
@@ -46,20 +47,28 @@ def millis(checkpoint_id: str) -> int:
 def task_id(*, run_id: str, checkpoint: str, path: str, node: str) -> str:
     """The id of one node invocation: the same when the same superstep of a run is executed
     again; another run that goes on from the same checkpoint has others."""
-    return str(derived(run_id, checkpoint, path, node))
+    return derived_text(run_id, checkpoint, path, node)
 
 
 def derived(*parts: str) -> uuid.UUID:
     """An id that depends on `parts` alone (UUIDv8)."""
-    bits = _hash(*parts) & ~(0xF << 76) & ~(0x3 << 62)
-    return uuid.UUID(int=bits | _VERSION_8 | _VARIANT)
+    return uuid.UUID(derived_text(*parts))
+
+
+def derived_text(*parts: str) -> str:
+    """`derived` as text, without the cost of a UUID object."""
+    # Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+    h = _hash("".join([f"{len(part)}:{part}" for part in parts]))
+    return _text(f"{h[:12]}8{h[13:16]}{_VARIANTS[h[16]]}{h[17:]}")
 
 
 def _pack(millis: int, a: int, b: int) -> uuid.UUID:
     return uuid.UUID(int=(millis & (1 << 48) - 1) << 80 | _VERSION_7 | a << 64 | _VARIANT | b)
 
 
-def _hash(*parts: str) -> int:
-    # Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
+def _hash(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _text(h: str) -> str:
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from . import events, faults, ids, notes, serde
+import orjson
+
+from . import events, faults, ids, notes
 from .checkpoint import Frontier, Note, Position, Saved, Source, TaskWrites
-from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError
+from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError
 from .events import Event
 from .execution import Execution
 from .notes import NOTHING, Recorded
@@ -18,7 +21,7 @@ from .plan import Task, plan
 from .ports import Superstep
 from .runner import routes, run_tasks
 from .types import START, Interrupt
-from .update import begin, commanded, merge, restore, update
+from .update import begin, commanded, fold, restore, update
 from .writes import read_input
 
 
@@ -102,7 +105,13 @@ async def _enter(execution: Execution, position: Position, payload: Any) -> Posi
     begun = TaskWrites(task_id=str(ids.derived(lease.run_id, START)), node=START, writes=writes)
     position = position.at(Frontier())  # what the thread still had to do gives way to the input
     if branches := graph.branches.get(START):
-        begun = replace(begun, goto=tuple(await routes(execution, position, begun, branches)))
+        try:
+            goto = await routes(execution, position, begun, branches)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
+            raise NodeError(START, error) from error
+        begun = replace(begun, goto=tuple(goto))
     return await commit(execution, position, [begun], source="input")
 
 
@@ -134,7 +143,7 @@ def _suspend(
         asked += notes.asked(task_id, pause.interrupts, known)
     if asked:
         execution.journal.record(execution.lease, seen.checkpoint, asked)
-    values, _ = merge(execution.graph, seen, done, "")
+    values = fold(execution.graph, seen.values, done)
     interrupts = [interrupt for pause in waiting.values() for interrupt in pause.interrupts]
     return Outcome(
         status="interrupted" if interrupts else "sleeping",
@@ -172,7 +181,7 @@ async def commit(
         ts=now,
         step=checkpoint.step,
         namespace=namespace,
-        data=serde.dumps(told),
+        data=orjson.dumps(told),
     )
     faults.point("before_commit")
     superstep = Superstep(checkpoint=checkpoint, changes=changes, events=[event])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from . import events, faults, retry, serde
@@ -23,8 +24,11 @@ from .graph import Branch, Calling
 from .memo import SHORT, Memo, current
 from .notes import NOTHING, Recorded
 from .plan import Task, view
-from .update import merge
+from .update import fold
 from .writes import read_answer, read_route, update_data
+
+#: A router that took longer once is called in a thread from then on. Seconds.
+SLOW_ROUTER = 0.002
 
 Result = TaskWrites | GraphInterrupt
 
@@ -93,7 +97,7 @@ def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInte
 
 async def run_task(execution: Execution, position: Position, task: Task, known: Recorded) -> Result:
     """Run one task to its end, again after an error as its retry policy says."""
-    execution.state(task, events.NODE_STARTED, serde.dumps({"task_id": task.task_id}))
+    execution.state(task, events.NODE_STARTED, b'{"task_id":"%b"}' % task.task_id.encode())
     memo = Memo(execution, task, position.checkpoint, known)
     finished = None
     while finished is None:
@@ -170,15 +174,18 @@ async def routes(
 ) -> list[Any]:
     """Where the routers after a task send the run. They see its own writes and no one else's."""
     graph = execution.graph
-    values, _ = merge(graph, position, [task], "")
-    seen = Position(checkpoint=position.checkpoint, values=values)
+    seen = Position(values=fold(graph, position.values, [task]))
     targets: list[Any] = []
     for branch in branches:
         state = view(graph.view, seen)
         if branch.is_async:
             answer = await branch.route(state)
-        else:
+        elif branch.pace.slow:
             answer = await execution.in_thread(branch.route, state)
+        else:
+            begun = perf_counter()
+            answer = branch.route(state)
+            branch.pace.slow = perf_counter() - begun > SLOW_ROUTER
         targets += read_route(graph, task.node, branch, answer)
     return targets
 

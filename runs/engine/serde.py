@@ -43,6 +43,8 @@ def allow(cls: type) -> type:
 def dumps(value: Any) -> bytes:
     """`value` as JSON bytes. NotStorableError says where in it (`.items[3]`) which type stands that
     cannot be stored, and what to do."""
+    if value is None:
+        return b"null"
     try:
         packed = _pack(value, "")
     except RecursionError:

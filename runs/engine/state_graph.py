@@ -165,6 +165,7 @@ class StateGraph:
             view=schema.view(self._state),
             input_keys=tuple(schema.hints(self._input)),
             output_keys=tuple(schema.hints(self._output)),
+            ephemeral=tuple(n for n, channel in self._channels.items() if channel.ephemeral),
             stop_before=before,
             stop_after=after,
         )

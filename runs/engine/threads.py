@@ -19,7 +19,7 @@ from .ports import Journal, Lease
 from .runner import routes
 from .subgraphs import output
 from .types import END, START, Interrupt
-from .update import begin, commanded, merge, restore
+from .update import begin, commanded, fold, restore
 from .writes import read_answer, read_input
 
 Config = Mapping[str, Any]
@@ -80,7 +80,7 @@ def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
     seen = commanded(graph, position, known.commands)
     tasks = plan(graph, seen, run_id=checkpoint.run_id)
     if with_done:
-        seen = Position(values=merge(graph, seen, list(known.done.values()), "")[0])
+        seen = Position(values=fold(graph, seen.values, list(known.done.values())))
     parent = checkpoint.parent_id
     shown = tuple(_shown(task, known) for task in tasks)
     return StateSnapshot(

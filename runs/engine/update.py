@@ -47,8 +47,9 @@ def update(
     values, changes = merge(graph, position, [*commands, *done], version)
     tails = dict(position.tails)
     tails.update((change.channel, _tail(change, tails.get(change.channel))) for change in changes)
-    for channel in set(tails) - set(values):
-        del tails[channel]
+    for channel in graph.ephemeral:
+        if channel not in values:
+            tails.pop(channel, None)
     checkpoint = Checkpoint(
         checkpoint_id=version,
         thread_id=lease.thread_id,
@@ -70,11 +71,10 @@ def merge(
     """The values after `done`, and the stored form of those that changed. Two writes to a channel
     that takes one raise InvalidUpdateError with both nodes' names."""
     written = _by_channel(done)
-    values = {
-        key: value
-        for key, value in position.values.items()
-        if not graph.channels[key].ephemeral or key in written
-    }
+    values = dict(position.values)
+    for key in graph.ephemeral:
+        if key not in written:
+            values.pop(key, None)
     changes = []
     for name, writes in written.items():
         channel = graph.channels[name]
@@ -109,12 +109,21 @@ def _check_single(channel: str, nodes: Sequence[str]) -> None:
         )
 
 
+def fold(graph: Graph, values: Mapping[str, Any], done: Done) -> dict[str, Any]:
+    """`values` with what `done` wrote merged in, and nothing else."""
+    after = dict(values)
+    for name, writes in _by_channel(done).items():
+        current = after.get(name, MISSING)
+        after[name] = graph.channels[name].fold(current, [write.value for _, write in writes])
+    return after
+
+
 def commanded(graph: Graph, position: Position, commands: Done) -> Position:
     """How the tasks of a superstep see a position that people have added to: what they wrote is
     there, and where they sent the run is to run too."""
     if not commands:
         return position
-    values, _ = merge(graph, position, commands, "")
+    values = fold(graph, position.values, commands)
     names = set(position.frontier.nodes)
     sends = list(position.frontier.sends)
     for command in commands:
@@ -143,10 +152,16 @@ def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
     finished = {task.node for task in done}
     for sources, target in graph.joins:
         edge = f"{'+'.join(sources)}:{target}"
-        through = set(arrived.pop(edge, ())) | finished & set(sources)
-        if len(through) == len(sources):
+        through = set(arrived.pop(edge, ()))
+        if target in finished and len(through) == len(sources):
+            through = set()  # it has run for these
+        through |= finished & set(sources)
+        complete = len(through) == len(sources)
+        if complete:
             names.add(target)
-        elif through:
+        # A deferred target takes all that arrives until it runs; another one runs at once.
+        waits = target != END and graph.nodes[target].defer
+        if through and (waits or not complete):
             arrived[edge] = tuple(sorted(through))
     names.discard(END)
     deferred = {name for name in names if name in graph.nodes and graph.nodes[name].defer}

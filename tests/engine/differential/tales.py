@@ -358,6 +358,21 @@ def a_deferred_join(lib: Lib) -> Any:
 
 
 @tale
+def a_deferred_join_in_a_loop(lib: Lib) -> Any:
+    builder = lib.StateGraph(State).add_edge(lib.START, "a").add_edge(lib.START, "b")
+    builder.add_node("a", says("a")).add_node("b", says("b"), defer=True).add_edge("a", "b")
+    builder.add_node("z", says("z"), defer=True).add_edge(["a", "b"], "z")
+    builder.add_conditional_edges("b", lambda s: "a" if len(s["log"]) < 7 else lib.END)
+    return lib.compile(builder), [{}]
+
+
+@tale
+def a_join_at_the_end(lib: Lib) -> Any:
+    builder = chain(lib, "a").add_node("b", says("b")).add_edge(lib.START, "b")
+    return lib.compile(builder.add_edge(["a", "b"], lib.END)), [{}]
+
+
+@tale
 def two_deferred_nodes(lib: Lib) -> Any:
     builder = chain(lib, "a", "b").add_node("y", says("y"), defer=True)
     builder.add_node("z", says("z"), defer=True).add_edge(lib.START, "y").add_edge("y", "z")

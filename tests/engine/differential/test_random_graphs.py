@@ -3,83 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from tests.engine.differential.libs import OURS, THEIRS, Lib, Story, tell
 from tests.engine.differential.tales import State
+from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
-#: Beyond so many words in the log every router leads to the end.
-ENOUGH = 12
-
-
-@dataclass(frozen=True)
-class NodeRecipe:
-    """`kind` is what the node does beside saying its name; `number` how often, or to how many."""
-
-    kind: str
-    number: int
-    writes_x: bool
-    defer: bool
-
-
-@dataclass(frozen=True)
-class Recipe:
-    nodes: tuple[NodeRecipe, ...]
-    edges: frozenset[tuple[int, int]]
-    joins: tuple[tuple[frozenset[int], int], ...]
-    routers: tuple[tuple[int, frozenset[int]], ...]
-
-    def name(self, number: int) -> str:
-        return f"n{number}"
-
-
-def _runs_on(edge: tuple[int, int]) -> bool:
-    return edge[0] < edge[1]
-
-
-kinds = st.sampled_from(["plain"] * 5 + ["retry", "ask", "goto", "fan", "fail"])
-
-
-@st.composite
-def recipes(draw: st.DrawFn) -> Recipe:
-    size = draw(st.integers(1, 6))
-    numbers = st.integers(0, size - 1)
-    nodes = draw(
-        st.lists(
-            st.builds(
-                NodeRecipe,
-                kind=kinds,
-                number=st.integers(1, 3),
-                writes_x=st.integers(0, 5).map(lambda n: n == 0),
-                defer=st.integers(0, 7).map(lambda n: n == 0),
-            ),
-            min_size=size,
-            max_size=size,
-        )
-    )
-    if any(node.kind == "fan" for node in nodes):  # a difference, see test_differences.py
-        nodes = [replace(node, defer=False) for node in nodes]
-    forward = st.tuples(numbers, numbers).filter(_runs_on)
-    edges = draw(st.frozensets(forward, max_size=8)) if size > 1 else frozenset()
-    several = st.frozensets(numbers, min_size=2, max_size=3)
-    joins = draw(st.lists(st.tuples(several, numbers), max_size=2)) if size > 2 else []
-    joins = [(sources, target) for sources, target in joins if target not in sources]
-    routers = draw(
-        st.lists(
-            st.tuples(numbers, st.frozensets(numbers, min_size=1, max_size=3)),
-            max_size=3,
-            unique_by=lambda router: router[0],
-        )
-    )
-    begun = {target for _, target in edges} | {target for _, target in joins}
-    begun |= {target for _, targets in routers for target in targets}
-    starts = {(-1, number) for number in range(size) if number not in begun} or {(-1, 0)}
-    return Recipe(tuple(nodes), edges | starts, tuple(joins), tuple(routers))
+KINDS = ("plain", "retry", "ask", "goto", "fan", "fail")
 
 
 def build(recipe: Recipe, lib: Lib) -> Any:
@@ -168,8 +101,8 @@ def _told_before(graph: Any, said: Any, lib: Lib) -> Any:
     return graph, [said]
 
 
-@given(recipes())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(recipes(KINDS))
+@settings(max_examples=150, deadline=None, phases=PHASES, suppress_health_check=SLOW)
 def test_random_graphs_give_the_same_answers(recipe: Recipe) -> None:
     async def both() -> tuple[Story, Story]:
         return await told(recipe, OURS), await told(recipe, THEIRS)

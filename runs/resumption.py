@@ -1,0 +1,66 @@
+"""Letting a run that waits go on: with answers to what it asked, an update, or another way."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from runs import history, wakeup, workflows
+from runs.engine import Command, GraphError
+from runs.engine import notes as engine_notes
+from runs.engine.checkpoint import Note
+from runs.errors import Problem
+from runs.models import PendingWrite, Run, RunStatus
+
+
+def resume_run(run_id: UUID, command: Command[Any]) -> Run:
+    """Record what was said to an interrupted run and put it back into the queue, in one
+    transaction: what is recorded is not lost, whatever dies. Problem 404 for an unknown run, 409
+    for one that waits for no answer, 422 for an answer, update or node that does not fit."""
+    with transaction.atomic():
+        run = Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
+        if run is None:
+            raise Problem(404, "unknown_run", f"There is no run {run_id}.")
+        if run.status != RunStatus.INTERRUPTED:
+            raise Problem(
+                409,
+                "not_interrupted",
+                f"Run {run_id} is {run.status}: only an interrupted run takes an answer.",
+            )
+        _record(run, command)
+        now = timezone.now()
+        # `wake_at` tells the claim that the run goes on, and did not lose its worker.
+        run.status, run.wake_at, run.updated_at = RunStatus.PENDING, now, now
+        run.save(update_fields=["status", "wake_at", "updated_at"])
+        wakeup.ring()
+        return run
+
+
+def _record(run: Run, command: Command[Any]) -> None:
+    graph = workflows.get(run.workflow).graph.graph
+    at = run.checkpoint_id or run.thread.checkpoint_id
+    saved = history.load(str(run.thread_id), "", str(at), str(run.id)) if at else None
+    if saved is None:
+        raise Problem(409, "not_interrupted", f"Run {run.id} has no checkpoint to go on from.")
+    known = engine_notes.read(saved.notes)
+    try:
+        said = engine_notes.resume(graph, str(run.id), saved.checkpoint, known, command)
+    except GraphError as error:
+        raise Problem(422, "invalid_answer", str(error)) from error
+    PendingWrite.objects.bulk_create(_row(run, saved.checkpoint.checkpoint_id, n) for n in said)
+
+
+def _row(run: Run, checkpoint_id: str, note: Note) -> PendingWrite:
+    return PendingWrite(
+        thread_id=run.thread_id,
+        run_id=run.id,
+        checkpoint_id=UUID(checkpoint_id),
+        task_id=UUID(note.task_id),
+        node=note.node,
+        kind=note.kind,
+        idx=note.idx,
+        value=note.dumps().decode(),
+    )
