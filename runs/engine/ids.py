@@ -44,10 +44,11 @@ def millis(checkpoint_id: str) -> int:
     return uuid.UUID(checkpoint_id).int >> 80
 
 
-def task_id(*, run_id: str, checkpoint: str, path: str, node: str) -> str:
+def task_id(run_id: str, checkpoint: str, path: str, node: str) -> str:
     """The id of one node invocation: the same when the same superstep of a run is executed
     again; another run that goes on from the same checkpoint has others."""
-    return derived_text(run_id, checkpoint, path, node)
+    # Only the last part may hold any sign, so that no two tasks are spelled alike.
+    return _derived(f"{run_id}|{checkpoint}|{path}|{node}")
 
 
 def derived(*parts: str) -> uuid.UUID:
@@ -58,7 +59,11 @@ def derived(*parts: str) -> uuid.UUID:
 def derived_text(*parts: str) -> str:
     """`derived` as text, without the cost of a UUID object."""
     # Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
-    h = _hash("".join([f"{len(part)}:{part}" for part in parts]))
+    return _derived("".join([f"{len(part)}:{part}" for part in parts]))
+
+
+def _derived(text: str) -> str:
+    h = _hash(text)
     return _text(f"{h[:12]}8{h[13:16]}{_VARIANTS[h[16]]}{h[17:]}")
 
 
