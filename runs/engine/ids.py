@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 import uuid
+from functools import lru_cache
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
@@ -34,8 +35,7 @@ def uuid7() -> uuid.UUID:
 def checkpoint_id(*, run_id: str, millis: int, namespace: str, step: int) -> str:
     """The id of the checkpoint that `run_id` writes after superstep `step`: the same for the same
     arguments. `millis` is when the run was created, in milliseconds since 1970."""
-    hashed = int(_hash(f"{len(run_id)}:{run_id}{namespace}:{step}")[:8], 16) & 0x3FFF_FFFF
-    low = 0x2 << 62 | (step & 0xFFFF_FFFF) << 30 | hashed
+    low = _VARIANT | (step & 0xFFFF_FFFF) << 30 | _place(run_id, namespace)
     return _text(f"{millis & (1 << 48) - 1:012x}7{step >> 32 & 0xFFF:03x}{low:016x}")
 
 
@@ -69,6 +69,11 @@ def _derived(text: str) -> str:
 
 def _pack(millis: int, a: int, b: int) -> uuid.UUID:
     return uuid.UUID(int=(millis & (1 << 48) - 1) << 80 | _VERSION_7 | a << 64 | _VARIANT | b)
+
+
+@lru_cache(1024)
+def _place(run_id: str, namespace: str) -> int:
+    return int(_hash(f"{len(run_id)}:{run_id}{namespace}")[:8], 16) & 0x3FFF_FFFF
 
 
 def _hash(text: str) -> str:
