@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from . import serde
 from .types import Send
+from .values import value
 
 Source = Literal["input", "loop", "update", "fork"]
 
@@ -27,7 +28,7 @@ class Sent(Send):
         return b"[%b,%b]" % (serde.dumps(self.node), self.encoded)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Frontier:
     """What runs next: `nodes` once each, `sends` once per Send with its own argument. `arrived`
     holds, per waiting edge (`a+b:c`), the sources that are through already; `deferred` nodes run
@@ -71,7 +72,7 @@ class Frontier:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Tail:
     """Where a channel's stored value stands: `version` wrote it last, `base` is its last full
     value, and the deltas since then weigh `delta_size` against the full value's `full_size`."""
@@ -82,7 +83,7 @@ class Tail:
     delta_size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """One boundary of a thread's tree. `versions` names, per channel, the checkpoint that wrote
     its value."""
@@ -99,7 +100,7 @@ class Checkpoint:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Change:
     """One channel's new stored value: in full when `base` is its own version, or else the list of
     the superstep's updates, to be folded onto the value at `previous`."""
@@ -115,7 +116,7 @@ class Change:
         return self.base != self.version
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Write:
     """One value that a task wrote to one channel, with its stored form."""
 
@@ -124,7 +125,7 @@ class Write:
     encoded: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class TaskWrites:
     """All that one finished task says: what it wrote, in order, and where it goes on."""
 
@@ -160,7 +161,7 @@ class TaskWrites:
 NoteKind = Literal["writes", "interrupt", "answer", "step", "sleep", "command"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Note:
     """One thing that is recorded of a task before its superstep ends; `idx` tells the ones of a
     kind apart. TaskWrites are encoded by whoever needs their bytes."""
@@ -176,7 +177,7 @@ class Note:
         return self.body if isinstance(self.body, bytes) else self.body.dumps()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Position:
     """Where a thread stands, in memory: its newest checkpoint and the values behind it."""
 
@@ -199,7 +200,7 @@ class Position:
         return replace(self, checkpoint=replace(self.checkpoint, frontier=frontier))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Saved:
     """What a journal gives back of a checkpoint. `chains` holds each channel's changes from its
     last full value on, oldest first; `notes` what the run has recorded since, in that order;

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from .values import value
 
 CREATED: Final = "created"
 STARTED: Final = "started"
@@ -23,7 +24,7 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Event:
     """One fact, not numbered yet. `data` is encoded JSON, empty for none."""
 

@@ -57,7 +57,7 @@ class Execution:
 
     def state(self, task: Task, name: str, data: bytes) -> None:
         """Put an event of `task` on record."""
-        if not self._heard_before(task, name, data):
+        if not self.heard or not self._heard_before(task, name, data):
             self.say(self.event(task, name, data))
 
     def say(self, event: Event, position: Position | None = None) -> None:

@@ -11,6 +11,7 @@ import secrets
 import threading
 import time
 import uuid
+from functools import lru_cache
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
@@ -34,8 +35,7 @@ def uuid7() -> uuid.UUID:
 def checkpoint_id(*, run_id: str, millis: int, namespace: str, step: int) -> str:
     """The id of the checkpoint that `run_id` writes after superstep `step`: the same for the same
     arguments. `millis` is when the run was created, in milliseconds since 1970."""
-    hashed = int(_hash(f"{len(run_id)}:{run_id}{namespace}:{step}")[:8], 16) & 0x3FFF_FFFF
-    low = 0x2 << 62 | (step & 0xFFFF_FFFF) << 30 | hashed
+    low = _VARIANT | (step & 0xFFFF_FFFF) << 30 | _place(run_id, namespace)
     return _text(f"{millis & (1 << 48) - 1:012x}7{step >> 32 & 0xFFF:03x}{low:016x}")
 
 
@@ -44,10 +44,11 @@ def millis(checkpoint_id: str) -> int:
     return uuid.UUID(checkpoint_id).int >> 80
 
 
-def task_id(*, run_id: str, checkpoint: str, path: str, node: str) -> str:
+def task_id(run_id: str, checkpoint: str, path: str, node: str) -> str:
     """The id of one node invocation: the same when the same superstep of a run is executed
     again; another run that goes on from the same checkpoint has others."""
-    return derived_text(run_id, checkpoint, path, node)
+    # Only the last part may hold any sign, so that no two tasks are spelled alike.
+    return _derived(f"{run_id}|{checkpoint}|{path}|{node}")
 
 
 def derived(*parts: str) -> uuid.UUID:
@@ -58,12 +59,21 @@ def derived(*parts: str) -> uuid.UUID:
 def derived_text(*parts: str) -> str:
     """`derived` as text, without the cost of a UUID object."""
     # Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
-    h = _hash("".join([f"{len(part)}:{part}" for part in parts]))
+    return _derived("".join([f"{len(part)}:{part}" for part in parts]))
+
+
+def _derived(text: str) -> str:
+    h = _hash(text)
     return _text(f"{h[:12]}8{h[13:16]}{_VARIANTS[h[16]]}{h[17:]}")
 
 
 def _pack(millis: int, a: int, b: int) -> uuid.UUID:
     return uuid.UUID(int=(millis & (1 << 48) - 1) << 80 | _VERSION_7 | a << 64 | _VARIANT | b)
+
+
+@lru_cache(1024)
+def _place(run_id: str, namespace: str) -> int:
+    return int(_hash(f"{len(run_id)}:{run_id}{namespace}")[:8], 16) & 0x3FFF_FFFF
 
 
 def _hash(text: str) -> str:

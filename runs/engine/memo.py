@@ -25,6 +25,20 @@ SHORT = 1.0
 class Memo:
     """What is recorded of a task, and where the present call of its node stands in that."""
 
+    __slots__ = (
+        "_asked",
+        "_checkpoint",
+        "_sleeps",
+        "_slept",
+        "_steps",
+        "attempt",
+        "execution",
+        "loop",
+        "named",
+        "stopped",
+        "task",
+    )
+
     def __init__(
         self, execution: Execution, task: Task, checkpoint: Checkpoint | None, known: Recorded
     ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from . import ids
@@ -10,12 +10,13 @@ from .checkpoint import Position
 from .errors import InvalidUpdateError
 from .graph import Graph, Node, StateView
 from .types import MISSING
+from .values import value
 
 #: Pulled tasks (named by an edge) come before pushed ones (a Send), whatever finishes first.
 _PULL, _PUSH = 0, 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Task:
     """One node invocation. `path` orders the tasks of a superstep; `arg` is the state it is
     called with."""
@@ -29,8 +30,9 @@ class Task:
 
 def plan(graph: Graph, position: Position, *, run_id: str) -> list[Task]:
     """The tasks that `position` leads to, in path order; none when the graph is done."""
-    at = position.checkpoint.checkpoint_id if position.checkpoint else ""
-    step = position.step + 1
+    checkpoint = position.checkpoint
+    at = checkpoint.checkpoint_id if checkpoint else ""
+    step = checkpoint.step + 1 if checkpoint else 0
 
     def task(kind: int, key: str | int, name: str, arg: Any) -> Task:
         node = graph.nodes.get(name)
@@ -40,7 +42,7 @@ def plan(graph: Graph, position: Position, *, run_id: str) -> list[Task]:
             )
         if arg is MISSING:
             arg = view(node.view or graph.view, position)
-        task_id = ids.task_id(run_id=run_id, checkpoint=at, path=f"{kind}:{key}", node=name)
+        task_id = ids.task_id(run_id, at, f"{kind}:{key}", name)
         return Task(task_id=task_id, path=(kind, key), node=node, step=step, arg=arg)
 
     frontier = position.frontier

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .checkpoint import Change, Checkpoint, Note, Saved
 from .events import Event
+from .values import value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Lease:
     """Who writes. `attempt` is the fencing token: a journal keeps nothing of an attempt that is
     not the run's present one. `created_ms` is when the run was created, for derived ids."""
@@ -21,7 +21,7 @@ class Lease:
     created_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Blob:
     """Stored bytes, by their SHA-256."""
 
@@ -29,7 +29,7 @@ class Blob:
     size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class ArtifactRef:
     """A file that a run made. Its id follows from run, task and name: saving it again, in a node
     that is run again, replaces it."""
@@ -53,7 +53,7 @@ class ArtifactRef:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Superstep:
     """All that one superstep changes; a journal keeps all of it or nothing. The run's notes at the
     checkpoint's parent are over with it."""

@@ -163,10 +163,13 @@ async def _attempt(execution: Execution, position: Position, task: Task, memo: M
     finally:
         current.reset(token)
     writes, targets = read_answer(graph, name, answer)
-    finished = TaskWrites(task_id=task.task_id, node=name, writes=tuple(writes))
+    made = tuple(writes)
+    finished = TaskWrites(task_id=task.task_id, node=name, writes=made)
     if branches := graph.branches.get(name):
         targets += await routes(execution, position, finished, branches)
-    return replace(finished, goto=tuple(targets)) if targets else finished
+    if not targets:
+        return finished
+    return TaskWrites(task_id=task.task_id, node=name, writes=made, goto=tuple(targets))
 
 
 async def routes(

@@ -23,7 +23,9 @@ class Subgraph:
 
     async def __call__(self, state: Any) -> dict[str, Any]:
         given = {
-            key: v for key, v in read_items("The state", state) if key in self.graph.input_keys
+            key: v
+            for key, v in read_items("the graph around", state)
+            if key in self.graph.input_keys
         }
         return await run_inside(current.get(), self.graph, given)
 

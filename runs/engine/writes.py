@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from . import serde
 from .checkpoint import Sent, Write
 from .errors import InvalidUpdateError, NotStorableError, ParentCommand
@@ -66,8 +68,8 @@ def update_data(writes: Sequence[Write]) -> bytes:
     """The `node_update` event's data: the node's update as a JSON object, null for none."""
     if not writes:
         return b"null"
-    pairs = {w.channel: w.encoded for w in writes}
-    return b"{%b}" % b",".join(b"%b:%b" % (serde.dumps(k), v) for k, v in pairs.items())
+    pairs = {write.channel: write.encoded for write in writes}
+    return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(k), v) for k, v in pairs.items()])
 
 
 def _target(graph: Graph, node: str, target: Any) -> Target:
@@ -89,19 +91,18 @@ def _writes(
 ) -> list[Write]:
     if allowed is None:
         allowed = graph.input_keys if node == START else graph.channels
-    who = "The input" if node == START else f"Node {node!r}"
     found = []
-    for key, value in read_items(who, update):
+    for key, value in update.items() if type(update) is dict else read_items(node, update):
         if key not in allowed:
             raise InvalidUpdateError(
-                f"{who} wrote to {key!r}, which is not a key of the state. "
+                f"{_who(node)} wrote to {key!r}, which is not a key of the state. "
                 f"Its keys are {', '.join(map(repr, allowed))}."
             )
         found.append(Write(channel=key, value=value, encoded=_encoded(node, key, value)))
     return found
 
 
-def read_items(who: str, update: Any) -> Iterator[tuple[Any, Any]]:
+def read_items(node: str, update: Any) -> Iterator[tuple[Any, Any]]:
     """The keys and values in a mapping, None, a dataclass or a pydantic model."""
     if update is None:
         return iter(())
@@ -112,8 +113,12 @@ def read_items(who: str, update: Any) -> Iterator[tuple[Any, Any]]:
     if hasattr(update, "model_fields_set"):
         return ((name, getattr(update, name)) for name in sorted(update.model_fields_set))
     raise InvalidUpdateError(
-        f"{who} gave a {type(update).__name__}; give a dict of the keys to write, or None."
+        f"{_who(node)} gave a {type(update).__name__}; give a dict of the keys to write, or None."
     )
+
+
+def _who(node: str) -> str:
+    return "The input" if node == START else f"Node {node!r}"
 
 
 def _encoded(node: str, key: str, value: Any) -> bytes:

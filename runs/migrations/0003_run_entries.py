@@ -4,15 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0002_pendingwrite_run'),
+        ("runs", "0002_pendingwrite_run"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='entries',
-            field=models.BigIntegerField(default=0, help_text='how many entries of the present attempt the journal has written'),
+            model_name="run",
+            name="entries",
+            field=models.BigIntegerField(
+                default=0,
+                help_text="how many entries of the present attempt the journal has written",
+            ),
         ),
     ]
