@@ -78,6 +78,12 @@ SETTINGS: tuple[Setting, ...] = (
     _s("FASTGRAPH_SWEEP_SECONDS", float, 1.0, "How often lapsed leases are looked for."),
     _s("FASTGRAPH_LINGER_SECONDS", float, 5.0, "How long a worker without work stays awake."),
     _s(
+        "FASTGRAPH_CANCEL_SECONDS",
+        float,
+        10.0,
+        "How long a node may take to stop before its worker process is replaced.",
+    ),
+    _s(
         "FASTGRAPH_MAX_ATTEMPTS",
         int,
         3,

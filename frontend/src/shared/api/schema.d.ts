@@ -108,6 +108,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run_id}/cancel/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run
+         * @description 202: it is on record, and the run ends as `cancelled` when its worker has stopped it. 200: it has ended so. What it streamed and kept until then stays.
+         */
+        post: operations["runs_cancel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run_id}/checkpoints/": {
         parameters: {
             query?: never;
@@ -274,6 +294,23 @@ export interface components {
             created_at: string;
             /** @description Path of the file */
             url: string;
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Cancel: {
+            /** @description Kept with the run */
+            reason?: string;
+        };
+        /** @description That a run is to end, or has ended, as cancelled. */
+        Cancellation: {
+            /** Format: date-time */
+            requested_at: string;
+            /**
+             * Format: date-time
+             * @description When its worker began to stop it; null if it did not need to
+             */
+            acknowledged_at: string | null;
+            by: string;
+            reason: string;
         };
         /** @description A documented shape; never used to build or check values. */
         Checkpoint: {
@@ -475,6 +512,7 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             };
+            cancel: components["schemas"]["Cancellation"] | null;
         };
         /** @description A documented shape; never used to build or check values. */
         RunError: {
@@ -881,6 +919,84 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_cancel_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Cancel"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
