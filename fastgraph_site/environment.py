@@ -89,6 +89,12 @@ SETTINGS: tuple[Setting, ...] = (
         3,
         "Claims of one run, each lost to a crash, before the run fails.",
     ),
+    _s(
+        "FASTGRAPH_FAULT",
+        str,
+        "",
+        "For tests: `after_commit:3` kills a worker, once, where it gets there the third time.",
+    ),
     _s("FASTGRAPH_STEP_LIMIT", int, 10_000, "Supersteps of one run before it fails."),
     _s("FASTGRAPH_MAX_BODY_BYTES", int, 10 * 2**20, "Largest request body."),
     _s("FASTGRAPH_MAX_VALUE_BYTES", int, 64 * 2**20, "Largest stored value of one state key."),
