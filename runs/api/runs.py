@@ -8,12 +8,13 @@ from uuid import UUID
 
 import orjson
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import frames, history, manager, workflows
+from runs import frames, history, manager, why, workflows
 from runs.api.base import ApiViewSet, documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import Parameter, parse_uuid
@@ -27,6 +28,7 @@ from runs.api.schemas import (
     RunSerializer,
     RunSummarySerializer,
     StateSerializer,
+    WhySerializer,
 )
 from runs.engine import serde
 from runs.errors import Problem
@@ -180,6 +182,19 @@ class RunViewSet(ApiViewSet):
             run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set")
         )
         return self._created(run)
+
+    @extend_schema(
+        summary="Tell why a run is not moving",
+        responses={200: WhySerializer, **problems(404, 503)},
+    )
+    @action(detail=True)
+    def why(self, request: Request, run_id: str) -> Response:
+        run = _find(run_id)
+        causes = [
+            {"code": cause.code, "detail": cause.detail, "until": timestamp(cause.until)}
+            for cause in why.causes(run, timezone.now())
+        ]
+        return Response({"run_id": str(run.id), "status": run.status, "causes": causes})
 
     @extend_schema(
         summary="Cancel a run",

@@ -122,6 +122,18 @@ class RunSerializer(RunSummarySerializer):
     cancel = CancellationSerializer(allow_null=True)
 
 
+class CauseSerializer(Shape):
+    code = s.CharField(help_text="Stable, for programs")
+    detail = s.CharField(help_text="One sentence for people")
+    until = s.DateTimeField(allow_null=True, help_text="When it is over at the latest, if known")
+
+
+class WhySerializer(Shape):
+    run_id = s.UUIDField()
+    status = s.ChoiceField(RunStatus.choices)
+    causes = CauseSerializer(many=True)
+
+
 class StateSerializer(Shape):
     run_id = s.UUIDField()
     checkpoint_id = s.UUIDField(allow_null=True, help_text="Null before the first checkpoint")

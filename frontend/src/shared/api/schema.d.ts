@@ -208,6 +208,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run_id}/why/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tell why a run is not moving
+         * @description A run is one execution of a workflow. It is durable once it has been answered with 201.
+         */
+        get: operations["runs_why_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workers/": {
         parameters: {
             query?: never;
@@ -311,6 +331,18 @@ export interface components {
             acknowledged_at: string | null;
             by: string;
             reason: string;
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Cause: {
+            /** @description Stable, for programs */
+            code: string;
+            /** @description One sentence for people */
+            detail: string;
+            /**
+             * Format: date-time
+             * @description When it is over at the latest, if known
+             */
+            until: string | null;
         };
         /** @description A documented shape; never used to build or check values. */
         Checkpoint: {
@@ -588,6 +620,13 @@ export interface components {
             };
             /** @description Nodes of the next superstep */
             next: string[];
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Why: {
+            /** Format: uuid */
+            run_id: string;
+            status: components["schemas"]["RunStatus"];
+            causes: components["schemas"]["Cause"][];
         };
         /** @description A documented shape; never used to build or check values. */
         Worker: {
@@ -1211,6 +1250,45 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_why_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Why"];
                 };
             };
             /** @description There is no such thing. */
