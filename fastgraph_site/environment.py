@@ -78,10 +78,22 @@ SETTINGS: tuple[Setting, ...] = (
     _s("FASTGRAPH_SWEEP_SECONDS", float, 1.0, "How often lapsed leases are looked for."),
     _s("FASTGRAPH_LINGER_SECONDS", float, 5.0, "How long a worker without work stays awake."),
     _s(
+        "FASTGRAPH_CANCEL_SECONDS",
+        float,
+        10.0,
+        "How long a node may take to stop before its worker process is replaced.",
+    ),
+    _s(
         "FASTGRAPH_MAX_ATTEMPTS",
         int,
         3,
         "Claims of one run, each lost to a crash, before the run fails.",
+    ),
+    _s(
+        "FASTGRAPH_FAULT",
+        str,
+        "",
+        "For tests: `after_commit:3` kills a worker, once, where it gets there the third time.",
     ),
     _s("FASTGRAPH_STEP_LIMIT", int, 10_000, "Supersteps of one run before it fails."),
     _s("FASTGRAPH_MAX_BODY_BYTES", int, 10 * 2**20, "Largest request body."),

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
 
-from runs import doorbell, rows
+from runs import cancellation, doorbell, rows
 from runs.engine import serde
 from runs.engine.errors import Fenced
 from runs.engine.ports import ArtifactRef
-from runs.entries import Entry
+from runs.entries import Ending, Entry
 from runs.models import TERMINAL, Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
 
 Attach = Callable[[ArtifactRef], None]
@@ -34,10 +35,26 @@ class _Live:
     thread_id: UUID
     step: int
     checkpoint_id: UUID | None
+    cancel_requested_at: datetime | None
+    cancel_by: str
+    cancel_reason: str
     changed: bool = False
     progressed: bool = False
     moved: bool = False
     ended: bool = False
+
+
+#: What the guard reads: the first fields of _Live.
+_LIVE = (
+    "entries",
+    "seq",
+    "thread_id",
+    "step",
+    "checkpoint_id",
+    "cancel_requested_at",
+    "cancel_by",
+    "cancel_reason",
+)
 
 
 @dataclass
@@ -55,7 +72,10 @@ def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
     """Write all entries in one transaction, in order. Answers the ones (by position) of attempts
     that are over; nothing of those was written. Any database error leaves nothing written, or all
     of it when the connection broke after the commit: so an entry that is given again after an
-    error is written once."""
+    error is written once.
+
+    A run that is to be cancelled ends with its next superstep, which is kept, or in place of any
+    other end."""
     with transaction.atomic():
         live = _guard({(UUID(e.lease.run_id), e.lease.attempt) for e in entries})
         fenced: dict[int, Fenced] = {}
@@ -67,8 +87,14 @@ def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
                     f"Attempt {entry.lease.attempt} of run {entry.lease.run_id} is over."
                 )
                 continue
-            if entry.number > run.entries:
-                run.entries = entry.number
+            if entry.number <= run.entries:
+                continue
+            run.entries = entry.number
+            if run.cancel_requested_at and (entry.superstep or entry.ending):
+                _cancel(found, run, entry)
+                if entry.superstep is not None:
+                    fenced[position] = Fenced(f"Run {entry.lease.run_id} was cancelled.")
+            else:
                 _collect(found, run, entry)
         _send(found, {run_id: run for (run_id, _), run in live.items()}, attach)
         doorbell.announce()
@@ -82,15 +108,19 @@ def _guard(wanted: Iterable[tuple[UUID, int]]) -> dict[tuple[UUID, int], _Live]:
     query = Run.objects.filter(id__in={run_id for run_id, _ in wanted}, status=RunStatus.RUNNING)
     if connection.features.has_select_for_update:
         query = query.select_for_update()
-    columns = ("id", "attempt", "entries", "seq", "thread_id", "step", "checkpoint_id")
     return {
-        (run_id, attempt): _Live(
-            entries=entries, seq=seq, thread_id=thread_id, step=step, checkpoint_id=at
-        )
-        for run_id, attempt, entries, seq, thread_id, step, at in query.order_by("id").values_list(
-            *columns
-        )
+        (run_id, attempt): _Live(*columns)
+        for run_id, attempt, *columns in query.order_by("id").values_list("id", "attempt", *_LIVE)
     }
+
+
+def _cancel(found: _Rows, run: _Live, entry: Entry) -> None:
+    now = timezone.now()
+    if entry.superstep is not None:
+        _collect(found, run, replace(entry, ending=None))
+    event = cancellation.told(run.cancel_by, run.cancel_reason, now)
+    ending = Ending(status=RunStatus.CANCELLED, at=now)
+    _collect(found, run, Entry(lease=entry.lease, events=[event], ending=ending))
 
 
 def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
@@ -212,7 +242,11 @@ def _send(found: _Rows, live: dict[UUID, _Live], attach: Attach) -> None:
     rows.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), found.over)
     pending = [row for group in found.pending.values() for row in group]
     rows.insert(connection, PendingWrite, rows.PENDING, pending, or_ignore=True)
-    changed = {run_id: run for run_id, run in live.items() if run.changed}
+    changed = {
+        run_id: run
+        for run_id, run in live.items()
+        if run.changed and (run.progressed or not run.ended)
+    }
     rows.update(
         connection,
         Run,

@@ -21,6 +21,8 @@ class Conf:
     lease_seconds: float = 10.0
     sweep_seconds: float = 1.0
     linger_seconds: float = 5.0
+    cancel_seconds: float = 10.0
+    fault: str = ""
     max_attempts: int = 3
     step_limit: int = 10_000
     max_body_bytes: int = 10 * 2**20

@@ -40,21 +40,22 @@ class Executor:
     artifacts: ArtifactStore
     threads: Pool
 
-    async def execute(self, claimed: Claimed) -> None:
+    async def execute(self, claimed: Claimed, threads: Pool | None = None) -> None:
         """Take the run to its end and record how it ended. Never raises for what the run did: an
         error of a node, or of ours, ends the run as failed. A run that was taken away (fenced) is
         left alone. When this coroutine is cancelled, the run goes back to the queue at its last
-        superstep."""
+        superstep, or ends if it was to be cancelled. `threads` takes the place of the shared
+        ones."""
         faults.point("after_claim")
         try:
-            await self._run(claimed)
+            await self._run(claimed, threads or self.threads)
         except Fenced as error:
             _log.info("Left run %s: %s", claimed.lease.run_id, error)
         except asyncio.CancelledError:
             await self._put_back(claimed)
             raise
 
-    async def _run(self, claimed: Claimed) -> None:
+    async def _run(self, claimed: Claimed, threads: Pool) -> None:
         execution: Execution | None = None
         try:
             workflow = workflows.get(claimed.workflow)
@@ -64,7 +65,7 @@ class Executor:
                 journal=self.journal,
                 lease=claimed.lease,
                 artifacts=self.artifacts,
-                threads=self.threads,
+                threads=threads,
                 step_limit=settings.step_limit,
                 max_event_bytes=settings.max_event_bytes,
                 checkpoint_id=claimed.checkpoint_id,

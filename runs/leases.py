@@ -74,6 +74,14 @@ def renew(worker_id: UUID) -> None:
     )
 
 
+def give_back(worker_id: UUID) -> None:
+    """Put back what the worker still holds, at its last superstep. Whatever it writes of these runs
+    afterwards is fenced off."""
+    Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING).update(
+        status=RunStatus.PENDING, lease_owner=None, lease_expires_at=None, updated_at=timezone.now()
+    )
+
+
 def in_flight() -> dict[UUID, int]:
     """How many runs each worker holds now, counted from the leases themselves."""
     held = Run.objects.filter(status=RunStatus.RUNNING).values_list("lease_owner")

@@ -1,4 +1,4 @@
-"""Creating runs: a new one, or one that goes on from where another was.
+"""Creating runs, new ones or such that go on from where another was, and cancelling them.
 
 Each function is one transaction: the thread, the run, its first event and the wake-up exist
 together or not at all. When it returns, the run is durable. What cannot be done is a Problem, and
@@ -14,17 +14,19 @@ from uuid import UUID
 
 import orjson
 from django.db import transaction
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Q
+from django.utils import timezone
 
-from runs import doorbell, wakeup, workflows
+from runs import cancellation, doorbell, wakeup, workflows
 from runs.errors import Problem
 from runs.forks import fork
-from runs.models import Checkpoint, Event, Run, Thread
+from runs.models import Checkpoint, Event, Run, RunStatus, Thread
 from runs.payloads import Fault, pointer, schema_faults, value_faults
 
 MAX_NAME = 200
 MAX_TAGS = 20
 MAX_TAG = 64
+MAX_REASON = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,38 @@ def replay_run(
     if from_step is None:
         return _begin_again(source, workflow, changes)
     return _go_on(source, workflow, from_step, changes)
+
+
+def cancel_run(run_id: UUID, *, by: str = "", reason: str = "") -> Run:
+    """The run, which ends as cancelled: at once when nobody executes it; otherwise it is on record
+    who wants that and why, and it ends with its next superstep, or when its worker has stopped it.
+    To ask again changes nothing. Problem 404 for an unknown run, 409 for one that has ended
+    otherwise, 422 for a reason that does not fit."""
+    _refuse(_text_faults(reason, "/reason", MAX_REASON))
+    with transaction.atomic():
+        # Locked: whoever claims, commits or ends it now comes before or after.
+        run = Run.objects.select_for_update(no_key=True).filter(pk=run_id).first()
+        if run is None:
+            raise Problem(404, "unknown_run", f"There is no run {run_id}.")
+        if run.finished and run.status != RunStatus.CANCELLED:
+            raise Problem(
+                409, "already_ended", f"Run {run_id} is {run.status}: there is nothing to cancel."
+            )
+        if run.status != RunStatus.CANCELLED and run.cancel_requested_at is None:
+            _request_cancel(run, by, reason)
+    return run
+
+
+def _request_cancel(run: Run, by: str, reason: str) -> None:
+    now = timezone.now()
+    run.cancel_requested_at = run.updated_at = now
+    run.cancel_by, run.cancel_reason = by, reason
+    run.save(update_fields=["cancel_requested_at", "cancel_by", "cancel_reason", "updated_at"])
+    if run.status != RunStatus.RUNNING:
+        cancellation.end(run, Q(), now)
+        run.refresh_from_db()
+    doorbell.announce()
+    doorbell.announce(doorbell.CHANNEL)  # the worker that holds it
 
 
 def _begin_again(source: Run, workflow: workflows.Workflow, changes: Mapping[str, Any]) -> Run:

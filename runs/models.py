@@ -82,6 +82,13 @@ class Run(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     wake_at = models.DateTimeField(null=True, blank=True)
 
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_acknowledged_at = models.DateTimeField(
+        null=True, blank=True, help_text="when the worker that held it began to stop it"
+    )
+    cancel_by = models.CharField(max_length=150, blank=True, default="")
+    cancel_reason = models.CharField(max_length=500, blank=True, default="")
+
     entries = models.BigIntegerField(
         default=0, help_text="how many entries of the present attempt the journal has written"
     )
@@ -111,6 +118,11 @@ class Run(models.Model):
             ),
             models.Index(fields=["thread"], condition=Q(status="running"), name="run_thread_busy"),
             models.Index(fields=["updated_at"], name="run_updated"),
+            models.Index(
+                fields=["cancel_requested_at"],
+                condition=Q(status="running", cancel_requested_at__isnull=False),
+                name="run_cancelling",
+            ),
         ]
 
     def __str__(self) -> str:

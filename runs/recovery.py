@@ -15,7 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from runs import doorbell, processes, wakeup
+from runs import cancellation, doorbell, processes, wakeup
 from runs.conf import conf
 from runs.models import WAITING, Event, Run, RunStatus, Worker
 
@@ -30,11 +30,12 @@ _SILENT_LEASES = 6
 @dataclass(frozen=True, kw_only=True)
 class Swept:
     """What one sweep changed: runs put back to pending, runs failed for good, sleeping runs that
-    are pending now, Worker rows removed, and whether it rang."""
+    are pending now, runs cancelled, Worker rows removed, and whether it rang."""
 
     recovered: int = 0
     failed: int = 0
     woken: int = 0
+    cancelled: int = 0
     workers: int = 0
     rang: bool = False
 
@@ -46,6 +47,9 @@ def sweep(now: datetime) -> Swept:
         Q(lease_expires_at__lte=now) | Q(lease_expires_at=None) | Q(lease_owner__in=dead)
     )
     recovered = failed = 0
+    # First: a run that is to be cancelled is not put back.
+    late = Q(cancel_requested_at__lte=now - timedelta(seconds=conf().cancel_seconds))
+    cancelled = cancellation.overdue(late | lost, now)
     if Run.objects.filter(lost).exists():
         failed = sum(_fail(run, lost, now) for run in _hopeless(lost))
         recovered = _put_back(lost, now)
@@ -55,9 +59,14 @@ def sweep(now: datetime) -> Swept:
     # After their runs: a row that is gone no longer says whose lease it was.
     workers = Worker.objects.filter(pk__in=dead).delete()[0] if dead else 0
     swept = Swept(
-        recovered=recovered, failed=failed, woken=woken, workers=workers, rang=_ring_if_needed()
+        recovered=recovered,
+        failed=failed,
+        woken=woken,
+        cancelled=cancelled,
+        workers=workers,
+        rang=_ring_if_needed(),
     )
-    if recovered or failed or woken:
+    if recovered or failed or woken or cancelled:
         doorbell.announce()
     if recovered or failed or workers:
         logger.warning("Recovered after a lost worker: %s", swept)
@@ -97,11 +106,13 @@ def _vouch_for_sleepers(now: datetime) -> None:
 
 def _hopeless(lost: Q) -> QuerySet[Run]:
     """The lost runs that have crashed as often as a run may, this crash included."""
-    return Run.objects.filter(lost, crashes__gte=conf().max_attempts - 1)
+    given_up = Q(crashes__gte=conf().max_attempts - 1, cancel_requested_at=None)
+    return Run.objects.filter(lost, given_up)
 
 
 def _put_back(lost: Q, now: datetime) -> int:
-    return Run.objects.filter(lost, crashes__lt=conf().max_attempts - 1).update(
+    left = Q(crashes__lt=conf().max_attempts - 1, cancel_requested_at=None)
+    return Run.objects.filter(lost, left).update(
         status=RunStatus.PENDING,
         crashes=F("crashes") + 1,
         lease_owner=None,

@@ -10,21 +10,23 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from time import monotonic
 from uuid import UUID
 
 from django.db import DatabaseError, connection, connections
+from django.db.models import Q
 from django.utils import timezone
 
-from runs import leases, processes, shutdown
+from runs import cancellation, leases, processes, shutdown
 from runs.conf import conf
 from runs.doorbell import doorbell
 from runs.engine.ids import uuid7
 from runs.engine.ports import ArtifactStore
 from runs.executor import Executor
+from runs.held import CountedThreads, Held
 from runs.journal import DurableJournal
 from runs.leases import Claimed
 from runs.models import Worker as WorkerRow
@@ -35,17 +37,32 @@ _log = logging.getLogger("fastgraph.worker")
 STOP_SECONDS = 3.0
 #: Under the doorbell: a look for work that nothing rang for. Seconds.
 LOOK_SECONDS = 1.0
+#: Between two looks for runs that are to be cancelled: at most, and at least. Seconds.
+CANCEL_LOOK, CANCEL_PAUSE = 0.5, 0.05
+
+
+def _end_process() -> None:
+    os._exit(1)
 
 
 class Worker:
-    """Executes runs until there are none for a while, or the cluster stops."""
+    """Executes runs until there are none for a while, or the cluster stops. `abandon` ends the
+    process: for a node that takes no notice of being cancelled there is no other way."""
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self,
+        artifacts: ArtifactStore,
+        abandon: Callable[[], object] = _end_process,
+    ) -> None:
         self.id: UUID = uuid7()  # until the row of this process is known
         self._settings = conf()
         self._artifacts = artifacts
-        self._running: set[asyncio.Task[None]] = set()
+        self._abandon = abandon
+        self._held: dict[str, Held] = {}
         self._news = asyncio.Event()
+        self._rang = threading.Event()
+        self._leaving = threading.Event()
+        self._put_down = threading.Event()
         self._ended = threading.Event()
 
     async def drain(self) -> None:
@@ -69,6 +86,7 @@ class Worker:
                     await self._work(executor, claims)
                 finally:
                     await self._stop_runs()
+                    self._put_down.set()
         finally:
             await asyncio.to_thread(journal.close)
 
@@ -77,7 +95,7 @@ class Worker:
         """Leases are renewed and news is heard, until the very end: runs that are put back still
         need their leases."""
         watchers = [
-            threading.Thread(target=self._beat, name="heartbeat"),
+            threading.Thread(target=self._beat, args=(loop,), name="heartbeat"),
             threading.Thread(target=self._listen, args=(loop,), name="doorbell"),
         ]
         for watcher in watchers:
@@ -86,24 +104,25 @@ class Worker:
             yield
         finally:
             self._ended.set()
+            self._rang.set()
             for watcher in watchers:
                 watcher.join()
 
     async def _work(self, executor: Executor, claims: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
         leave_at = monotonic() + self._settings.linger_seconds
-        while not shutdown.stopping():
+        while not shutdown.stopping() and not self._leaving.is_set():
             self._news.clear()
-            room = self._settings.concurrency - len(self._running)
+            room = self._settings.concurrency - len(self._held)
             found = await loop.run_in_executor(claims, self._claim, room) if room else []
             for claimed in found:
                 self._start(executor, claimed)
-            if self._running or found:
+            if self._held or found:
                 leave_at = monotonic() + self._settings.linger_seconds
             elif monotonic() >= leave_at:
                 return
             if not found or len(found) < room:
-                left = LOOK_SECONDS if self._running else leave_at - monotonic()
+                left = LOOK_SECONDS if self._held else leave_at - monotonic()
                 await self._wait_for_news(min(left, LOOK_SECONDS))
 
     async def _wait_for_news(self, seconds: float) -> None:
@@ -112,21 +131,29 @@ class Worker:
                 await self._news.wait()
 
     def _start(self, executor: Executor, claimed: Claimed) -> None:
-        task = asyncio.create_task(executor.execute(claimed), name=claimed.lease.run_id)
-        self._running.add(task)
+        run_id = claimed.lease.run_id
+        threads = CountedThreads(executor.threads)
+        task = asyncio.create_task(executor.execute(claimed, threads), name=run_id)
+        self._held[run_id] = Held(task=task, threads=threads)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._news.set()  # there is room again, and the thread's next run may begin
+        self._forget(task.get_name())
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("Run %s was left, its lease will lapse", task.get_name(), exc_info=error)
 
+    def _forget(self, run_id: str) -> None:
+        held = self._held.get(run_id)
+        if held is not None and held.over:
+            del self._held[run_id]
+            self._news.set()  # there is room again, and the thread's next run may begin
+
     async def _stop_runs(self) -> None:
-        for task in self._running:
+        running = [held.task for held in self._held.values() if not held.task.done()]
+        for task in running:
             task.cancel()
-        if self._running:
-            await asyncio.wait(self._running, timeout=STOP_SECONDS)
+        if running:
+            await asyncio.wait(running, timeout=STOP_SECONDS)
 
     def _claim(self, room: int) -> list[Claimed]:
         try:
@@ -159,16 +186,47 @@ class Worker:
         finally:
             connections.close_all()
 
-    def _beat(self) -> None:
-        """Renew the leases from a thread of its own: a node that blocks the event loop must not
-        cost the lease."""
-        while not self._ended.wait(self._settings.lease_seconds / 4):
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Renew the leases and stop what is to be cancelled, from a thread of its own: a node that
+        blocks the event loop must not cost the lease, and must not outlive its cancellation."""
+        renew_at = monotonic() + self._settings.lease_seconds / 4
+        while not self._ended.is_set():
+            self._rang.wait(min(CANCEL_LOOK, self._settings.lease_seconds / 4))
+            self._rang.clear()
             try:
-                leases.renew(self.id)
+                if monotonic() >= renew_at:
+                    leases.renew(self.id)
+                    renew_at = monotonic() + self._settings.lease_seconds / 4
+                self._stop_cancelled(loop)
             except DatabaseError as error:
                 _log.warning("The leases cannot be renewed, trying again: %s", error)
                 connection.close()
+            self._ended.wait(CANCEL_PAUSE)
         connections.close_all()
+
+    def _stop_cancelled(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._held:
+            return
+        for run_id in cancellation.acknowledge(self.id, timezone.now()):
+            if held := self._held.get(run_id):
+                held.stop(loop)
+        for run_id, held in list(self._held.items()):
+            if held.late(self._settings.cancel_seconds):
+                _log.error("Run %s does not stop; its worker is replaced", run_id)
+                self._leave(loop)
+                return
+            if held.told_at is not None:
+                loop.call_soon_threadsafe(self._forget, run_id)
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Put everything back and end the process."""
+        if not self._leaving.is_set():
+            self._leaving.set()
+            loop.call_soon_threadsafe(self._news.set)
+        self._put_down.wait(STOP_SECONDS + 1)  # in vain when a node blocks the event loop
+        cancellation.overdue(Q(lease_owner=self.id), timezone.now())
+        leases.give_back(self.id)
+        self._abandon()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wake the event loop whenever something was committed."""
@@ -177,6 +235,7 @@ class Worker:
                 bell = doorbell("default")
                 while not self._ended.is_set():
                     if bell.wait(0.2):
+                        self._rang.set()
                         loop.call_soon_threadsafe(self._news.set)
                 bell.close()
             except DatabaseError as error:

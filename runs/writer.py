@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from django.db import InterfaceError, OperationalError, connection
 
 from runs import batch
+from runs.engine import faults
 from runs.entries import Entry
 
 _log = logging.getLogger("fastgraph.journal")
@@ -89,6 +90,7 @@ class Writer:
     def _write(self, entries: Sequence[Entry]) -> None:
         entries = [entry for entry in entries if not self._is_broken(entry)]
         fenced = self._try(entries) if entries else {}
+        faults.point("after_hint")  # committed and announced; whoever waits does not know yet
         for position, entry in enumerate(entries):
             if entry.waiter is not None:
                 entry.waiter.settle(fenced.get(position))

@@ -6,16 +6,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from runs import retention, workflows
+from runs import manager, retention, workflows
 from runs.admin.base import RecordAdmin
 from runs.admin.display import badge, list_link, pretty, row_link
+from runs.errors import Problem
 from runs.manager import MAX_TAG, MAX_TAGS
 from runs.models import Run, RunStatus, Thread
 from runs.payloads import value_faults
@@ -169,13 +170,22 @@ class RunAdmin(GuardedDeletion):
                            "lease_owner", "lease_expires_at", "wake_at"),
             },
         ),
+        (
+            "Cancellation",
+            {
+                "fields": ("cancel_requested_at", "cancel_acknowledged_at", "cancel_by",
+                           "cancel_reason"),
+                "classes": ("collapse",),
+            },
+        ),
     )  # fmt: skip
     readonly_fields = (
         "id", "workflow", "workflow_version", "state", "thread_link", "links", "input", "failure",
         "created_at", "started_at", "finished_at", "took", "updated_at", "attempt", "crashes",
         "priority", "seq", "step", "checkpoint", "source", "lease_owner", "lease_expires_at",
-        "wake_at",
+        "wake_at", "cancel_requested_at", "cancel_acknowledged_at", "cancel_by", "cancel_reason",
     )  # fmt: skip
+    actions = ("cancel",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         queryset = super().get_queryset(request)
@@ -196,6 +206,19 @@ class RunAdmin(GuardedDeletion):
         if form.changed_data:
             obj.updated_at = timezone.now()
             obj.save(update_fields=[*form.changed_data, "updated_at"])
+
+    @admin.action(description="Cancel the selected runs", permissions=["change"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        by = request.user.get_username()
+        asked = 0
+        for run_id in queryset.values_list("pk", flat=True):
+            try:
+                manager.cancel_run(run_id, by=by, reason="from the admin")
+                asked += 1
+            except Problem as problem:
+                self.message_user(request, problem.detail, messages.WARNING)
+        if asked:
+            self.message_user(request, f"{asked} cancelled, or about to be.", messages.SUCCESS)
 
     @admin.display(description="status")
     def state(self, run: Run) -> SafeString:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +21,7 @@ from runs.errors import Problem
 _MEANINGS: Mapping[int, str] = {
     400: "A query parameter or the body is not understood (`bad_parameter`, `malformed_json`).",
     404: "There is no such thing.",
+    409: "It contradicts what is; `code` says how.",
     410: "It existed, and its bytes are gone.",
     413: "The body is too large.",
     422: "The body is understood, and does not fit; `errors` says where.",
@@ -33,6 +35,14 @@ class ApiViewSet(GenericViewSet[Any]):
 
     query: ClassVar[Mapping[str, Sequence[Parameter]]] = {}
     values: dict[str, Any]
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        self._user = getattr(request, "user", None)  # DRF puts its own in its place
+        return super().initialize_request(request, *args, **kwargs)
+
+    def who(self) -> str:
+        """The name of the user who asks; empty for nobody."""
+        return "" if self._user is None else self._user.get_username()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -8,17 +8,19 @@ from uuid import UUID
 
 import orjson
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import frames, history, manager, workflows
+from runs import frames, history, manager, why, workflows
 from runs.api.base import ApiViewSet, documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import Parameter, parse_uuid
 from runs.api.parsers import object_of
 from runs.api.schemas import (
+    CancelSerializer,
     CheckpointSerializer,
     EventsSerializer,
     NewRunSerializer,
@@ -26,6 +28,7 @@ from runs.api.schemas import (
     RunSerializer,
     RunSummarySerializer,
     StateSerializer,
+    WhySerializer,
 )
 from runs.engine import serde
 from runs.errors import Problem
@@ -67,6 +70,7 @@ EVENTS = (
 )
 
 NEW_RUN = {"name": "Test Run", "payload": {"input": "hello"}}
+CANCEL = {"reason": "no longer needed"}
 REPLAY = {"from_step": 2, "set": {}}
 
 
@@ -179,6 +183,36 @@ class RunViewSet(ApiViewSet):
         )
         return self._created(run)
 
+    @extend_schema(
+        summary="Tell why a run is not moving",
+        responses={200: WhySerializer, **problems(404, 503)},
+    )
+    @action(detail=True)
+    def why(self, request: Request, run_id: str) -> Response:
+        run = _find(run_id)
+        causes = [
+            {"code": cause.code, "detail": cause.detail, "until": timestamp(cause.until)}
+            for cause in why.causes(run, timezone.now())
+        ]
+        return Response({"run_id": str(run.id), "status": run.status, "causes": causes})
+
+    @extend_schema(
+        summary="Cancel a run",
+        description="202: it is on record, and the run ends as `cancelled` when its worker has"
+        " stopped it. 200: it has ended so. What it streamed and kept until then stays.",
+        request=CancelSerializer,
+        responses={200: RunSerializer, 202: RunSerializer, **problems(400, 404, 409, 422, 503)},
+        examples=[OpenApiExample("With a reason", CANCEL, request_only=True)],
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, run_id: str) -> Response:
+        run_uuid = parse_uuid(run_id)
+        if run_uuid is None:
+            raise unknown("run", run_id)
+        fields = object_of(request.data, CancelSerializer().fields)
+        run = manager.cancel_run(run_uuid, by=self.who(), reason=fields.get("reason", ""))
+        return Response(detail(run), status=200 if run.finished else 202)
+
     def _created(self, run: Run) -> Response:
         return Response(detail(run), status=201, headers={"Location": f"/api/runs/{run.id}"})
 
@@ -188,7 +222,22 @@ def detail(run: Run) -> dict[str, Any]:
     summary = summarise(run)
     if run.error is not None:
         summary["error"]["traceback"] = run.error.get("traceback")
-    return summary | {"payload": run.payload, "metadata": run.metadata}
+    return summary | {
+        "payload": run.payload,
+        "metadata": run.metadata,
+        "cancel": _cancel(run),
+    }
+
+
+def _cancel(run: Run) -> dict[str, Any] | None:
+    if run.cancel_requested_at is None:
+        return None
+    return {
+        "requested_at": timestamp(run.cancel_requested_at),
+        "acknowledged_at": timestamp(run.cancel_acknowledged_at),
+        "by": run.cancel_by,
+        "reason": run.cancel_reason,
+    }
 
 
 def _find(run_id: str, *columns: str) -> Run:

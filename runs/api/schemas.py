@@ -64,6 +64,23 @@ class ReplaySerializer(Shape):
     )
 
 
+class CancelSerializer(Shape):
+    reason = s.CharField(
+        required=False, allow_blank=True, max_length=500, help_text="Kept with the run"
+    )
+
+
+class CancellationSerializer(Shape):
+    """That a run is to end, or has ended, as cancelled."""
+
+    requested_at = s.DateTimeField()
+    acknowledged_at = s.DateTimeField(
+        allow_null=True, help_text="When its worker began to stop it; null if it did not need to"
+    )
+    by = s.CharField()
+    reason = s.CharField()
+
+
 class RunErrorSerializer(Shape):
     type = s.CharField()
     message = s.CharField()
@@ -102,6 +119,19 @@ class RunSerializer(RunSummarySerializer):
     payload = s.JSONField()
     metadata = ObjectField()
     error = FullRunErrorSerializer(allow_null=True)
+    cancel = CancellationSerializer(allow_null=True)
+
+
+class CauseSerializer(Shape):
+    code = s.CharField(help_text="Stable, for programs")
+    detail = s.CharField(help_text="One sentence for people")
+    until = s.DateTimeField(allow_null=True, help_text="When it is over at the latest, if known")
+
+
+class WhySerializer(Shape):
+    run_id = s.UUIDField()
+    status = s.ChoiceField(RunStatus.choices)
+    causes = CauseSerializer(many=True)
 
 
 class StateSerializer(Shape):

@@ -21,7 +21,7 @@ _actions: dict[str, Callable[[], None]] = {}
 
 
 def point(name: str) -> None:
-    """Do what was armed for `name`, if anything."""
+    """Do what was armed for `name`, if anything; from any thread."""
     if _actions and (action := _actions.get(name)) is not None:
         action()
 

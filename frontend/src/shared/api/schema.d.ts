@@ -108,6 +108,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run_id}/cancel/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a run
+         * @description 202: it is on record, and the run ends as `cancelled` when its worker has stopped it. 200: it has ended so. What it streamed and kept until then stays.
+         */
+        post: operations["runs_cancel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run_id}/checkpoints/": {
         parameters: {
             query?: never;
@@ -180,6 +200,26 @@ export interface paths {
          * @description A run is one execution of a workflow. It is durable once it has been answered with 201.
          */
         get: operations["runs_state_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run_id}/why/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tell why a run is not moving
+         * @description A run is one execution of a workflow. It is durable once it has been answered with 201.
+         */
+        get: operations["runs_why_retrieve"];
         put?: never;
         post?: never;
         delete?: never;
@@ -274,6 +314,35 @@ export interface components {
             created_at: string;
             /** @description Path of the file */
             url: string;
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Cancel: {
+            /** @description Kept with the run */
+            reason?: string;
+        };
+        /** @description That a run is to end, or has ended, as cancelled. */
+        Cancellation: {
+            /** Format: date-time */
+            requested_at: string;
+            /**
+             * Format: date-time
+             * @description When its worker began to stop it; null if it did not need to
+             */
+            acknowledged_at: string | null;
+            by: string;
+            reason: string;
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Cause: {
+            /** @description Stable, for programs */
+            code: string;
+            /** @description One sentence for people */
+            detail: string;
+            /**
+             * Format: date-time
+             * @description When it is over at the latest, if known
+             */
+            until: string | null;
         };
         /** @description A documented shape; never used to build or check values. */
         Checkpoint: {
@@ -475,6 +544,7 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             };
+            cancel: components["schemas"]["Cancellation"] | null;
         };
         /** @description A documented shape; never used to build or check values. */
         RunError: {
@@ -550,6 +620,13 @@ export interface components {
             };
             /** @description Nodes of the next superstep */
             next: string[];
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Why: {
+            /** Format: uuid */
+            run_id: string;
+            status: components["schemas"]["RunStatus"];
+            causes: components["schemas"]["Cause"][];
         };
         /** @description A documented shape; never used to build or check values. */
         Worker: {
@@ -899,6 +976,84 @@ export interface operations {
             };
         };
     };
+    runs_cancel_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Cancel"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_checkpoints_retrieve: {
         parameters: {
             query?: {
@@ -1095,6 +1250,45 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_why_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Why"];
                 };
             };
             /** @description There is no such thing. */

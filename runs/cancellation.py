@@ -1,0 +1,65 @@
+"""Cancelling as the database sees it: requested, acknowledged, stopped.
+
+A request is three columns of the run. Nobody who holds the run can miss it: whatever it commits
+next ends the run instead (`batch`). A worker acknowledges, and stops the run's nodes; a request
+that nobody heeds is carried out by the sweep. Each change is conditional: who comes second changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from django.db import transaction
+from django.db.models import Q
+
+from runs.engine import events
+from runs.engine.events import Event as Told
+from runs.models import Event, Run, RunStatus
+
+_REQUESTED = Q(cancel_requested_at__isnull=False)
+
+
+def told(by: str, reason: str, now: datetime) -> Told:
+    """The last event of a run that was cancelled."""
+    return Told(name=events.CANCELLED, ts=now, data=orjson.dumps({"reason": reason, "by": by}))
+
+
+def end(run: Run, still: Q, now: datetime) -> bool:
+    """End `run`, whose request is on record, with its last event in one transaction. False when it
+    is no longer as it was read, or no longer as `still` says."""
+    event = told(run.cancel_by, run.cancel_reason, now)
+    with transaction.atomic():
+        # With the seq that was read: the event must get the next number, whoever wrote since.
+        ours = Run.objects.filter(still, pk=run.pk, seq=run.seq, attempt=run.attempt).update(
+            status=RunStatus.CANCELLED,
+            seq=run.seq + 1,
+            lease_owner=None,
+            lease_expires_at=None,
+            wake_at=None,
+            finished_at=now,
+            updated_at=now,
+        )
+        if ours:
+            Event.objects.create(
+                run_id=run.pk, seq=run.seq + 1, name=event.name, ts=now, data=event.data.decode()
+            )
+    return bool(ours)
+
+
+def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
+    """The ids of the runs that the worker holds and is to stop. From now on it is on record that
+    it knows."""
+    held = Run.objects.filter(_REQUESTED, lease_owner=worker_id, status=RunStatus.RUNNING)
+    found = list(held.values_list("id", "cancel_acknowledged_at"))
+    if any(acknowledged is None for _, acknowledged in found):
+        held.filter(cancel_acknowledged_at=None).update(cancel_acknowledged_at=now)
+    return [str(run_id) for run_id, _ in found]
+
+
+def overdue(stop: Q, now: datetime) -> int:
+    """End the running runs that are to be cancelled and of which `stop` is true; their number."""
+    still = _REQUESTED & Q(status=RunStatus.RUNNING) & stop
+    return sum(end(run, still, now) for run in Run.objects.filter(still))

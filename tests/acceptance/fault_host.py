@@ -1,0 +1,106 @@
+"""A process that the fault table's test starts: it forks a child for every command that it reads,
+so that each has a life of its own and may lose it, without another start of Django.
+
+Commands and answers are JSON, one a line; an answer is the child's exit code and what it gave.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import django
+
+
+def main() -> None:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "fastgraph_site.settings"
+    django.setup()
+    for line in sys.stdin:
+        command, *arguments = json.loads(line)
+        print(json.dumps(in_child(COMMANDS[command], arguments)), flush=True)
+
+
+def in_child(function: Any, arguments: list[Any]) -> tuple[int, Any]:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reader)
+        answer = json.dumps(function(*arguments)).encode()
+        with os.fdopen(writer, "wb") as out:
+            out.write(answer)
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as given:
+        answer = given.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return code, json.loads(answer) if answer else None
+
+
+def create(workflow: str, payload: dict[str, Any]) -> str:
+    from runs.manager import NewRun, create_run
+
+    return str(create_run(NewRun(workflow=workflow, payload=payload)).pk)
+
+
+def work(fault: str) -> dict[str, int]:
+    """Execute what there is, once; how often each fault point was reached."""
+    from django.conf import settings
+
+    from fastgraph_site.worker import work
+    from runs.engine import faults
+
+    reached: Counter[str] = Counter()
+    if fault:
+        for left in settings.DATA_DIR.glob("died-*"):
+            left.unlink()
+        settings.FASTGRAPH["fault"] = fault
+    else:
+        for name in faults.POINTS:
+            faults.arm(name, partial(reached.update, [name]))
+    work()
+    return reached
+
+
+def sweep() -> int:
+    from django.utils import timezone
+
+    from runs import recovery
+
+    return recovery.sweep(timezone.now()).recovered
+
+
+def story(run_id: str) -> dict[str, Any]:
+    """All that can be seen of a run: its row, its events, its artifacts and its final state."""
+    from artifacts.models import Artifact
+    from runs import history, workflows
+    from runs.engine import serde
+    from runs.models import Event, PendingWrite, Run
+
+    run = Run.objects.get(pk=UUID(run_id))
+    assert run.checkpoint_id is not None
+    graph = workflows.get(run.workflow).graph.graph
+    state = history.read_state(graph, run.thread_id, run.checkpoint_id)
+    assert state is not None
+    return {
+        "run": [run.status, run.step, str(run.lease_owner)],
+        "attempt": run.attempt,
+        "left": PendingWrite.objects.filter(run=run).count(),
+        "seqs": list(Event.objects.filter(run=run).order_by("seq").values_list("seq", flat=True)),
+        "events": [
+            [event.name, event.node, event.step, event.namespace, event.decoded]
+            for event in Event.objects.filter(run=run).order_by("seq")
+        ],
+        "artifacts": sorted(Artifact.objects.filter(run=run).values_list("name", "size", "sha256")),
+        "state": serde.plain(state.values),
+    }
+
+
+COMMANDS = {"create": create, "work": work, "sweep": sweep, "story": story}
+
+if __name__ == "__main__":
+    main()

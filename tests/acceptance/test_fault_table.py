@@ -1,0 +1,159 @@
+"""Every fault point, every bundled workflow, both databases: a worker that dies there, and
+its run that goes on, leave what a worker that lived leaves."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastgraph_site import workflows as bundled
+from runs import deaths
+from runs.engine import faults
+from tests.client import Client
+from tests.processes import Server, own_database
+
+TEXT = "The quick brown fox jumps over the lazy dog. It does so every day, rain or shine. " * 20
+PAYLOADS: dict[str, dict[str, Any]] = {
+    "text_report": {"input": TEXT},
+    "csv_profile": {"input": "city,people,founded\nOslo,717710,1040\nBergen,291940,1070\n"},
+    "steps": {"steps": 4, "seconds": 0},
+    "tokens": {"count": 20, "interval": 0.001},
+}
+MARKS = ("created", "started", "recovered")
+
+
+class Host:
+    """One `fault_host.py`: its data folder, its database."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        quick = {"DATABASE_URL": url, "FASTGRAPH_LINGER_SECONDS": "0"}
+        self.server = Server(folder / "data", quick)
+        migrated = self.server.manage("migrate", "--verbosity", "0")
+        assert migrated.returncode == 0, migrated.stderr
+        self.wholes: dict[str, tuple[dict[str, int], dict[str, Any]]] = {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.acceptance.fault_host"],
+            env={k: v for k, v in self.server.env.items() if k != "DJANGO_SETTINGS_MODULE"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, command: str, *arguments: Any) -> tuple[int, Any]:
+        """The exit code of the child, and what it gave."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps([command, *arguments]) + "\n")
+        self._process.stdin.flush()
+        code, answer = json.loads(self._process.stdout.readline())
+        return code, answer
+
+    def get(self, command: str, *arguments: Any) -> Any:
+        code, answer = self.ask(command, *arguments)
+        assert code == 0, f"{command} ended with {code}"
+        return answer
+
+    def whole(self, workflow: str) -> tuple[dict[str, int], dict[str, Any]]:
+        """How often the run that is not killed reaches each point, and its story."""
+        if workflow not in self.wholes:
+            run_id = self.get("create", workflow, PAYLOADS[workflow])
+            reached = self.get("work", "")
+            self.wholes[workflow] = reached, self.get("story", run_id)
+        return self.wholes[workflow]
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with own_database() as url:
+        host = Host(tmp_path_factory.mktemp("faults"), url)
+        try:
+            yield host
+        finally:
+            host.close()
+
+
+def told(story: dict[str, Any]) -> list[list[Any]]:
+    """What the events say, without ids, times and the marks of attempts. What tasks that run at the
+    same time say may come in any order: sorted within a superstep. A `custom` event that a repeated
+    node states anew, because it says another time, counts once."""
+    supersteps: list[list[str]] = [[]]
+    for name, node, step, namespace, data in story["events"]:
+        if name in MARKS:
+            continue
+        data = {k: v for k, v in (data or {}).items() if not k.endswith("_id") and k != "t_ns"}
+        line = json.dumps([name, node, step, namespace, data], sort_keys=True)
+        if name != "custom" or line not in supersteps[-1]:
+            supersteps[-1].append(line)
+        if name == "checkpoint":
+            supersteps.append([])
+    return [sorted(superstep) for superstep in supersteps]
+
+
+def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert one["run"] == other["run"]
+    assert one["state"] == other["state"]
+    assert one["artifacts"] == other["artifacts"]
+    assert told(one) == told(other)
+    assert one["seqs"] == list(range(1, len(one["seqs"]) + 1))
+    assert one["left"] == 0
+
+
+@pytest.mark.parametrize("which", ["first", "last"])
+@pytest.mark.parametrize("point", faults.POINTS)
+@pytest.mark.parametrize("workflow", PAYLOADS)
+def test_it_goes_on_as_if_nothing_had_happened(
+    host: Host, workflow: str, point: str, which: str
+) -> None:
+    reached, whole = host.whole(workflow)
+    assert whole["run"][0] == "completed"
+    times = reached.get(point, 0)
+    if not times:
+        assert point in ("before_record", "after_record") and workflow in ("steps", "tokens")
+        pytest.skip(f"{workflow} has no tasks that run at the same time")
+    # The number of batches differs from run to run: leave some room before the last.
+    nth = 1 if which == "first" else max(1, times - 3 if point == "after_hint" else times)
+    run_id = host.get("create", workflow, PAYLOADS[workflow])
+    code, _ = host.ask("work", f"{point}:{nth}")
+    assert code == deaths.CODE
+    ended = point == "after_finish" or (point == "after_hint" and which == "last")
+    recovered = host.get("sweep")
+    assert recovered == 1 or (ended and recovered == 0)
+    host.get("work", "")
+    killed = host.get("story", run_id)
+    assert_same(killed, whole)
+    assert killed["attempt"] == 1 + recovered
+
+
+def test_the_table_has_every_bundled_workflow() -> None:
+    source = Path(bundled.__file__).read_text()
+    assert re.findall(r'^register\(\n    "(\w+)"', source, re.MULTILINE) == list(PAYLOADS)
+
+
+def test_a_server_dies_there_too(own_server: Server) -> None:
+    """The variable, the real cluster, and nobody who sweeps by hand."""
+    own_server.stop()
+    own_server.env["FASTGRAPH_FAULT"] = "after_commit:3"
+    own_server.start()
+    with Client(own_server.url) as client:
+        run = client.create("steps", PAYLOADS["steps"])
+        assert client.wait(run["id"])["attempt"] == 2
+    assert (own_server.data_dir / "died-after_commit").exists()
+
+
+@pytest.mark.parametrize("fault", ["nowhere", "after_commit:x"])
+def test_a_fault_that_cannot_be_read(fault: str) -> None:
+    with pytest.raises(ValueError):
+        deaths.arm(fault)
