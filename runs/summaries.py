@@ -1,4 +1,4 @@
-"""A run in one line: what lists of runs show, over REST and over the feed alike."""
+"""A run in one line: what lists of runs show, over REST and over the feed alike; and all of one."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ def summarise(run: Run | Mapping[str, Any]) -> dict[str, Any]:
         "checkpoint_id": _text(row["checkpoint_id"]),
         "source_run": _text(row["source_run_id"]),
     }
+
+
+def detail(run: Run) -> dict[str, Any]:
+    """All of one run: its summary, and what lists leave out."""
+    summary = summarise(run)
+    if run.error is not None:
+        summary["error"]["traceback"] = run.error.get("traceback")
+    return summary | {"payload": run.payload, "metadata": run.metadata}
 
 
 def timestamp(moment: datetime | None) -> str | None:

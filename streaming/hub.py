@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -25,6 +26,9 @@ from streaming.lookout import Lookout
 from streaming.notifications import Notifications
 from streaming.reader import Closed, Reader
 from streaming.subscriber import Subscriber
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SLOW_POLL = 1.0  # seconds between two looks when no doorbell rings
 PAGE_READS = 2  # pages that are read at the same time, for all who are behind
@@ -103,6 +107,11 @@ class Hub:
         async with self._page_turns:
             return await self._reader.read(log.read, {run_id: after}, limit=limit)
 
+    async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The answer of another query of a stream, in the same turns as the pages."""
+        async with self._page_turns:
+            return await self._reader.read(query, *args, **kwargs)
+
     def join(self, subscriber: Subscriber) -> int:
         """Hand new frames to `subscriber`, too; the seq of the last one handed out to others."""
         watch = self._watches.get(subscriber.run_id)
@@ -112,11 +121,16 @@ class Hub:
         watch.subscribers.add(subscriber)
         return watch.head
 
-    async def close(self) -> None:
-        """End every subscription with Closed, and free threads and connections."""
+    def hang_up(self) -> None:
+        """End every subscription with Closed, now and later."""
         self._closed = True
         for subscriber in self.subscribers:
             subscriber.close()
+        self.feed.hang_up()
+
+    async def close(self) -> None:
+        """End every subscription with Closed, and free threads and connections."""
+        self.hang_up()
         await self._lookout.stop()
         await self.feed.close()
         await self._doorbells.close()
@@ -167,6 +181,13 @@ def current() -> Hub:
     if loop not in _hubs:
         _hubs[loop] = Hub()
     return _hubs[loop]
+
+
+def hang_up() -> None:
+    """End every stream of the running loop's hub with Closed, and begin no new one."""
+    hub = _hubs.get(asyncio.get_running_loop())
+    if hub is not None:
+        hub.hang_up()
 
 
 async def close() -> None:

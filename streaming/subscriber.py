@@ -67,6 +67,17 @@ class Subscriber:
         """How much they weigh."""
         return self._queued_bytes
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known, without a look at the log, that there is nothing more to come."""
+        return self._over or (self._finished and self.cursor >= self.committed)
+
+    async def ready(self) -> None:
+        """Return when `next` has something to do other than wait for news. Cancelling it, or
+        `next`, loses nothing."""
+        if not (self._behind or self._over or self._closed):
+            await self._fed.wait()
+
     async def next(self) -> Sequence[Frame]:
         """The next frames, at least one; none: the run has ended and everything was given.
         Raises Closed when the hub closes."""

@@ -30,7 +30,7 @@ from runs.api.schemas import (
 from runs.engine import serde
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
-from runs.summaries import COLUMNS, summarise, timestamp
+from runs.summaries import COLUMNS, detail, summarise, timestamp
 
 FILTERS = (
     Parameter(
@@ -181,14 +181,6 @@ class RunViewSet(ApiViewSet):
 
     def _created(self, run: Run) -> Response:
         return Response(detail(run), status=201, headers={"Location": f"/api/runs/{run.id}"})
-
-
-def detail(run: Run) -> dict[str, Any]:
-    """All of one run: its summary, and what lists leave out."""
-    summary = summarise(run)
-    if run.error is not None:
-        summary["error"]["traceback"] = run.error.get("traceback")
-    return summary | {"payload": run.payload, "metadata": run.metadata}
 
 
 def _find(run_id: str, *columns: str) -> Run:
