@@ -21,7 +21,7 @@ from runs.api.parameters import Parameter
 from runs.errors import Problem
 from streaming import hub
 from streaming.reader import Closed
-from streaming.subscriber import Subscriber
+from streaming.subscriber import Subscriber, UnknownRun
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
     try:
         async with asyncio.timeout(OPENING):
             subscriber = await opening.__aenter__()
-    except hub.UnknownRun:
+    except UnknownRun:
         raise unknown("run", request.given_id) from None
     except (TimeoutError, Closed):
         detail = "The server cannot look at the moment. Try again in a few seconds."

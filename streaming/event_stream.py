@@ -14,7 +14,7 @@ from runs.frames import Frame
 from streaming.endpoint import AFTER, BIGGEST_SEQ, Request, subscribed, while_there
 from streaming.modes import MODES, Modes, parse_modes
 from streaming.reader import Closed
-from streaming.subscriber import Subscriber
+from streaming.subscriber import Subscriber, UnknownRun
 
 BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut
 RETRY = 1000  # milliseconds after which a client whose stream was cut comes back
@@ -76,8 +76,8 @@ class _Sending:
                     await self._write_frames(frames)
                 else:
                     break
-        except Closed:
-            pass  # the server stops; the client comes back with its cursor
+        except (Closed, UnknownRun):
+            pass  # the client comes back with its cursor, and is told of a deleted run then
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _ready(self, subscriber: Subscriber) -> bool:

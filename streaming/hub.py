@@ -18,6 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from runs import frames as log
 from runs.frames import Frame
 from runs.models import TERMINAL, Run
+from streaming import roll_call
 from streaming.data_version import DataVersion
 from streaming.doorbell import Doorbell, Doorbells
 from streaming.feed import Feed
@@ -25,7 +26,7 @@ from streaming.hints import Hints, crossing_layer
 from streaming.lookout import Lookout
 from streaming.notifications import Notifications
 from streaming.reader import Closed, Reader
-from streaming.subscriber import Subscriber
+from streaming.subscriber import Room, Subscriber, UnknownRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -33,11 +34,9 @@ T = TypeVar("T")
 SLOW_POLL = 1.0  # seconds between two looks when no doorbell rings
 PAGE_READS = 2  # pages that are read at the same time, for all who are behind
 LOOK_FRAMES = 1000  # the most that one query gives; a further one gives the rest
+FEW_RUNS = 20  # of more than these it is asked first which have moved
+ROLL_CALL = 1.0  # seconds after which it is asked anyway, for who was deleted
 LOOK_RUNS = 200  # runs in one query: SQLite refuses a condition of a thousand terms
-
-
-class UnknownRun(LookupError):
-    """There is no run with this id."""
 
 
 @dataclass(eq=False)
@@ -69,7 +68,8 @@ class Hub:
             self._look, lambda: bool(self._watches), self._doorbells, slow_poll=slow_poll
         )
         self.feed = Feed(self._reader, self._doorbells, slow_poll=slow_poll)
-        self.log_reads = 0  # queries for new frames, however many subscribers there are
+        self._roll_call_at = 0.0
+        self.log_reads = 0  # queries for what is new, however many subscribers there are
 
     @property
     def watching(self) -> int:
@@ -82,9 +82,12 @@ class Hub:
         return sum(len(watch.subscribers) for watch in self._watches.values())
 
     @asynccontextmanager
-    async def subscribe(self, run_id: UUID, *, after: int = 0) -> AsyncIterator[Subscriber]:
+    async def subscribe(
+        self, run_id: UUID, *, after: int = 0, room: Room | None = None
+    ) -> AsyncIterator[Subscriber]:
         """A subscriber to the events of `run_id` with a seq above `after`: those in the log, then
-        those to come, to the terminal one. Raises UnknownRun, or Closed when the hub is."""
+        those to come, to the terminal one. Subscribers of one client share its `room`. Raises
+        UnknownRun, or Closed when the hub is."""
         standing = await self._reader.read(_standing, run_id)
         if standing is None:
             raise UnknownRun(run_id)
@@ -92,13 +95,14 @@ class Hub:
             raise Closed
         status, seq = standing
         subscriber = Subscriber(
-            self, run_id, after=after, committed=seq, finished=status in TERMINAL
+            self, run_id, after=after, committed=seq, finished=status in TERMINAL, room=room
         )
         self.subscribers.add(subscriber)
         try:
             yield subscriber
         finally:
             self.subscribers.discard(subscriber)
+            subscriber.fail()  # so that nothing of it is left in the room
             self._leave(subscriber)
 
     async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
@@ -125,7 +129,7 @@ class Hub:
         """End every subscription with Closed, now and later."""
         self._closed = True
         for subscriber in self.subscribers:
-            subscriber.close()
+            subscriber.fail()
         self.feed.hang_up()
 
     async def close(self) -> None:
@@ -150,10 +154,14 @@ class Hub:
 
     async def _look(self) -> bool:
         """Hand out what is new of all watched runs; True: there may be more at once."""
-        watched = list(self._watches.items())
+        moved = list(self._watches.items())
+        loop = asyncio.get_running_loop()
+        if len(moved) > FEW_RUNS or loop.time() >= self._roll_call_at:
+            moved = await self._call_roll(dict(moved))
+            self._roll_call_at = loop.time() + ROLL_CALL
         more = False
-        for start in range(0, len(watched), LOOK_RUNS):
-            some = dict(watched[start : start + LOOK_RUNS])
+        for start in range(0, len(moved), LOOK_RUNS):
+            some = dict(moved[start : start + LOOK_RUNS])
             heads = {run_id: watch.head for run_id, watch in some.items()}
             frames = await self._reader.read(log.read, heads, limit=LOOK_FRAMES)
             self.log_reads += 1
@@ -161,6 +169,17 @@ class Hub:
             for run_id, of_run in groupby(frames, key=attrgetter("run_id")):
                 self._hand_out(run_id, some[run_id], list(of_run))
         return more
+
+    async def _call_roll(self, watched: dict[UUID, Watch]) -> list[tuple[UUID, Watch]]:
+        """Those of the watched runs that have moved. Whoever follows one that was deleted is
+        told."""
+        heads = {run_id: watch.head for run_id, watch in watched.items()}
+        moved, gone = await self._reader.read(roll_call.call, heads)
+        self.log_reads += 1
+        for run_id in gone:
+            for subscriber in watched[run_id].subscribers:
+                subscriber.fail(UnknownRun)
+        return [(run_id, watched[run_id]) for run_id in moved]
 
     def _hand_out(self, run_id: UUID, watch: Watch, frames: Sequence[Frame]) -> None:
         if self._watches.get(run_id) is not watch:

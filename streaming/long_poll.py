@@ -24,7 +24,7 @@ from streaming.endpoint import (
     while_there,
 )
 from streaming.reader import Closed
-from streaming.subscriber import Subscriber
+from streaming.subscriber import Subscriber, UnknownRun
 
 LONGEST_WAIT = 60  # seconds; proxies cut what is silent for longer
 
@@ -81,7 +81,7 @@ class RunWait:
                 await _within(request.values["timeout"], subscriber)
                 run = await hub.current().read(Run.objects.filter(id=subscriber.run_id).first)
                 if run is None:
-                    raise unknown("run", request.given_id)  # deleted while we waited
+                    raise unknown("run", request.given_id)
                 await send_json(send, detail(run))
 
             await while_there(receive, answer())
@@ -102,6 +102,8 @@ async def _within(seconds: float, subscriber: Subscriber) -> Sequence[Frame]:
             return await subscriber.next()
     except (TimeoutError, Closed):
         return ()  # a server that stops answers what it has
+    except UnknownRun:
+        raise unknown("run", str(subscriber.run_id)) from None  # deleted while we waited
 
 
 def _page(frames: Sequence[Frame], after: int, limit: int) -> dict[str, Any]:
