@@ -1,7 +1,7 @@
 """The root of the web process.
 
-Every request and every socket passes the guard. Sockets go to the consumers of `streaming`; HTTP
-has its body read and then goes to Django, in a pool of threads.
+Every request and every socket passes the guard. Sockets and requests for streams go to `streaming`;
+other HTTP has its body read and then goes to Django, in a pool of threads.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ def build() -> ASGI3Application:
     from fastgraph_site.guard import Guard
     from fastgraph_site.lifespan import Lifespan
     from fastgraph_site.pool import WsgiPool
+    from fastgraph_site.streams import Streams
     from streaming import hub
     from streaming.routing import router as sockets
 
     pool = WsgiPool(django, settings.FASTGRAPH["web_threads"])
-    routes = ProtocolTypeRouter({"http": BodyLimit(pool), "websocket": sockets})
+    http = Streams(BodyLimit(pool))
+    routes = ProtocolTypeRouter({"http": http, "websocket": sockets})
     return Lifespan(Guard(routes), at_end=[hub.close, pool.close])
 
 

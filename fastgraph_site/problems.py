@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -16,7 +17,7 @@ def render(problem: Problem, path: str) -> bytes:
     """RFC 9457 problem details, in the shape that the API gives its own."""
     return orjson.dumps(
         {
-            "type": f"urn:fastgraph:problem:{problem.code}",
+            "type": "about:blank",  # the status says what `title` says; `code` is the finer word
             "title": HTTPStatus(problem.status).phrase,
             "status": problem.status,
             "detail": problem.detail,
@@ -27,7 +28,10 @@ def render(problem: Problem, path: str) -> bytes:
 
 
 async def answer(
-    problem: Problem, scope: HTTPScope | WebSocketScope, send: ASGISendCallable
+    problem: Problem,
+    scope: HTTPScope | WebSocketScope,
+    send: ASGISendCallable,
+    more_headers: Sequence[tuple[bytes, bytes]] = (),
 ) -> None:
     """Answer a request with `problem` and end its connection, for its body may not have been read.
     A WebSocket that has not been accepted is answered the same way where the server can, and with
@@ -44,6 +48,7 @@ async def answer(
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
         (b"connection", b"close"),
+        *more_headers,
     ]
     start: Any = {
         "type": f"{prefix}http.response.start",

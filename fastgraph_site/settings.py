@@ -176,7 +176,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": __version__,
     "DESCRIPTION": (
         "Durable workflows as graphs of Python functions. A run is durable once it is answered"
-        " with 201; `/api/ws/{run_id}?after=N` (WebSocket) streams its events. Every path works"
+        " with 201; `/api/ws/{run_id}?after=N` (WebSocket) and `/api/runs/{run_id}/stream`"
+        " (server-sent events) stream its events. Every path works"
         " with and without its trailing slash. Every error is problem details (RFC 9457) with a"
         " stable `code`."
     ),
@@ -189,6 +190,10 @@ SPECTACULAR_SETTINGS = {
     ],
     "OAS_VERSION": "3.1.0",
     "SCHEMA_PATH_PREFIX": "/api",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "streaming.schema.add_streams",
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {"RunStatus": "runs.models.RunStatus"},
     # Swagger and ReDoc come from this server, never from a CDN.

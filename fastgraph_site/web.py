@@ -61,6 +61,13 @@ class _Uvicorn(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Streams end only when they are told, and open requests are waited for.
+        from streaming import hub
+
+        hub.hang_up()
+        await super().shutdown(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Neither forced by a second signal, since stopping is limited anyway, nor raised again at
         # the end: to be asked to stop is no failure.

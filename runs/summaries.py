@@ -1,4 +1,4 @@
-"""A run in one line: what lists of runs show, over REST and over the feed alike."""
+"""A run in one line: what lists of runs show, over REST and over the feed alike; and all of one."""
 
 from __future__ import annotations
 
@@ -57,6 +57,29 @@ def summarise(run: Run | Mapping[str, Any]) -> dict[str, Any]:
         "step": row["step"],
         "checkpoint_id": _text(row["checkpoint_id"]),
         "source_run": _text(row["source_run_id"]),
+    }
+
+
+def detail(run: Run) -> dict[str, Any]:
+    """All of one run: its summary, and what lists leave out."""
+    summary = summarise(run)
+    if run.error is not None:
+        summary["error"]["traceback"] = run.error.get("traceback")
+    return summary | {
+        "payload": run.payload,
+        "metadata": run.metadata,
+        "cancel": _cancel(run),
+    }
+
+
+def _cancel(run: Run) -> dict[str, Any] | None:
+    if run.cancel_requested_at is None:
+        return None
+    return {
+        "requested_at": timestamp(run.cancel_requested_at),
+        "acknowledged_at": timestamp(run.cancel_acknowledged_at),
+        "by": run.cancel_by,
+        "reason": run.cancel_reason,
     }
 
 

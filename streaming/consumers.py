@@ -19,6 +19,7 @@ from streaming import hub
 from streaming.feed import Lagging
 from streaming.queries import Refused, parse_feed, parse_run
 from streaming.reader import Closed
+from streaming.subscriber import UnknownRun
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class RunConsumer(StreamConsumer):
                 while frames := await subscriber.next():
                     for frame in frames:
                         await self.send(text_data=frame.body.decode())
-        except hub.UnknownRun:
+        except UnknownRun:
             raise Refused(4404, "there is no such run") from None
 
 

@@ -144,10 +144,14 @@ class Feed:
                 self._edge = None
                 self._lookout.kick()
 
-    async def close(self) -> None:
-        """Make every subscriber raise Closed, and stop."""
+    def hang_up(self) -> None:
+        """Make every subscriber raise Closed."""
         for subscriber in self._subscribers:
             subscriber.fail(Closed)
+
+    async def close(self) -> None:
+        """Make every subscriber raise Closed, and stop."""
+        self.hang_up()
         await self._lookout.stop()
 
     async def _begin(self) -> datetime:

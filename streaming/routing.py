@@ -1,11 +1,19 @@
-"""The addresses of the WebSockets, each with and without its trailing slash."""
+"""The addresses of the WebSockets and of the HTTP streams, each with and without its slash."""
 
 from __future__ import annotations
 
+import re
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from channels.routing import URLRouter
+from django.http import QueryDict
 from django.urls import re_path
 
+from runs.errors import Problem
 from streaming.consumers import FeedConsumer, RunConsumer, UnknownConsumer
+from streaming.endpoint import Endpoint, Request, read_query
+from streaming.event_stream import RunStream
+from streaming.long_poll import RunEvents, RunWait
 
 router = URLRouter(
     [
@@ -14,3 +22,42 @@ router = URLRouter(
         re_path(r"", UnknownConsumer.as_asgi()),
     ]
 )
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "/api/runs/{run_id}/stream": RunStream(),
+    "/api/runs/{run_id}/wait": RunWait(),
+}
+EVENTS = RunEvents()
+_PATTERNS = [
+    (re.compile(re.sub(r"\{\w+\}", "([^/]+)", path) + "/?"), endpoint)
+    for path, endpoint in ENDPOINTS.items()
+]
+_EVENTS_PATH = re.compile("/api/runs/([^/]+)/events/?")
+
+
+def find(scope: HTTPScope) -> tuple[Endpoint, str] | None:
+    """Who answers this request here, and the id in its path; None: it is not for us."""
+    for pattern, endpoint in _PATTERNS:
+        if match := pattern.fullmatch(scope["path"]):
+            return endpoint, match[1]
+    # Without `wait` there is nothing to wait for, and the rest of the API answers as ever.
+    if scope["method"] == "GET" and b"wait" in scope["query_string"]:
+        match = _EVENTS_PATH.fullmatch(scope["path"])
+        if match and "wait" in QueryDict(scope["query_string"]):
+            return EVENTS, match[1]
+    return None
+
+
+async def answer(
+    found: tuple[Endpoint, str],
+    scope: HTTPScope,
+    receive: ASGIReceiveCallable,
+    send: ASGISendCallable,
+) -> None:
+    """Answer the request for which `find` found somebody. Raises Problem, and has sent nothing
+    then."""
+    endpoint, given_id = found
+    if scope["method"] != "GET":
+        raise Problem(405, "method_not_allowed", f"{scope['method'][:20]} is not possible here.")
+    values = read_query(scope, endpoint.parameters)
+    await endpoint(Request(given_id=given_id, scope=scope, values=values), receive, send)

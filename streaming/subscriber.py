@@ -19,6 +19,26 @@ LONGEST_PAGE = 500
 SHORTEST_PAGE = 4
 
 
+class UnknownRun(LookupError):
+    """There is no run with this id, or there is none any more."""
+
+
+class Room:
+    """How much may wait, for one subscriber or for several that share it."""
+
+    def __init__(self, frames: int, size: int) -> None:
+        self._frames = frames
+        self._bytes = size
+
+    def take(self, frames: int, size: int) -> None:
+        self._frames -= frames
+        self._bytes -= size
+
+    @property
+    def overfull(self) -> bool:
+        return self._frames < 0 or self._bytes < 0
+
+
 class Log(Protocol):
     """What a subscriber needs of the hub."""
 
@@ -38,23 +58,31 @@ class Subscriber:
     It begins *behind*: it reads pages of the log until one is not full, then joins and is offered
     what is new. Its queue is small. When the queue is full, it is emptied and the subscriber is
     behind again: it loses its queue, never an event. `committed` is a seq that is known to be in
-    the log; `finished` that no event can come beyond what is in the log now.
+    the log; `finished` that no event can come beyond it.
     """
 
     def __init__(
-        self, log: Log, run_id: UUID, *, after: int, committed: int, finished: bool
+        self,
+        log: Log,
+        run_id: UUID,
+        *,
+        after: int,
+        committed: int,
+        finished: bool,
+        room: Room | None = None,
     ) -> None:
         self.run_id = run_id
         self.cursor = after
         self.committed = committed
         self._log = log
-        self._finished = finished
+        self._last = committed if finished else None
+        self._room = room or Room(QUEUE_FRAMES, QUEUE_BYTES)
         self._queue: deque[Frame] = deque()
         self._queued_bytes = 0
         self._fed = asyncio.Event()
         self._behind = True
         self._over = False
-        self._closed = False
+        self._failure: type[Exception] | None = None
         self._page_limit = PAGE_FRAMES
 
     @property
@@ -67,12 +95,23 @@ class Subscriber:
         """How much they weigh."""
         return self._queued_bytes
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is known, without a look at the log, that there is nothing more to come."""
+        return self._over or (self._last is not None and self.cursor >= self._last)
+
+    async def ready(self) -> None:
+        """Return when `next` has something to do other than wait for news. Cancelling it, or
+        `next`, loses nothing."""
+        if not (self._behind or self._over or self._failure):
+            await self._fed.wait()
+
     async def next(self) -> Sequence[Frame]:
         """The next frames, at least one; none: the run has ended and everything was given.
-        Raises Closed when the hub closes."""
+        Raises Closed when the hub closes, UnknownRun when the run is deleted."""
         while not self._over:
-            if self._closed:
-                raise Closed
+            if self._failure:
+                raise self._failure
             frames = await (self._catch_up() if self._behind else self._take())
             if frames:
                 return frames
@@ -87,16 +126,19 @@ class Subscriber:
         if not fresh and frames[-1].terminal:
             self._over = True  # its cursor is beyond the end
         self._queue.extend(fresh)
-        self._queued_bytes += sum(len(frame.body) for frame in fresh)
-        if len(self._queue) <= QUEUE_FRAMES and self._queued_bytes <= QUEUE_BYTES:
+        size = sum(len(frame.body) for frame in fresh)
+        self._queued_bytes += size
+        self._room.take(len(fresh), size)
+        if not self._room.overfull:
             return True
         self._empty()
         self._behind = True
         return False
 
-    def close(self) -> None:
-        """Make `next` raise Closed, now and later."""
-        self._closed = True
+    def fail(self, failure: type[Exception] = Closed) -> None:
+        """Make `next` raise `failure`, now and later."""
+        self._failure = failure
+        self._empty()
         self._fed.set()
 
     async def _take(self) -> Sequence[Frame]:
@@ -114,7 +156,9 @@ class Subscriber:
         page = await self._log.page(self.run_id, after=self.cursor, limit=limit)
         self._advance(page)
         if len(page) < limit and not self._over:
-            if self._finished:
+            if self._last is not None:
+                if self.cursor < self._last:
+                    raise UnknownRun(self.run_id)  # its log was deleted while it was read
                 self._over = True
             else:
                 self._behind = not self._join()
@@ -125,7 +169,9 @@ class Subscriber:
         not read; the next page has them, and it is offered what comes after them already."""
         head = self._log.join(self)
         while self._queue and self._queue[0].seq <= self.cursor:
-            self._queued_bytes -= len(self._queue.popleft().body)
+            size = len(self._queue.popleft().body)
+            self._queued_bytes -= size
+            self._room.take(-1, -size)
         if not self._queue:
             return head <= self.cursor
         self._fed.set()
@@ -140,5 +186,6 @@ class Subscriber:
         self._page_limit = max(SHORTEST_PAGE, min(PAGE_BYTES // mean, LONGEST_PAGE))
 
     def _empty(self) -> None:
+        self._room.take(-len(self._queue), -self._queued_bytes)
         self._queue.clear()
         self._queued_bytes = 0

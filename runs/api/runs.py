@@ -33,7 +33,7 @@ from runs.api.schemas import (
 from runs.engine import serde
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
-from runs.summaries import COLUMNS, summarise, timestamp
+from runs.summaries import COLUMNS, detail, summarise, timestamp
 
 FILTERS = (
     Parameter(
@@ -215,29 +215,6 @@ class RunViewSet(ApiViewSet):
 
     def _created(self, run: Run) -> Response:
         return Response(detail(run), status=201, headers={"Location": f"/api/runs/{run.id}"})
-
-
-def detail(run: Run) -> dict[str, Any]:
-    """All of one run: its summary, and what lists leave out."""
-    summary = summarise(run)
-    if run.error is not None:
-        summary["error"]["traceback"] = run.error.get("traceback")
-    return summary | {
-        "payload": run.payload,
-        "metadata": run.metadata,
-        "cancel": _cancel(run),
-    }
-
-
-def _cancel(run: Run) -> dict[str, Any] | None:
-    if run.cancel_requested_at is None:
-        return None
-    return {
-        "requested_at": timestamp(run.cancel_requested_at),
-        "acknowledged_at": timestamp(run.cancel_acknowledged_at),
-        "by": run.cancel_by,
-        "reason": run.cancel_reason,
-    }
 
 
 def _find(run_id: str, *columns: str) -> Run:

@@ -39,6 +39,15 @@ def test_every_operation_is_described(schema: dict[str, Any]) -> None:
             assert failures, where
 
 
+def test_streams_are_described_by_what_they_read(schema: dict[str, Any]) -> None:
+    def of(path: str) -> list[str]:
+        return [each["name"] for each in schema["paths"][path]["get"]["parameters"]]
+
+    assert of("/api/runs/{run_id}/stream/") == ["run_id", "after", "modes"]
+    assert of("/api/runs/{run_id}/wait/") == ["run_id", "timeout"]
+    assert set(of("/api/runs/{run_id}/events/")) == {"run_id", "after", "limit", "wait"}
+
+
 def test_answers_are_what_the_schema_says(
     api: APIClient, schema: dict[str, Any], finished: Run
 ) -> None:

@@ -1,0 +1,125 @@
+"""Server-sent events: a run's events over plain HTTP, for `EventSource` and for `curl -N`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
+
+from runs.api.parameters import Parameter
+from runs.errors import Problem
+from runs.frames import Frame
+from streaming.endpoint import AFTER, BIGGEST_SEQ, Request, subscribed, while_there
+from streaming.modes import MODES, Modes, parse_modes
+from streaming.reader import Closed
+from streaming.subscriber import Subscriber, UnknownRun
+
+BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut
+RETRY = 1000  # milliseconds after which a client whose stream was cut comes back
+
+HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),  # nginx hands on each piece as it comes
+)
+OPENING = f"retry: {RETRY}\n: the events of a run, in order, from your cursor\n\n".encode()
+
+MODE_PARAMETER = Parameter(
+    name="modes",
+    help=f"Only what these modes show, with commas between them: {', '.join(MODES)}."
+    " What tells how the run itself fares is always sent.",
+)
+
+
+class RunStream:
+    """`/api/runs/{id}/stream`: every event after the cursor, past ones, then live ones; it ends
+    after the run's last. A client that comes back after that is answered 204, which tells
+    `EventSource` to stop."""
+
+    parameters = (AFTER, MODE_PARAMETER)
+
+    async def __call__(
+        self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        modes = parse_modes(request.values["modes"])
+        after = last_event_id(request, request.values["after"])
+        async with subscribed(request, after=after) as subscriber:
+            if subscriber.ended:
+                await _nothing_more(send)
+            else:
+                await while_there(receive, _Sending(send, modes).follow(subscriber))
+
+
+class _Sending:
+    """One answer on its way. The cursor that the client keeps is the `id` of what it was sent;
+    what the modes left out since is told with the next comment."""
+
+    def __init__(self, send: ASGISendCallable, modes: Modes) -> None:
+        self._send = send
+        self._modes = modes
+        self._loop = asyncio.get_running_loop()
+        self._beat_at = 0.0
+
+    async def follow(self, subscriber: Subscriber) -> None:
+        headers = list(HEADERS)
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": headers, "trailers": False}
+        )
+        await self._write(OPENING)
+        try:
+            while True:
+                if not await self._ready(subscriber):
+                    await self._write(f": still here\nid: {subscriber.cursor}\n\n".encode())
+                elif frames := await subscriber.next():
+                    await self._write_frames(frames)
+                else:
+                    break
+        except (Closed, UnknownRun):
+            pass  # the client comes back with its cursor, and is told of a deleted run then
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _ready(self, subscriber: Subscriber) -> bool:
+        """Whether there is something to read before the next comment is due."""
+        try:
+            async with asyncio.timeout_at(self._beat_at):
+                await subscriber.ready()
+        except TimeoutError:
+            return False
+        return self._loop.time() < self._beat_at
+
+    async def _write_frames(self, frames: Sequence[Frame]) -> None:
+        pieces = [lines(frame, str(frame.seq)) for frame in frames if self._modes.let(frame)]
+        if pieces:
+            await self._write(b"".join(pieces))
+
+    async def _write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        self._beat_at = self._loop.time() + BEAT
+
+
+def lines(frame: Frame, cursor: str) -> bytes:
+    """The frame as server-sent event; `data` are the bytes that every other client gets."""
+    body = b"\ndata: ".join(frame.body.splitlines())
+    return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor.encode(), frame.event.encode(), body)
+
+
+def last_event_id(request: Request, otherwise: int) -> int:
+    """The cursor: what a client that comes back says in `Last-Event-ID`, before what its address
+    has said since its first try."""
+    given = request.header(b"last-event-id")
+    if not given:
+        return otherwise
+    if not re.fullmatch(r"[0-9]{1,19}", given) or int(given) > BIGGEST_SEQ:
+        detail = "Last-Event-ID must be the id of an event of this stream, a whole number."
+        raise Problem(400, "bad_header", detail)
+    return int(given)
+
+
+async def _nothing_more(send: ASGISendCallable) -> None:
+    headers = [(b"cache-control", b"no-store")]
+    await send(
+        {"type": "http.response.start", "status": 204, "headers": headers, "trailers": False}
+    )
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,115 @@
+"""Long polls: one request that is answered when there is something to say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
+
+from runs.api.base import unknown
+from runs.api.parameters import Parameter
+from runs.frames import Frame
+from runs.models import Run
+from runs.summaries import detail
+from streaming import hub
+from streaming.endpoint import (
+    AFTER,
+    BIGGEST_SEQ,
+    Request,
+    send_json,
+    subscribed,
+    while_there,
+)
+from streaming.reader import Closed
+from streaming.subscriber import Subscriber, UnknownRun
+
+LONGEST_WAIT = 60  # seconds; proxies cut what is silent for longer
+
+LIMIT = Parameter(
+    name="limit", kind="integer", low=1, high=1000, default=100, help="At most so many events."
+)
+WAIT = Parameter(
+    name="wait",
+    kind="integer",
+    high=LONGEST_WAIT,
+    default=0,
+    help="If there is no such event yet, wait up to so many seconds for one.",
+)
+TIMEOUT = Parameter(
+    name="timeout",
+    kind="integer",
+    high=LONGEST_WAIT,
+    default=30,
+    help="Answer after so many seconds, wherever the run stands then.",
+)
+
+
+class RunEvents:
+    """`/api/runs/{id}/events?wait=`: the events after the cursor, as soon as there are any; none
+    when time is over, and none at once when the run has ended before."""
+
+    parameters = (AFTER, LIMIT, WAIT)
+
+    async def __call__(
+        self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        after, limit = request.values["after"], request.values["limit"]
+        async with subscribed(request, after=after) as subscriber:
+
+            async def answer() -> None:
+                frames = await _first(subscriber, limit + 1, request.values["wait"])
+                await send_json(send, _page(frames, after, limit))
+
+            await while_there(receive, answer())
+
+
+class RunWait:
+    """`/api/runs/{id}/wait`: the run when it has ended, or where it stands when time is over."""
+
+    parameters = (TIMEOUT,)
+
+    async def __call__(
+        self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        # With a cursor beyond every event nothing is read and nothing is queued, but the end.
+        async with subscribed(request, after=BIGGEST_SEQ) as subscriber:
+
+            async def answer() -> None:
+                await _within(request.values["timeout"], subscriber)
+                run = await hub.current().read(Run.objects.filter(id=subscriber.run_id).first)
+                if run is None:
+                    raise unknown("run", request.given_id)
+                await send_json(send, detail(run))
+
+            await while_there(receive, answer())
+
+
+async def _first(subscriber: Subscriber, limit: int, seconds: float) -> Sequence[Frame]:
+    """The next frames of the log, at most `limit`; waits for one if need be."""
+    after = subscriber.cursor
+    frames = await hub.current().page(subscriber.run_id, after=after, limit=limit)
+    if frames or not seconds or subscriber.ended:
+        return frames
+    return await _within(seconds, subscriber)
+
+
+async def _within(seconds: float, subscriber: Subscriber) -> Sequence[Frame]:
+    try:
+        async with asyncio.timeout(seconds):
+            return await subscriber.next()
+    except (TimeoutError, Closed):
+        return ()  # a server that stops answers what it has
+    except UnknownRun:
+        raise unknown("run", str(subscriber.run_id)) from None  # deleted while we waited
+
+
+def _page(frames: Sequence[Frame], after: int, limit: int) -> dict[str, Any]:
+    page = frames[:limit]
+    return {
+        "results": [orjson.Fragment(frame.body) for frame in page],
+        "after": page[-1].seq if page else after,
+        "more": len(frames) > limit,
+    }

@@ -1,0 +1,54 @@
+"""Stream modes over a run's events: which events each of them lets through.
+
+The names are those of LangGraph; the frames stay the frames of the log. What says how the run
+itself fares (`created`, `started`, …, and its end) passes in every mode.
+"""
+
+from __future__ import annotations
+
+from runs.api.parameters import bad_parameter
+from runs.frames import Frame
+
+MESSAGES = "custom:messages"
+TASKS = frozenset({"node_started", "node_update", "retry"})
+
+#: The events of a mode; `custom` is told by its prefix, and `debug` lets everything through.
+MODES: dict[str, frozenset[str]] = {
+    "values": frozenset({"checkpoint"}),
+    "updates": frozenset({"node_update"}),
+    "messages": frozenset({MESSAGES}),
+    "custom": frozenset(),
+    "tasks": TASKS,
+    "checkpoints": frozenset({"checkpoint"}),
+    "artifacts": frozenset({"artifact"}),
+    "debug": frozenset(),
+}
+#: What a mode has to ask for; anything else tells how the run itself fares.
+CHOSEN = frozenset().union(*MODES.values())
+
+
+class Modes:
+    """A filter for frames. It has no memory and moves no cursor."""
+
+    def __init__(self, names: frozenset[str] = frozenset()) -> None:
+        self._all = not names or "debug" in names
+        self._custom = "custom" in names
+        self._passing = frozenset().union(*(MODES[name] for name in names))
+
+    def let(self, frame: Frame) -> bool:
+        """Whether the frame passes."""
+        event = frame.event
+        if self._all or event in self._passing:
+            return True
+        if event.startswith("custom"):
+            return self._custom and event != MESSAGES
+        return event not in CHOSEN
+
+
+def parse_modes(text: str | None) -> Modes:
+    """The filter for names with commas between them, all events for none; Problem 400 for a name
+    that is no mode."""
+    names = frozenset(name.strip() for name in (text or "").split(",") if name.strip())
+    if names - set(MODES):
+        raise bad_parameter("modes", f"must be of {', '.join(MODES)}, with commas between them.")
+    return Modes(names)
