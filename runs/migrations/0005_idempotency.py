@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0003_cancel"),
+        ("runs", "0004_cancel"),
     ]
 
     operations = [
