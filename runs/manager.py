@@ -7,17 +7,19 @@ nothing was written.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import orjson
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Max, Min, Q
 from django.utils import timezone
 
-from runs import cancellation, doorbell, wakeup, workflows
+from runs import cancellation, doorbell, rows, wakeup, workflows
 from runs.errors import Problem
 from runs.forks import fork
 from runs.models import Checkpoint, Event, Run, RunStatus, Thread
@@ -27,6 +29,8 @@ MAX_NAME = 200
 MAX_TAGS = 20
 MAX_TAG = 64
 MAX_REASON = 500
+MAX_BATCH = 1000
+MAX_PRIORITY = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,27 +43,101 @@ class NewRun:
     thread: UUID | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
+    priority: int = 0
 
 
 def create_run(new: NewRun) -> Run:
     """The new run, pending. Problem 422 for anything in `new` that does not fit: `invalid` with
     one error per fault, `unknown_workflow` or `unknown_thread`."""
-    _check_fields(new)
-    workflow = _workflow(new.workflow)
-    _check_payload(workflow, new.payload)
+    return create_runs([new])[0]
+
+
+def create_runs(news: Sequence[NewRun]) -> list[Run]:
+    """The new runs, pending, in the order given, all or none; they are claimed in that order.
+    Problem 422 for the first that does not fit, as `create_run`; where there are several, faults
+    are at `/<index>/…`."""
     with transaction.atomic():
-        thread = Thread.objects.create() if new.thread is None else _lock_thread(new.thread)
-        return _insert(
-            Run(
-                thread=thread,
-                workflow=workflow.name,
-                workflow_version=workflow.version,
-                name=new.name,
-                payload=new.payload,
-                metadata=new.metadata,
-                tags=list(new.tags),
-            )
+        return _create(_checked(news))
+
+
+def create_run_once(new: NewRun, key: str) -> tuple[Run, bool]:
+    """The run that was asked for under `key`, and whether it is new. Problem 409 when it was asked
+    for with anything else. Any number of callers at the same time get one run."""
+    checked = _checked([new])
+    asked = json.dumps(asdict(new), sort_keys=True, default=str)
+    fingerprint = hashlib.sha256(asked.encode()).hexdigest()
+    run = Run.objects.filter(idempotency_key=key).first()
+    if run is None:
+        try:
+            with transaction.atomic():
+                return _create(checked, idempotency_key=key, fingerprint=fingerprint)[0], True
+        except IntegrityError:  # somebody was faster
+            run = Run.objects.filter(idempotency_key=key).first()
+            if run is None:
+                raise
+    if run.fingerprint != fingerprint:
+        raise Problem(
+            409,
+            "idempotency_key_reused",
+            f"Idempotency-Key {key!r} was used for another request, which made run {run.pk}. Use a"
+            " new key for a new request.",
         )
+    return run, False
+
+
+_Checked: TypeAlias = list[tuple[NewRun, workflows.Workflow]]
+
+
+def _checked(news: Sequence[NewRun]) -> _Checked:
+    found = []
+    for index, new in enumerate(news):
+        try:
+            _check_fields(new)
+            workflow = _workflow(new.workflow)
+            _check_payload(workflow, new.payload)
+        except Problem as problem:
+            raise _of_batch(problem, index, news) from None
+        found.append((new, workflow))
+    return found
+
+
+def _of_batch(problem: Problem, index: int, news: Sequence[NewRun]) -> Problem:
+    if len(news) == 1:
+        return problem
+    errors = [{**fault, "at": f"/{index}{fault['at']}"} for fault in problem.errors]
+    return Problem(problem.status, problem.code, f"Run {index}: {problem.detail}", errors)
+
+
+def _create(checked: _Checked, **more: str) -> list[Run]:
+    """Threads, runs, events 1 and one wake-up, a fixed number of statements; the caller owns the
+    transaction."""
+    threads = [Thread() for new, _ in checked if new.thread is None]
+    rows.create(connection, Thread, threads)
+    fresh = iter(threads)
+    runs = [
+        Run(
+            thread=next(fresh) if new.thread is None else _lock_thread(new.thread),
+            workflow=workflow.name,
+            workflow_version=workflow.version,
+            name=new.name,
+            payload=new.payload,
+            metadata=new.metadata,
+            tags=list(new.tags),
+            priority=new.priority,
+            seq=1,
+            **more,
+        )
+        for new, workflow in checked
+    ]
+    for run in runs:
+        run.updated_at = run.created_at
+    rows.create(connection, Run, runs)
+    told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
+    events = [_told(run, "created", data) for run, data in told]
+    rows.create(connection, Event, events)
+    wakeup.ring()
+    doorbell.announce()
+    return runs
 
 
 def replay_run(
@@ -168,8 +246,12 @@ def _insert(run: Run) -> Run:
 
 def _event(run: Run, name: str, told: Mapping[str, Any], *, step: int | None = None) -> None:
     """Event number `run.seq`, of a run that nobody executes yet."""
+    _told(run, name, told, step=step).save(force_insert=True)
+
+
+def _told(run: Run, name: str, told: Mapping[str, Any], *, step: int | None = None) -> Event:
     data = orjson.dumps(told).decode()
-    Event.objects.create(run=run, seq=run.seq, name=name, ts=run.created_at, step=step, data=data)
+    return Event(run=run, seq=run.seq, name=name, ts=run.created_at, step=step, data=data)
 
 
 def _lock_thread(thread_id: UUID) -> Thread:
@@ -236,6 +318,11 @@ def _check_fields(new: NewRun) -> None:
     faults += _text_faults(new.name, "/name", MAX_NAME)
     faults += _object_faults(new.payload, "/payload")
     faults += _object_faults(new.metadata, "/metadata")
+    priority: Any = new.priority
+    # JSON's true is Python's 1.
+    if type(priority) is not int or abs(priority) > MAX_PRIORITY:
+        detail = f"This must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}."
+        faults.append({"at": "/priority", "detail": detail})
     if not isinstance(new.tags, list | tuple) or len(new.tags) > MAX_TAGS:
         faults.append({"at": "/tags", "detail": f"This must be a list of at most {MAX_TAGS} tags."})
     else:

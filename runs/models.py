@@ -73,6 +73,11 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
+    fingerprint = models.CharField(
+        max_length=64, blank=True, default="", help_text="of what was asked for under that key"
+    )
+
     priority = models.SmallIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveIntegerField(
@@ -103,6 +108,13 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="run_idempotency_key",
+            )
+        ]
         indexes = [
             models.Index(fields=["-created_at", "-id"], name="run_newest"),
             models.Index(fields=["status", "-created_at", "-id"], name="run_status_newest"),

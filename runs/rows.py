@@ -38,6 +38,30 @@ def insert(
     _many(connection, statement, rows)
 
 
+def create(
+    connection: BaseDatabaseWrapper, model: type[models.Model], objects: Sequence[models.Model]
+) -> None:
+    """Insert `objects`, whose keys and defaults are set already: `bulk_create` for a tenth of the
+    cost, without signals."""
+    if not objects:
+        return
+    fields = model._meta.concrete_fields
+    columns = ", ".join(_column(model, field.attname) for field in fields if not _made(field))
+    kept = [field for field in fields if not _made(field)]
+    places = ", ".join(["%s"] * len(kept))
+    statement = f"INSERT INTO {_table(model)} ({columns}) VALUES ({places})"  # noqa: S608
+    rows = [
+        [field.get_db_prep_save(getattr(one, field.attname), connection) for field in kept]
+        for one in objects
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
+
+
+def _made(field: models.Field[Any, Any]) -> bool:
+    return isinstance(field, models.AutoField)
+
+
 def update(
     connection: BaseDatabaseWrapper,
     model: type[models.Model],

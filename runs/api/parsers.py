@@ -44,15 +44,18 @@ class JsonParser(BaseParser):
             raise _malformed(f"{error}.") from None
 
 
-def object_of(data: Any, known: Iterable[str]) -> dict[str, Any]:
-    """`data`, which must be a JSON object with none but `known` keys; Problem 422 otherwise."""
+def object_of(data: Any, known: Iterable[str], at: str = "") -> dict[str, Any]:
+    """`data`, which must be a JSON object with none but `known` keys; Problem 422 otherwise. `at`
+    is its place in the body."""
     allowed = ", ".join(f"`{name}`" for name in known)
     if not isinstance(data, dict):
-        raise Problem(422, "invalid", f"The body must be a JSON object with: {allowed}.")
+        what = f"What is at {at}" if at else "The body"
+        errors = [{"at": at, "detail": "This must be a JSON object."}] if at else []
+        raise Problem(422, "invalid", f"{what} must be a JSON object with: {allowed}.", errors)
     unknown = [key for key in data if key not in known]
     if unknown:
         errors = [
-            {"at": pointer("", [key]), "detail": "There is no such field."} for key in unknown[:20]
+            {"at": pointer(at, [key]), "detail": "There is no such field."} for key in unknown[:20]
         ]
         names = ", ".join(f"`{key[:100]}`" for key in unknown[:20])
         raise Problem(422, "invalid", f"Unknown field {names}. Known: {allowed}.", errors)

@@ -9,7 +9,12 @@ from uuid import UUID
 import orjson
 from django.db.models import Q, QuerySet
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +25,7 @@ from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import Parameter, parse_uuid
 from runs.api.parsers import object_of
 from runs.api.schemas import (
+    BatchSerializer,
     CancelSerializer,
     CheckpointSerializer,
     EventsSerializer,
@@ -71,6 +77,7 @@ EVENTS = (
 
 NEW_RUN = {"name": "Test Run", "payload": {"input": "hello"}}
 CANCEL = {"reason": "no longer needed"}
+NEW_RUN_FIELDS = tuple(NewRunSerializer().fields)
 REPLAY = {"from_step": 2, "set": {}}
 
 
@@ -79,7 +86,14 @@ REPLAY = {"from_step": 2, "set": {}}
     create=extend_schema(
         summary="Create a run",
         request=NewRunSerializer,
-        responses={201: RunSerializer, **problems(400, 413, 422, 503)},
+        parameters=[
+            OpenApiParameter(
+                "Idempotency-Key",
+                location=OpenApiParameter.HEADER,
+                description="Ask again with the same key and body: the same run, with 200.",
+            )
+        ],
+        responses={200: RunSerializer, 201: RunSerializer, **problems(400, 409, 413, 422, 503)},
         examples=[OpenApiExample("The default workflow", NEW_RUN, request_only=True)],
     ),
     list=extend_schema(
@@ -108,19 +122,38 @@ class RunViewSet(ApiViewSet):
     }
 
     def create(self, request: Request) -> Response:
-        fields = object_of(request.data, NewRunSerializer().fields)
-        if fields.get("thread") is None:
-            fields.pop("thread", None)
-        else:
-            fields["thread"] = _thread_id(fields["thread"])
-        run = manager.create_run(manager.NewRun(**fields))
-        return self._created(run)
+        new = _new_run(request.data, "")
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return self._created(manager.create_run(new))
+        if not 1 <= len(key) <= 255 or not key.isprintable():
+            why_not = "Idempotency-Key must be 1 to 255 printable characters."
+            raise Problem(400, "bad_idempotency_key", why_not)
+        run, made = manager.create_run_once(new, key)
+        return self._created(run) if made else Response(detail(run))
 
     def list(self, request: Request) -> Response:
         return self.page(Run.objects.values(*COLUMNS).filter(_filter(self.values)), summarise)
 
     def retrieve(self, request: Request, run_id: str) -> Response:
         return Response(detail(_find(run_id)))
+
+    @extend_schema(
+        summary="Create many runs, all or none",
+        description="A list of up to 1,000 runs, each as in `POST /api/runs/`.",
+        request=NewRunSerializer(many=True),
+        responses={201: BatchSerializer, **problems(400, 413, 422, 503)},
+        examples=[OpenApiExample("Two runs", [NEW_RUN, NEW_RUN], request_only=True)],
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def batch(self, request: Request) -> Response:
+        asked = request.data
+        if not isinstance(asked, list) or not 1 <= len(asked) <= manager.MAX_BATCH:
+            why_not = f"The body must be a list of 1 to {manager.MAX_BATCH} runs."
+            raise Problem(422, "invalid", why_not, [{"at": "", "detail": why_not}])
+        news = [_new_run(one, f"/{index}") for index, one in enumerate(asked)]
+        runs = manager.create_runs(news)
+        return Response({"results": [summarise(run) for run in runs]}, status=201)
 
     @extend_schema(
         summary="Read the state of a run",
@@ -273,10 +306,19 @@ def _checkpoint(row: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _thread_id(value: Any) -> UUID:
+def _new_run(asked: Any, at: str) -> manager.NewRun:
+    fields = dict(object_of(asked, NEW_RUN_FIELDS, at))
+    if fields.get("thread") is None:
+        fields.pop("thread", None)
+    else:
+        fields["thread"] = _thread_id(fields["thread"], at)
+    return manager.NewRun(**fields)
+
+
+def _thread_id(value: Any, at: str) -> UUID:
     thread_id = parse_uuid(value) if isinstance(value, str) else None
     if thread_id is None:
-        raise _invalid("/thread", "This must be the id of a thread.")
+        raise _invalid(f"{at}/thread", "This must be the id of a thread.")
     return thread_id
 
 

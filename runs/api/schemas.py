@@ -48,6 +48,9 @@ class NewRunSerializer(Shape):
     )
     metadata = ObjectField(required=False)
     tags = s.ListField(child=s.CharField(max_length=64), max_length=20, required=False)
+    priority = s.IntegerField(
+        required=False, min_value=-100, max_value=100, help_text="Higher ones begin first"
+    )
 
 
 class ReplaySerializer(Shape):
@@ -113,6 +116,10 @@ class RunSummarySerializer(Shape):
     step = s.IntegerField(help_text="Number of its newest superstep")
     checkpoint_id = s.UUIDField(allow_null=True)
     source_run = s.UUIDField(allow_null=True, help_text="The run that this one replays")
+
+
+class BatchSerializer(Shape):
+    results = RunSummarySerializer(many=True)
 
 
 class RunSerializer(RunSummarySerializer):

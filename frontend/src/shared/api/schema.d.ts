@@ -268,6 +268,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/batch/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create many runs, all or none
+         * @description A list of up to 1,000 runs, each as in `POST /api/runs/`.
+         */
+        post: operations["runs_batch_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workers/": {
         parameters: {
             query?: never;
@@ -354,6 +374,10 @@ export interface components {
             created_at: string;
             /** @description Path of the file */
             url: string;
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Batch: {
+            results: components["schemas"]["RunSummary"][];
         };
         /** @description A documented shape; never used to build or check values. */
         Cancel: {
@@ -497,6 +521,8 @@ export interface components {
                 [key: string]: unknown;
             };
             tags?: string[];
+            /** @description Higher ones begin first */
+            priority?: number;
         };
         PaginatedArtifactList: {
             /** Format: uri */
@@ -921,7 +947,10 @@ export interface operations {
     runs_create: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description Ask again with the same key and body: the same run, with 200. */
+                "Idempotency-Key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -931,6 +960,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -941,6 +978,15 @@ export interface operations {
             };
             /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1448,6 +1494,65 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_batch_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRun"][];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
