@@ -57,8 +57,9 @@ class Execution:
 
     def state(self, task: Task, name: str, data: bytes) -> None:
         """Put an event of `task` on record."""
-        if not self.heard or not self._heard_before(task, name, data):
-            self.say(self.event(task, name, data))
+        event = self.event(task, name, data)
+        if not self.heard or not self._heard_before(event):
+            self.say(event)
 
     def say(self, event: Event, position: Position | None = None) -> None:
         """Put any event of the run on record."""
@@ -81,13 +82,13 @@ class Execution:
             data=data,
         )
 
-    def _heard_before(self, task: Task, name: str, data: bytes) -> bool:
+    def _heard_before(self, event: Event) -> bool:
         """Whether the event is already in the log, from the attempt before. From the first that
         differs on, the task has taken another way, and all it says is new."""
-        told = self.heard.get(task.task_id)
+        told = self.heard.get(event.task_id or "")
         if not told:
             return False
-        if told.popleft() == (name, data):
+        if told.popleft() == (event.name, event.data):
             return True
         told.clear()
         return False
@@ -111,9 +112,8 @@ class Execution:
             sha256=blob.sha256,
         )
         if task is not None:
-            told = serde.dumps(ref.describe())
-            known = self._heard_before(task, events.ARTIFACT, told)
-            stated = [] if known else [self.event(task, events.ARTIFACT, told)]
+            event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
+            stated = [] if self._heard_before(event) else [event]
             self.journal.append(self.lease, stated, [ref])
             if self.listen is not None and stated:
                 self.listen(stated[0], None)

@@ -122,8 +122,7 @@ def _stop(execution: Execution, position: Position, tasks: Sequence[Task]) -> In
         position.frontier.stop or (before and any(task.node.name in before for task in tasks))
     ):
         return None
-    run_id, at = execution.lease.run_id, position.checkpoint.checkpoint_id
-    stop_id = str(ids.derived(run_id, at, "stop"))
+    stop_id = notes.stop_id(execution.lease.run_id, position.checkpoint)
     if stop_id in execution.answers:
         return None
     names = ", ".join(task.node.name for task in tasks)

@@ -71,7 +71,8 @@ async def run_tasks(
 
 
 async def _all(tasks: Sequence[Task], one: Any) -> None:
-    running = [asyncio.ensure_future(one(task)) for task in tasks]
+    create = asyncio.get_running_loop().create_task
+    running = [create(one(task)) for task in tasks]
     try:
         await asyncio.gather(*running)
     except BaseException:

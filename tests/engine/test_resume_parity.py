@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -22,7 +24,9 @@ from runs.engine import (
     StateGraph,
     interrupt,
 )
-from tests.engine.mortal import LEASE, MortalJournal, live
+from runs.engine.execution import Execution
+from runs.engine.loop import advance
+from tests.engine.mortal import LEASE, Killed, MortalJournal, live
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
 KINDS = ("plain", "emit", "retry", "ask", "step", "sleep", "sub", "fan", "goto", "fail")
@@ -177,3 +181,26 @@ async def test_every_single_call(kind: str, after: bool) -> None:
         killed = MortalJournal(dies_at, after=after)
         assert await live(lambda: build(recipe), killed, {"log": ["in"]}) == expected
         assert told(killed) == told(whole), f"killed at call {dies_at}"
+
+
+async def test_an_event_that_was_cut_is_known_again() -> None:
+    async def node(state: State, ctx: Context) -> State:
+        ctx.emit("x" * 1_000)
+        return {"log": ["n"]}
+
+    graph = StateGraph(State).add_node(node).add_edge(START, "node").compile().graph
+    counts = []
+    for dies_at in (None, 4):
+        journal = MortalJournal(dies_at)
+        for attempt in (1, 2):
+            execution = Execution(
+                graph=graph,
+                journal=journal,
+                lease=replace(LEASE, attempt=attempt),
+                max_event_bytes=99,
+            )
+            journal.dead = False
+            with suppress(Killed):
+                await advance(execution, {"log": []})
+        counts.append(len(journal._events[LEASE.run_id]))
+    assert counts[0] == counts[1]
