@@ -95,7 +95,8 @@ def resume(
     task_id = str(ids.derived(run_id, checkpoint.checkpoint_id, "command"))
     waiting = known.open()
     answers: dict[str, Any] = {one.id: None for one in waiting if one.stop}
-    answers[stop_id(run_id, checkpoint)] = None
+    if (here := stop_id(run_id, checkpoint)) not in known.answers:
+        answers[here] = None
     answers.update(_answers([one for one in waiting if not one.stop], command.resume))
     notes = [
         Note(

@@ -110,11 +110,14 @@ def _check_single(channel: str, nodes: Sequence[str]) -> None:
 
 
 def fold(graph: Graph, values: Mapping[str, Any], done: Done) -> dict[str, Any]:
-    """`values` with what `done` wrote merged in, and nothing else."""
+    """`values` with what `done` wrote merged in, and nothing else. Raises as `merge` does."""
     after = dict(values)
     for name, writes in _by_channel(done).items():
+        channel = graph.channels[name]
+        if len(writes) > 1 and not channel.many:
+            _check_single(name, [task.node for task, _ in writes])
         current = after.get(name, MISSING)
-        after[name] = graph.channels[name].fold(current, [write.value for _, write in writes])
+        after[name] = channel.fold(current, [write.value for _, write in writes])
     return after
 
 
