@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from . import events, faults, ids, serde
-from .checkpoint import Position
+from .checkpoint import Position, Write
 from .clock import Clock, SystemClock
+from .errors import NotStorableError
 from .events import Event
 from .graph import Graph
 from .plan import Task
@@ -39,6 +40,7 @@ class Execution:
     threads: Executor | None = None
     step_limit: int = 10_000
     max_event_bytes: int | None = None
+    max_value_bytes: int | None = None
     namespace: str = ""
     checkpoint_id: str | None = None
     fresh: bool = False
@@ -54,6 +56,12 @@ class Execution:
         return replace(
             self, graph=graph, namespace=namespace, checkpoint_id=None, fresh=fresh, clean=False
         )
+
+    def check_sizes(self, node: str, writes: Sequence[Write]) -> None:
+        """Refuse a value that is too big to be a value of the state."""
+        limit = self.max_value_bytes
+        for write in writes if limit is not None else ():
+            check_size(node, write.channel, len(write.encoded), limit)
 
     def state(self, task: Task, name: str, data: bytes) -> None:
         """Put an event of `task` on record."""
@@ -126,6 +134,16 @@ class Execution:
         if error is not None:
             raise error
         return answer
+
+
+def check_size(node: str, channel: str, size: int, limit: int | None) -> None:
+    """Raise NotStorableError when `size` is over the limit."""
+    if limit is not None and size > limit:
+        raise NotStorableError(
+            f"Key {channel!r} of node {node!r} has {size:,} bytes; a value may have {limit:,}. "
+            "Keep big things with ctx.save_artifact() and put their artifact_id into the state, or "
+            "raise the limit (FASTGRAPH_MAX_VALUE_BYTES on the server)."
+        )
 
 
 def _caught(

@@ -13,15 +13,16 @@ import orjson
 
 from . import events, faults, ids, notes
 from .checkpoint import Frontier, Note, Position, Saved, Source, TaskWrites
-from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError
+from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
-from .execution import Execution
+from .execution import Execution, check_size
 from .notes import NOTHING, Recorded
 from .plan import Task, plan
 from .ports import Superstep
+from .restore import begin, restore
 from .runner import routes, run_tasks
 from .types import START, Interrupt
-from .update import begin, commanded, fold, restore, update
+from .update import commanded, fold, update
 from .writes import read_input
 
 
@@ -37,6 +38,23 @@ class Outcome:
 
 
 async def advance(execution: Execution, payload: Any) -> Outcome:
+    """`_advance`, in the time that the graph gives a run."""
+    seconds = execution.graph.timeout
+    if seconds is None or execution.namespace:
+        return await _advance(execution, payload)
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await _advance(execution, payload)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise RunTimeoutError(
+            f"The run executed longer than its timeout of {seconds:g} s."
+        ) from error
+
+
+async def _advance(execution: Execution, payload: Any) -> Outcome:
     """Take a run as far as it goes now.
 
     With a payload the thread's state is where it begins, the payload is its first superstep;
@@ -174,6 +192,10 @@ async def commit(
     )
     checkpoint = position.checkpoint
     assert checkpoint is not None
+    for change in changes if execution.max_value_bytes else ():
+        tail = position.tails[change.channel]
+        size, nodes = tail.full_size + tail.delta_size, ", ".join({task.node for task in done})
+        check_size(nodes, change.channel, size, execution.max_value_bytes)
     told = {"checkpoint_id": checkpoint.checkpoint_id, "next": checkpoint.frontier.next_nodes}
     event = Event(
         name=events.CHECKPOINT,

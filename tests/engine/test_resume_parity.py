@@ -22,7 +22,9 @@ from runs.engine import (
     RetryPolicy,
     Send,
     StateGraph,
+    entrypoint,
     interrupt,
+    task,
 )
 from runs.engine.execution import Execution
 from runs.engine.loop import advance
@@ -157,6 +159,33 @@ async def check(recipe: Recipe, share: float, after: bool) -> None:
     killed = MortalJournal(dies_at, after=after)
     assert await live(lambda: build(recipe), killed, {"log": ["in"]}) == expected
     assert told(killed) == told(whole)
+
+
+@task
+async def single(n: int) -> int:
+    await asyncio.sleep(0)
+    return n + 1
+
+
+@entrypoint()
+async def flow(given: Any, *, runtime: Context) -> list[Any]:
+    begun = [single(n) for n in range(3)]
+    runtime.emit("begun")
+    first = [await one for one in begun]
+    answer = interrupt("more?")
+    await runtime.sleep(30)
+    return [*first, answer, await single(first[-1])]
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_every_call_of_a_functional_workflow(after: bool) -> None:
+    whole = MortalJournal()
+    expected = await live(lambda: flow.compiled, whole, {"input": 1})
+    assert expected == {"result": [1, 2, 3, "!more?", 4]}
+    for dies_at in range(1, whole.calls + 1):
+        killed = MortalJournal(dies_at, after=after)
+        assert await live(lambda: flow.compiled, killed, {"input": 1}) == expected
+        assert told(killed) == told(whole), f"killed at call {dies_at}"
 
 
 @given(recipes(KINDS), st.floats(0, 1), st.booleans())
