@@ -68,6 +68,7 @@ class Executor:
                 threads=threads,
                 step_limit=settings.step_limit,
                 max_event_bytes=settings.max_event_bytes,
+                max_value_bytes=settings.max_value_bytes,
                 checkpoint_id=claimed.checkpoint_id,
                 fresh=claimed.checkpoint_id is None,
             )

@@ -14,7 +14,7 @@ from runs.engine import serde
 from runs.engine.checkpoint import Change, Checkpoint, Frontier, Note, Saved
 from runs.engine.events import CHECKPOINT
 from runs.engine.graph import Graph
-from runs.engine.update import restore
+from runs.engine.restore import restore
 
 
 @dataclass(frozen=True, kw_only=True)

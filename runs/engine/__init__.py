@@ -5,6 +5,7 @@
 Read `loop.py` first: it is the whole engine on one page.
 """
 
+from .caching import InMemoryCache
 from .channels import EphemeralValue
 from .checkpoint import Checkpoint, Position
 from .compiled import CompiledGraph
@@ -18,14 +19,16 @@ from .errors import (
     InvalidUpdateError,
     NodeTimeoutError,
     NotStorableError,
+    RunTimeoutError,
 )
+from .functional import entrypoint, task
 from .memo import interrupt
 from .memory import MemoryJournal
 from .messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
 from .state_graph import StateGraph
 from .threads import StateSnapshot
-from .types import END, START, Command, Interrupt, RetryPolicy, Send
+from .types import END, START, CachePolicy, Command, Interrupt, RetryPolicy, Send
 
 __all__ = [
     "END",
@@ -34,6 +37,7 @@ __all__ = [
     "ArtifactRef",
     "ArtifactStore",
     "Blob",
+    "CachePolicy",
     "Checkpoint",
     "Command",
     "CompiledGraph",
@@ -43,6 +47,7 @@ __all__ = [
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "InMemoryCache",
     "Interrupt",
     "InvalidGraphError",
     "InvalidUpdateError",
@@ -53,10 +58,13 @@ __all__ = [
     "Position",
     "RemoveMessage",
     "RetryPolicy",
+    "RunTimeoutError",
     "Send",
     "StateGraph",
     "StateSnapshot",
     "SyncContext",
     "add_messages",
+    "entrypoint",
     "interrupt",
+    "task",
 ]

@@ -92,6 +92,11 @@ class Context(_Facts):
         """`emit`, by the name LangGraph's runtime has for it."""
         return self.emit
 
+    @property
+    def in_thread(self) -> SyncContext:
+        """The same, for code that runs in a thread."""
+        return SyncContext(self._memo)
+
     async def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What `function(*args, **kwargs)` gives, recorded under `name`: when the node is run
         again after a crash or an interrupt, it is not called again. The result must be storable.
@@ -100,7 +105,8 @@ class Context(_Facts):
         known = self._memo.recalled(key)
         if known is not None:
             return serde.loads(known)
-        return await self._memo.keep(key, await self._memo.call(function, *args, **kwargs))
+        result = await self._memo.call(function, *args, **kwargs)
+        return await self._memo.keep(key, self._memo.encode(key, result))
 
     async def sleep(self, seconds: float) -> None:
         """Go on after that many seconds. A long sleep parks the run: nothing of it stays in
@@ -142,7 +148,8 @@ class SyncContext(_Facts):
         known = self._memo.recalled(key)
         if known is not None:
             return serde.loads(known)
-        return self._wait(self._memo.keep(key, function(*args, **kwargs)))
+        encoded = self._memo.encode(key, function(*args, **kwargs))
+        return self._wait(self._memo.keep(key, encoded))
 
     def sleep(self, seconds: float) -> None:
         """As `Context.sleep`."""

@@ -33,6 +33,10 @@ class NodeTimeoutError(GraphError, TimeoutError):
     """A node ran longer than its `timeout`."""
 
 
+class RunTimeoutError(GraphError, TimeoutError):
+    """A run executed longer than its `timeout`."""
+
+
 class NotStorableError(GraphError, TypeError):
     """A value cannot be kept in the journal."""
 

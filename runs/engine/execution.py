@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from . import events, faults, ids, serde
-from .checkpoint import Position
+from .checkpoint import Position, Write
 from .clock import Clock, SystemClock
+from .errors import NotStorableError
 from .events import Event
 from .graph import Graph
 from .plan import Task
@@ -39,6 +40,7 @@ class Execution:
     threads: Executor | None = None
     step_limit: int = 10_000
     max_event_bytes: int | None = None
+    max_value_bytes: int | None = None
     namespace: str = ""
     checkpoint_id: str | None = None
     fresh: bool = False
@@ -55,10 +57,17 @@ class Execution:
             self, graph=graph, namespace=namespace, checkpoint_id=None, fresh=fresh, clean=False
         )
 
+    def check_sizes(self, node: str, writes: Sequence[Write]) -> None:
+        """Refuse a value that is too big to be a value of the state."""
+        limit = self.max_value_bytes
+        for write in writes if limit is not None else ():
+            check_size(node, write.channel, len(write.encoded), limit)
+
     def state(self, task: Task, name: str, data: bytes) -> None:
         """Put an event of `task` on record."""
-        if not self.heard or not self._heard_before(task, name, data):
-            self.say(self.event(task, name, data))
+        event = self.event(task, name, data)
+        if not self.heard or not self._heard_before(event):
+            self.say(event)
 
     def say(self, event: Event, position: Position | None = None) -> None:
         """Put any event of the run on record."""
@@ -81,13 +90,13 @@ class Execution:
             data=data,
         )
 
-    def _heard_before(self, task: Task, name: str, data: bytes) -> bool:
+    def _heard_before(self, event: Event) -> bool:
         """Whether the event is already in the log, from the attempt before. From the first that
         differs on, the task has taken another way, and all it says is new."""
-        told = self.heard.get(task.task_id)
+        told = self.heard.get(event.task_id or "")
         if not told:
             return False
-        if told.popleft() == (name, data):
+        if told.popleft() == (event.name, event.data):
             return True
         told.clear()
         return False
@@ -111,9 +120,8 @@ class Execution:
             sha256=blob.sha256,
         )
         if task is not None:
-            told = serde.dumps(ref.describe())
-            known = self._heard_before(task, events.ARTIFACT, told)
-            stated = [] if known else [self.event(task, events.ARTIFACT, told)]
+            event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
+            stated = [] if self._heard_before(event) else [event]
             self.journal.append(self.lease, stated, [ref])
             if self.listen is not None and stated:
                 self.listen(stated[0], None)
@@ -126,6 +134,16 @@ class Execution:
         if error is not None:
             raise error
         return answer
+
+
+def check_size(node: str, channel: str, size: int, limit: int | None) -> None:
+    """Raise NotStorableError when `size` is over the limit."""
+    if limit is not None and size > limit:
+        raise NotStorableError(
+            f"Key {channel!r} of node {node!r} has {size:,} bytes; a value may have {limit:,}. "
+            "Keep big things with ctx.save_artifact() and put their artifact_id into the state, or "
+            "raise the limit (FASTGRAPH_MAX_VALUE_BYTES on the server)."
+        )
 
 
 def _caught(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .channels import Channel
-from .types import RetryPolicy
+from .types import Cache, CachePolicy, RetryPolicy
 
 #: What a node is called with beside its state: nothing, a context, a config mapping, or a function
 #: that puts custom events on the stream.
@@ -25,6 +25,7 @@ class Node:
     calling: Calling = "state"
     keywords: tuple[tuple[str, Calling], ...] = ()
     retry: Sequence[RetryPolicy] = ()
+    cache: CachePolicy | None = None
     timeout: float | None = None
     defer: bool = False
     destinations: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class StateView:
 class Graph:
     """Nodes, edges and channels. `joins` are the edges that wait for several sources; `stop_before`
     and `stop_after` the nodes at which a run waits to be told to go on; `ephemeral` the channels
-    whose values last for one superstep."""
+    whose values last for one superstep; `timeout` is how long a run may execute, in seconds."""
 
     name: str
     channels: Mapping[str, Channel]
@@ -78,5 +79,7 @@ class Graph:
     input_keys: tuple[str, ...]
     output_keys: tuple[str, ...]
     ephemeral: tuple[str, ...] = ()
+    cache: Cache | None = field(default=None, repr=False)
+    timeout: float | None = None
     stop_before: frozenset[str] = frozenset()
     stop_after: frozenset[str] = frozenset()

@@ -13,15 +13,16 @@ import orjson
 
 from . import events, faults, ids, notes
 from .checkpoint import Frontier, Note, Position, Saved, Source, TaskWrites
-from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError
+from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
-from .execution import Execution
+from .execution import Execution, check_size
 from .notes import NOTHING, Recorded
 from .plan import Task, plan
 from .ports import Superstep
+from .restore import begin, restore
 from .runner import routes, run_tasks
 from .types import START, Interrupt
-from .update import begin, commanded, fold, restore, update
+from .update import commanded, fold, update
 from .writes import read_input
 
 
@@ -37,6 +38,23 @@ class Outcome:
 
 
 async def advance(execution: Execution, payload: Any) -> Outcome:
+    """`_advance`, in the time that the graph gives a run."""
+    seconds = execution.graph.timeout
+    if seconds is None or execution.namespace:
+        return await _advance(execution, payload)
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await _advance(execution, payload)
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise RunTimeoutError(
+            f"The run executed longer than its timeout of {seconds:g} s."
+        ) from error
+
+
+async def _advance(execution: Execution, payload: Any) -> Outcome:
     """Take a run as far as it goes now.
 
     With a payload the thread's state is where it begins, the payload is its first superstep;
@@ -122,8 +140,7 @@ def _stop(execution: Execution, position: Position, tasks: Sequence[Task]) -> In
         position.frontier.stop or (before and any(task.node.name in before for task in tasks))
     ):
         return None
-    run_id, at = execution.lease.run_id, position.checkpoint.checkpoint_id
-    stop_id = str(ids.derived(run_id, at, "stop"))
+    stop_id = notes.stop_id(execution.lease.run_id, position.checkpoint)
     if stop_id in execution.answers:
         return None
     names = ", ".join(task.node.name for task in tasks)
@@ -175,6 +192,10 @@ async def commit(
     )
     checkpoint = position.checkpoint
     assert checkpoint is not None
+    for change in changes if execution.max_value_bytes else ():
+        tail = position.tails[change.channel]
+        size, nodes = tail.full_size + tail.delta_size, ", ".join({task.node for task in done})
+        check_size(nodes, change.channel, size, execution.max_value_bytes)
     told = {"checkpoint_id": checkpoint.checkpoint_id, "next": checkpoint.frontier.next_nodes}
     event = Event(
         name=events.CHECKPOINT,

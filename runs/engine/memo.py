@@ -28,13 +28,16 @@ class Memo:
     __slots__ = (
         "_asked",
         "_checkpoint",
+        "_known",
         "_sleeps",
         "_slept",
         "_steps",
         "attempt",
+        "begun",
         "execution",
         "loop",
         "named",
+        "namespace",
         "stopped",
         "task",
     )
@@ -47,6 +50,8 @@ class Memo:
         self.loop = asyncio.get_running_loop()
         self.attempt = 0
         self._checkpoint = checkpoint
+        self._known = known
+        self.namespace = execution.namespace
         self._steps = known.steps.get(task.task_id) or {}
         self._sleeps = known.sleeps.get(task.task_id) or []
 
@@ -55,6 +60,7 @@ class Memo:
         self.attempt += 1
         self.stopped = False
         self.named: dict[str, int] = {}
+        self.begun: list[Any] = []
         self._asked = self._slept = 0
 
     def interrupt(self, value: Any, schema: Any) -> Any:
@@ -69,9 +75,14 @@ class Memo:
                 serde.dumps(said)
             except NotStorableError as error:
                 raise NotStorableError(f"Interrupt {what} of node {node!r}: {error}") from None
-        raise GraphInterrupt(
-            [Interrupt(value, interrupt_id, node, self.execution.namespace, schema)]
-        )
+        raise GraphInterrupt([Interrupt(value, interrupt_id, node, self.namespace, schema)])
+
+    def inner(self, task: Task) -> Memo:
+        """The memo of a task that this one has called."""
+        memo = Memo(self.execution, task, self._checkpoint, self._known)
+        name = f"{task.node.name}:{task.task_id}"
+        memo.namespace = f"{self.namespace}|{name}" if self.namespace else name
+        return memo
 
     def key(self, name: str) -> str:
         """The next use of `name` in this task. Taken when a step is asked for, not when it runs,
@@ -83,13 +94,16 @@ class Memo:
         """What the step with that key gave before, encoded."""
         return self._steps.get(key)
 
-    async def keep(self, key: str, result: Any) -> Any:
-        """Record what a step gave; on return it is durable. Answers the value as it will be read
-        back."""
+    def encode(self, key: str, result: Any) -> bytes:
+        """The stored form of what a step gave."""
         try:
-            encoded = serde.dumps(result)
+            return serde.dumps(result)
         except NotStorableError as error:
             raise NotStorableError(f"Result of step {key.rpartition('#')[0]!r}: {error}") from None
+
+    async def keep(self, key: str, encoded: bytes) -> Any:
+        """Record what a step gave; on return it is durable. Answers the value as it will be read
+        back."""
         body = b'{"key":%b,"value":%b}' % (serde.dumps(key), encoded)
         idx = len(self._steps)
         self._steps = {**self._steps, key: encoded}

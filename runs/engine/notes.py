@@ -81,6 +81,11 @@ def asked(task_id: str, interrupts: Sequence[Interrupt], known: Recorded) -> lis
     ]
 
 
+def stop_id(run_id: str, checkpoint: Checkpoint) -> str:
+    """The id of a stop that the graph was compiled with, at a checkpoint."""
+    return str(ids.derived(run_id, checkpoint.checkpoint_id, "stop"))
+
+
 def resume(
     graph: Graph, run_id: str, checkpoint: Checkpoint, known: Recorded, command: Command[Any]
 ) -> list[Note]:
@@ -90,6 +95,8 @@ def resume(
     task_id = str(ids.derived(run_id, checkpoint.checkpoint_id, "command"))
     waiting = known.open()
     answers: dict[str, Any] = {one.id: None for one in waiting if one.stop}
+    if (here := stop_id(run_id, checkpoint)) not in known.answers:
+        answers[here] = None
     answers.update(_answers([one for one in waiting if not one.stop], command.resume))
     notes = [
         Note(

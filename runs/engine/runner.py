@@ -5,20 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
-from . import events, faults, retry, serde
+from . import caching, events, faults
+from .attempts import in_time, until_done
 from .checkpoint import Note, Position, TaskWrites
 from .context import Context, SyncContext
-from .errors import (
-    Fenced,
-    GraphInterrupt,
-    InvalidUpdateError,
-    NodeError,
-    NodeTimeoutError,
-    ParentCommand,
-)
+from .errors import GraphInterrupt, ParentCommand
 from .execution import Execution, config
 from .graph import Branch, Calling
 from .memo import SHORT, Memo, current
@@ -71,7 +66,8 @@ async def run_tasks(
 
 
 async def _all(tasks: Sequence[Task], one: Any) -> None:
-    running = [asyncio.ensure_future(one(task)) for task in tasks]
+    create = asyncio.get_running_loop().create_task
+    running = [create(one(task)) for task in tasks]
     try:
         await asyncio.gather(*running)
     except BaseException:
@@ -99,62 +95,24 @@ async def run_task(execution: Execution, position: Position, task: Task, known: 
     """Run one task to its end, again after an error as its retry policy says."""
     execution.state(task, events.NODE_STARTED, b'{"task_id":"%b"}' % task.task_id.encode())
     memo = Memo(execution, task, position.checkpoint, known)
-    finished = None
-    while finished is None:
-        memo.begin()
+    key = caching.key_of(execution.graph, task) if task.node.cache is not None else None
+    found = await caching.find(execution.graph, task, key) if key else None
+    if found is None:
         try:
-            finished = await _attempt(execution, position, task, memo)
+            found = await until_done(memo, partial(_attempt, execution, position, task, memo))
         except GraphInterrupt as pause:
             return pause
-        except ParentCommand:
-            if execution.namespace:
-                raise
-            orphan = _no_parent(task.node.name)
-            raise NodeError(task.node.name, orphan) from orphan
-        except Fenced:
-            raise
-        except BaseException as error:  # a node may raise SystemExit; the worker must not exit
-            if _is_ours(error):
-                memo.stopped = True
-                raise
-            inner = error if isinstance(error, NodeError) else NodeError(task.node.name, error)
-            wait = _wait(task, memo.attempt, inner.__cause__)
-            if wait is None:
-                raise inner from inner.__cause__
-            said = f"{type(inner.__cause__).__name__}: {inner.__cause__}"
-            told = {"attempt": memo.attempt, "delay": wait, "error": said}
-            execution.state(task, events.RETRY, serde.dumps(told))
-            await execution.clock.sleep(wait)
-    execution.state(task, events.NODE_UPDATE, update_data(finished.writes))
-    return finished
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether it was the run that was stopped, rather than something inside the node."""
-    current = asyncio.current_task()
-    return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and (
-        current is None or current.cancelling() > 0
-    )
-
-
-def _no_parent(node: str) -> InvalidUpdateError:
-    return InvalidUpdateError(
-        f"Node {node!r} sent a Command to the parent graph, and there is none: leave out graph=."
-    )
-
-
-def _wait(task: Task, attempt: int, error: BaseException | None) -> float | None:
-    if not isinstance(error, Exception):
-        return None
-    waits = (retry.delay(policy, attempt, error) for policy in task.node.retry)
-    return next((wait for wait in waits if wait is not None), None)
+        if key:
+            await caching.keep(execution.graph, task, key, found)
+    execution.state(task, events.NODE_UPDATE, update_data(found.writes))
+    return found
 
 
 async def _attempt(execution: Execution, position: Position, task: Task, memo: Memo) -> TaskWrites:
     graph, name = execution.graph, task.node.name
     token = current.set(memo)
     try:
-        answer = await _call(execution, task, memo)
+        answer = await _call(task, memo)
     except ParentCommand as sent:  # of a node in a graph inside this node
         answer = replace(sent.command, graph=None)
     else:
@@ -164,6 +122,7 @@ async def _attempt(execution: Execution, position: Position, task: Task, memo: M
         current.reset(token)
     writes, targets = read_answer(graph, name, answer)
     made = tuple(writes)
+    execution.check_sizes(name, made)
     finished = TaskWrites(task_id=task.task_id, node=name, writes=made)
     if branches := graph.branches.get(name):
         targets += await routes(execution, position, finished, branches)
@@ -193,28 +152,14 @@ async def routes(
     return targets
 
 
-async def _call(execution: Execution, task: Task, memo: Memo) -> Any:
+async def _call(task: Task, memo: Memo) -> Any:
     node, args = task.node, [task.arg]
     if node.calling != "state":
         args.append(_given(memo, node.calling))
     named = {name: _given(memo, what) for name, what in node.keywords}
     if node.is_async:
-        call = node.run(*args, **named)
-    else:
-        call = execution.in_thread(node.run, *args, **named)
-    if node.timeout is None:
-        return await call
-    limit = asyncio.timeout(node.timeout)
-    try:
-        async with limit:
-            return await call
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        memo.stopped = True
-        raise NodeTimeoutError(
-            f"Node {node.name!r} took longer than its timeout of {node.timeout:g} s."
-        ) from error
+        return await in_time(memo, node.run(*args, **named))
+    return await in_time(memo, memo.execution.in_thread(node.run, *args, **named))
 
 
 def _given(memo: Memo, what: Calling) -> Any:

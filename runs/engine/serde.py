@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -20,6 +20,9 @@ from uuid import UUID
 import orjson
 
 from .errors import NotStorableError
+from .plain import plain, pretty
+
+__all__ = ["allow", "dumps", "loads", "plain", "pretty"]
 
 _TAG = "$type"
 _MARK = b'"$type"'
@@ -43,16 +46,14 @@ def allow(cls: type) -> type:
 def dumps(value: Any) -> bytes:
     """`value` as JSON bytes. NotStorableError says where in it (`.items[3]`) which type stands that
     cannot be stored, and what to do."""
-    if value is None:
-        return b"null"
     try:
-        packed = _pack(value, "")
+        return orjson.dumps(_pack(value))
     except RecursionError:
         raise NotStorableError(
             "The value is nested too deeply or contains itself; flatten it."
         ) from None
-    try:
-        return orjson.dumps(packed)
+    except _Refused as refused:
+        raise NotStorableError(_refusal(value, refused.value)) from None
     except orjson.JSONEncodeError as error:
         raise NotStorableError(f"The value cannot be stored: {error}.") from None
 
@@ -64,17 +65,6 @@ def loads(data: bytes | str) -> Any:
     return _unpack(value) if _MARK in raw else value
 
 
-def plain(value: Any) -> Any:
-    """`value` for people and programs outside: JSON without tags, as close as JSON gets. Never
-    raises: what has no form becomes its `repr`."""
-    return orjson.loads(orjson.dumps(_plain(value)))
-
-
-def pretty(value: Any) -> bytes:
-    """`value` as `plain` JSON, indented, for a file that people open."""
-    return orjson.dumps(_plain(value), option=orjson.OPT_INDENT_2)
-
-
 def _name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
 
@@ -83,71 +73,104 @@ def _tag(name: str, value: Any) -> dict[str, Any]:
     return {_TAG: name, "value": value}
 
 
-def _pack(value: Any, at: str) -> Any:
+class _Refused(Exception):
+    """Something in a value cannot be stored."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _pack(value: Any) -> Any:
     kind = type(value)
-    if kind is str or kind is bool or value is None:
+    if kind in _PLAIN:
         return value
     if kind is int:
         return value if -(2**63) <= value < 2**63 else _tag("int", str(value))
     if kind is float:
         return value if math.isfinite(value) else _tag("float", repr(value))
     if kind is list:
-        return [_pack(item, f"{at}[{i}]") for i, item in enumerate(value)]
+        # Most lists are of plain things, and are found to be so without a look at each.
+        return value if _PLAIN.issuperset(map(type, value)) else [_pack(item) for item in value]
     if kind is dict:
-        return _pack_dict(value, at)
+        return _pack_dict(value)
     pack = _PACK.get(kind)
     if pack is not None:
-        return _tag(kind.__name__, pack(value, at))
-    return _pack_object(value, at)
+        return _tag(kind.__name__, pack(value))
+    return _pack_object(value)
 
 
-def _pack_dict(value: dict[Any, Any], at: str) -> dict[str, Any]:
-    if all(type(key) is str for key in value) and _TAG not in value:
-        return {key: _pack(item, f"{at}.{key}") for key, item in value.items()}
-    pairs = [[_pack(key, at), _pack(item, f"{at}.{key}")] for key, item in value.items()]
-    return _tag("dict", pairs)
+def _pack_dict(value: dict[Any, Any]) -> dict[str, Any]:
+    if _TEXT.issuperset(map(type, value)) and _TAG not in value:
+        return {key: _pack(item) for key, item in value.items()}
+    return _tag("dict", [[_pack(key), _pack(item)] for key, item in value.items()])
 
 
-def _pack_object(value: Any, at: str) -> Any:
+def _pack_object(value: Any) -> Any:
     cls = type(value)
     name = _name(cls)
     if name not in _allowed:
-        where = f" at {at}" if at else ""
-        raise NotStorableError(
-            f"A {cls.__module__}.{cls.__qualname__}{where} cannot be stored. Return plain data "
-            "(str, numbers, lists, dicts, dates, bytes), or allow the class with "
-            "runs.engine.serde.allow()."
-        )
+        raise _Refused(value)
     if isinstance(value, Enum):
-        return {_TAG: "enum", "class": name, "value": _pack(value.value, at)}
-    if dataclasses.is_dataclass(value):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-    else:
-        fields = {field: getattr(value, field) for field in cls.model_fields}
-    packed = {field: _pack(item, f"{at}.{field}") for field, item in fields.items()}
+        return {_TAG: "enum", "class": name, "value": _pack(value.value)}
+    packed = {field: _pack(item) for field, item in _fields(value).items()}
     return {_TAG: "object", "class": name, "value": packed}
 
 
-def _pack_items(value: Any, at: str) -> list[Any]:
-    return [_pack(item, f"{at}[{i}]") for i, item in enumerate(value)]
+def _fields(value: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {name: getattr(value, name) for name in getattr(type(value), "model_fields", ())}
 
 
-def _pack_set(value: Any, at: str) -> list[Any]:
+def _refusal(value: Any, refused: Any) -> str:
+    cls, place = type(refused), _place(value, refused)
+    where = f" at {place}" if place else ""
+    return (
+        f"A {cls.__module__}.{cls.__qualname__}{where} cannot be stored. Return plain data (str, "
+        "numbers, lists, dicts, dates, bytes), or allow the class with runs.engine.serde.allow()."
+    )
+
+
+def _place(value: Any, wanted: Any) -> str | None:
+    """Where in `value` the object `wanted` stands; None when it is not there."""
+    if value is wanted:
+        return ""
+    inner: Iterable[tuple[str, Any]] = ()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        inner = ((f"[{number}]", item) for number, item in enumerate(value))
+    elif isinstance(value, dict):
+        inner = ((f".{key}", item) for key, item in value.items())
+    elif dataclasses.is_dataclass(value) or hasattr(value, "model_validate"):
+        inner = ((f".{name}", item) for name, item in _fields(value).items())
+    for step, item in inner:
+        if (rest := _place(item, wanted)) is not None:
+            return step + rest
+    return None
+
+
+def _pack_items(value: Any) -> list[Any]:
+    return [_pack(item) for item in value]
+
+
+def _pack_set(value: Any) -> list[Any]:
     # Sets have no order of their own; the same set must always give the same bytes.
-    return sorted(_pack_items(value, at), key=orjson.dumps)
+    return sorted(_pack_items(value), key=orjson.dumps)
 
 
-_PACK: dict[type, Callable[[Any, str], Any]] = {
+_TEXT = frozenset({str})
+_PLAIN = frozenset({str, bool, type(None)})
+
+_PACK: dict[type, Callable[[Any], Any]] = {
     tuple: _pack_items,
     set: _pack_set,
     frozenset: _pack_set,
-    bytes: lambda value, at: base64.b64encode(value).decode(),
-    datetime: lambda value, at: value.isoformat(),
-    date: lambda value, at: value.isoformat(),
-    time: lambda value, at: value.isoformat(),
-    timedelta: lambda value, at: [value.days, value.seconds, value.microseconds],
-    Decimal: lambda value, at: str(value),
-    UUID: lambda value, at: str(value),
+    bytes: lambda value: base64.b64encode(value).decode(),
+    datetime: datetime.isoformat,
+    date: date.isoformat,
+    time: time.isoformat,
+    timedelta: lambda value: [value.days, value.seconds, value.microseconds],
+    Decimal: str,
+    UUID: str,
 }
 
 _UNPACK: dict[str, Callable[[Any], Any]] = {
@@ -197,31 +220,3 @@ def _unpack_object(name: str, inner: Any) -> Any:
         initial = {f.name: inner[f.name] for f in dataclasses.fields(cls) if f.init}
         return cls(**initial)
     return cls.model_validate(inner)  # type: ignore[attr-defined]
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (str, bool)):
-        return _clean(value) if isinstance(value, str) else value
-    if isinstance(value, int):
-        return int(value) if -(2**63) <= value < 2**63 else str(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else repr(value)
-    if isinstance(value, dict):
-        return {_clean(str(key)): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Enum):
-        return _plain(value.value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if hasattr(value, "model_dump"):
-        return _plain(value.model_dump())
-    return str(value) if isinstance(value, (Decimal, UUID, timedelta)) else repr(value)
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 from . import schema, signatures
+from .caching import InMemoryCache
 from .checking import check, check_edge, check_name
 from .compiled import CompiledGraph
 from .errors import InvalidGraphError
 from .graph import Branch, Graph, Node
 from .subgraphs import Subgraph
-from .types import END, START, RetryPolicy
+from .types import END, START, Cache, CachePolicy, RetryPolicy
 
 
 class StateGraph:
@@ -50,6 +51,7 @@ class StateGraph:
         *,
         input_schema: Any = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
+        cache_policy: CachePolicy | None = None,
         timeout: float | None = None,
         defer: bool = False,
         destinations: Collection[str] | None = None,
@@ -81,6 +83,7 @@ class StateGraph:
             calling=calling,
             keywords=keywords,
             retry=tuple(policies or ()),
+            cache=cache_policy,
             timeout=timeout,
             defer=defer,
             destinations=tuple(destinations or ()) or signatures.destinations(run),
@@ -148,10 +151,14 @@ class StateGraph:
         description: str | None = None,
         interrupt_before: Sequence[str] | Literal["*"] = (),
         interrupt_after: Sequence[str] | Literal["*"] = (),
+        cache: Cache | None = None,
+        timeout: float | None = None,
     ) -> CompiledGraph:
         """Check and freeze. Edges to nodes that are not there, nodes that nothing leads to and a
         graph without a way in raise InvalidGraphError, which names the node. A run waits for a
-        Command before and after the nodes that are named ("*": all of them)."""
+        Command before and after the nodes that are named ("*": all of them). `cache` is where the
+        results of nodes with a cache policy are kept (in memory otherwise). `timeout` is how many
+        seconds a run may execute at a stretch; waiting for an answer or a time does not count."""
         before = frozenset(self._nodes if interrupt_before == "*" else interrupt_before)
         after = frozenset(self._nodes if interrupt_after == "*" else interrupt_after)
         check(self._nodes, self._all_edges(), self._branches, before | after)
@@ -166,6 +173,8 @@ class StateGraph:
             input_keys=tuple(schema.hints(self._input)),
             output_keys=tuple(schema.hints(self._output)),
             ephemeral=tuple(n for n, channel in self._channels.items() if channel.ephemeral),
+            cache=cache or InMemoryCache(),
+            timeout=timeout,
             stop_before=before,
             stop_after=after,
         )

@@ -16,10 +16,11 @@ from .graph import Graph
 from .loop import commit
 from .plan import Task, plan
 from .ports import Journal, Lease
+from .restore import begin, restore
 from .runner import routes
 from .subgraphs import output
 from .types import END, START, Interrupt
-from .update import begin, commanded, fold, restore
+from .update import commanded, fold
 from .writes import read_answer, read_input
 
 Config = Mapping[str, Any]

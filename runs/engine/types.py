@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
 
 N = TypeVar("N", bound=str)
 
@@ -60,6 +60,28 @@ class Interrupt:
     namespace: str = ""
     schema: Any = None
     stop: bool = False
+
+
+class Cache(Protocol):
+    """Where results of nodes are kept: bytes by key."""
+
+    async def get(self, key: str) -> bytes | None:
+        """What was put under `key`, unless its time is over."""
+        ...
+
+    async def put(self, key: str, value: bytes, ttl: float | None) -> None:
+        """Keep `value` for `ttl` seconds; None: as long as there is room."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class CachePolicy:
+    """Keep what a node writes, and write it again without running the node when it is given the
+    same: `key_func` makes something storable of what it is given (all of it otherwise), `ttl` is
+    how long, in seconds."""
+
+    key_func: Callable[[Any], Any] | None = None
+    ttl: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,9 @@ def update(
     )
     values, changes = merge(graph, position, [*commands, *done], version)
     tails = dict(position.tails)
-    tails.update((change.channel, _tail(change, tails.get(change.channel))) for change in changes)
+    tails.update(
+        (change.channel, tail_after(change, tails.get(change.channel))) for change in changes
+    )
     for channel in graph.ephemeral:
         if channel not in values:
             tails.pop(channel, None)
@@ -110,11 +112,14 @@ def _check_single(channel: str, nodes: Sequence[str]) -> None:
 
 
 def fold(graph: Graph, values: Mapping[str, Any], done: Done) -> dict[str, Any]:
-    """`values` with what `done` wrote merged in, and nothing else."""
+    """`values` with what `done` wrote merged in, and nothing else. Raises as `merge` does."""
     after = dict(values)
     for name, writes in _by_channel(done).items():
+        channel = graph.channels[name]
+        if len(writes) > 1 and not channel.many:
+            _check_single(name, [task.node for task, _ in writes])
         current = after.get(name, MISSING)
-        after[name] = graph.channels[name].fold(current, [write.value for _, write in writes])
+        after[name] = channel.fold(current, [write.value for _, write in writes])
     return after
 
 
@@ -177,40 +182,6 @@ def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
     )
 
 
-def begin(graph: Graph) -> Position:
-    """Where a new thread stands: nothing written, every reducer at its empty value."""
-    return Position(values=_initial(graph))
-
-
-def restore(
-    graph: Graph, checkpoint: Checkpoint, chains: Mapping[str, Sequence[Change]]
-) -> Position:
-    """The position that a journal's `Saved` describes. Channels that the graph no longer has are
-    left out."""
-    values = _initial(graph)
-    tails: dict[str, Tail] = {}
-    for name, chain in chains.items():
-        if (channel := graph.channels.get(name)) is None:
-            continue
-        value: Any = MISSING
-        tail: Tail | None = None
-        for change in chain:
-            stored = serde.loads(change.value)
-            if change.is_delta:
-                value = channel.fold(channel.initial() if value is MISSING else value, stored)
-            else:
-                value = stored
-            tail = _tail(change, tail)
-        if tail is not None:
-            values[name], tails[name] = value, tail
-    return Position(checkpoint=checkpoint, values=values, tails=tails)
-
-
-def _initial(graph: Graph) -> dict[str, Any]:
-    made = {name: channel.initial() for name, channel in graph.channels.items()}
-    return {name: value for name, value in made.items() if value is not MISSING}
-
-
 def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
     written: dict[str, list[tuple[TaskWrites, Write]]] = {}
     for task in done:
@@ -242,7 +213,7 @@ def _change(
     return Change(channel=channel, version=version, base=version, previous=previous, value=body)
 
 
-def _tail(change: Change, before: Tail | None) -> Tail:
+def tail_after(change: Change, before: Tail | None) -> Tail:
     size = len(change.value)
     if not change.is_delta or before is None:
         return Tail(version=change.version, base=change.base, full_size=size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -69,7 +70,7 @@ def update_data(writes: Sequence[Write]) -> bytes:
     if not writes:
         return b"null"
     pairs = {write.channel: write.encoded for write in writes}
-    return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(k), v) for k, v in pairs.items()])
+    return b"{%b}" % b",".join([b"%b:%b" % (_key(name), said) for name, said in pairs.items()])
 
 
 def _target(graph: Graph, node: str, target: Any) -> Target:
@@ -115,6 +116,11 @@ def read_items(node: str, update: Any) -> Iterator[tuple[Any, Any]]:
     raise InvalidUpdateError(
         f"{_who(node)} gave a {type(update).__name__}; give a dict of the keys to write, or None."
     )
+
+
+@lru_cache(1024)
+def _key(channel: str) -> bytes:
+    return orjson.dumps(channel)
 
 
 def _who(node: str) -> str:

@@ -19,7 +19,7 @@ from runs.engine import (
     add_messages,
 )
 from runs.engine.checkpoint import Saved
-from runs.engine.update import restore
+from runs.engine.restore import restore
 
 
 def msg(id: str, content: str = "") -> dict[str, Any]:

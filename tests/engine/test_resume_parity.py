@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import operator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -20,9 +22,13 @@ from runs.engine import (
     RetryPolicy,
     Send,
     StateGraph,
+    entrypoint,
     interrupt,
+    task,
 )
-from tests.engine.mortal import LEASE, MortalJournal, live
+from runs.engine.execution import Execution
+from runs.engine.loop import advance
+from tests.engine.mortal import LEASE, Killed, MortalJournal, live
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
 KINDS = ("plain", "emit", "retry", "ask", "step", "sleep", "sub", "fan", "goto", "fail")
@@ -155,6 +161,33 @@ async def check(recipe: Recipe, share: float, after: bool) -> None:
     assert told(killed) == told(whole)
 
 
+@task
+async def single(n: int) -> int:
+    await asyncio.sleep(0)
+    return n + 1
+
+
+@entrypoint()
+async def flow(given: Any, *, runtime: Context) -> list[Any]:
+    begun = [single(n) for n in range(3)]
+    runtime.emit("begun")
+    first = [await one for one in begun]
+    answer = interrupt("more?")
+    await runtime.sleep(30)
+    return [*first, answer, await single(first[-1])]
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_every_call_of_a_functional_workflow(after: bool) -> None:
+    whole = MortalJournal()
+    expected = await live(lambda: flow.compiled, whole, {"input": 1})
+    assert expected == {"result": [1, 2, 3, "!more?", 4]}
+    for dies_at in range(1, whole.calls + 1):
+        killed = MortalJournal(dies_at, after=after)
+        assert await live(lambda: flow.compiled, killed, {"input": 1}) == expected
+        assert told(killed) == told(whole), f"killed at call {dies_at}"
+
+
 @given(recipes(KINDS), st.floats(0, 1), st.booleans())
 @settings(max_examples=100, deadline=None, phases=PHASES, suppress_health_check=SLOW)
 def test_a_killed_run_ends_as_one_that_was_not(recipe: Recipe, share: float, after: bool) -> None:
@@ -177,3 +210,26 @@ async def test_every_single_call(kind: str, after: bool) -> None:
         killed = MortalJournal(dies_at, after=after)
         assert await live(lambda: build(recipe), killed, {"log": ["in"]}) == expected
         assert told(killed) == told(whole), f"killed at call {dies_at}"
+
+
+async def test_an_event_that_was_cut_is_known_again() -> None:
+    async def node(state: State, ctx: Context) -> State:
+        ctx.emit("x" * 1_000)
+        return {"log": ["n"]}
+
+    graph = StateGraph(State).add_node(node).add_edge(START, "node").compile().graph
+    counts = []
+    for dies_at in (None, 4):
+        journal = MortalJournal(dies_at)
+        for attempt in (1, 2):
+            execution = Execution(
+                graph=graph,
+                journal=journal,
+                lease=replace(LEASE, attempt=attempt),
+                max_event_bytes=99,
+            )
+            journal.dead = False
+            with suppress(Killed):
+                await advance(execution, {"log": []})
+        counts.append(len(journal._events[LEASE.run_id]))
+    assert counts[0] == counts[1]

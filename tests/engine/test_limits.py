@@ -1,0 +1,129 @@
+"""Limits of time and size, and results that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+import pytest
+
+from runs.engine import (
+    START,
+    CachePolicy,
+    InMemoryCache,
+    NotStorableError,
+    RunTimeoutError,
+    StateGraph,
+    interrupt,
+)
+from runs.engine.errors import NodeError
+from runs.engine.execution import Execution
+from runs.engine.loop import advance
+from runs.engine.memory import MemoryJournal
+from tests.engine.mortal import LEASE, Hands
+
+
+class State(TypedDict, total=False):
+    x: Any
+    log: Annotated[list[Any], operator.add]
+
+
+@dataclass
+class Data:
+    x: int
+    y: int = 0
+
+
+CALLS: list[Any] = []
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    CALLS.clear()
+
+
+async def test_a_run_has_a_time_to_execute_in() -> None:
+    async def slow(state: State) -> None:
+        await asyncio.Event().wait()
+
+    builder = StateGraph(State).add_node(slow).add_edge(START, "slow")
+    with pytest.raises(RunTimeoutError, match=r"longer than its timeout of 0\.02 s"):
+        await builder.compile(timeout=0.02).ainvoke({})
+
+
+async def test_waiting_for_a_time_is_not_executing() -> None:
+    async def sleeps(state: State, ctx: Any) -> State:
+        await ctx.sleep(3600)
+        return {"x": "awake"}
+
+    clock = Hands()
+    builder = StateGraph(State).add_node(sleeps).add_edge(START, "sleeps")
+    before = clock.now()
+    assert await builder.compile(timeout=30).ainvoke({}, clock=clock) == {"x": "awake", "log": []}
+    assert (clock.now() - before).total_seconds() == 3600
+
+
+@pytest.mark.parametrize(
+    ("update", "who"),
+    [({"x": "y" * 100}, "Key 'x' of node 'n'"), ({"log": ["y" * 30]}, "Key 'log' of node 'n'")],
+)
+async def test_a_value_that_is_too_big_is_refused(update: Any, who: str) -> None:
+    graph = StateGraph(State).add_node("n", lambda s: update).add_edge(START, "n").compile().graph
+    execution = Execution(graph=graph, journal=MemoryJournal(), lease=LEASE, max_value_bytes=60)
+    with pytest.raises((NodeError, NotStorableError)) as caught:
+        await advance(execution, {"log": ["z" * 40]})
+    error = caught.value.__cause__ or caught.value
+    assert isinstance(error, NotStorableError)
+    assert str(error).startswith(who)
+    assert "a value may have 60" in str(error)
+
+
+def cached(policy: CachePolicy, state: Any = State, **options: Any) -> Any:
+    def n(given: Any) -> dict[str, Any]:
+        CALLS.append(given)
+        return {"x": 7}
+
+    builder = StateGraph(state).add_node("n", n, cache_policy=policy).add_edge(START, "n")
+    return builder.compile(**options)
+
+
+@pytest.mark.parametrize("state", [State, Data])
+def test_a_result_is_kept_for_the_same_input(state: Any) -> None:
+    graph = cached(CachePolicy(), state)
+    for x in (1, 1, 2, 1):
+        assert graph.invoke({"x": x})["x"] == 7
+    assert len(CALLS) == 2
+
+
+def test_the_key_can_be_chosen_and_results_end() -> None:
+    graph = cached(CachePolicy(key_func=lambda state: state["x"] % 2, ttl=3600))
+    for x in (1, 3, 2, 4):
+        graph.invoke({"x": x})
+    assert len(CALLS) == 2
+    graph = cached(CachePolicy(ttl=0))
+    graph.invoke({"x": 1})
+    graph.invoke({"x": 1})
+    assert len(CALLS) == 4
+
+
+def test_a_key_that_cannot_be_stored_is_refused() -> None:
+    graph = cached(CachePolicy(key_func=lambda state: object()))
+    with pytest.raises(NotStorableError, match="Cache key of node 'n'"):
+        graph.invoke({"x": 1})
+
+
+async def test_a_full_cache_forgets_the_oldest() -> None:
+    cache = InMemoryCache(size=2)
+    for key in "abc":
+        await cache.put(key, key.encode(), None)
+    assert [await cache.get(key) for key in "abc"] == [None, b"b", b"c"]
+
+
+def test_a_question_is_not_kept() -> None:
+    builder = StateGraph(State)
+    builder.add_node("n", lambda s: {"x": interrupt("?")}, cache_policy=CachePolicy())
+    graph = builder.add_edge(START, "n").compile()
+    assert len(graph.invoke({}, thread_id="1")["__interrupt__"]) == 1
+    assert len(graph.invoke({}, thread_id="2")["__interrupt__"]) == 1
