@@ -88,6 +88,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/batch/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create many runs, all or none
+         * @description A list of up to 1,000 runs, each as in `POST /api/runs/`.
+         */
+        post: operations["runs_batch_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run_id}/": {
         parameters: {
             query?: never;
@@ -268,20 +288,20 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/runs/batch/": {
+    "/api/threads/{thread_id}/stream/": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
-        put?: never;
         /**
-         * Create many runs, all or none
-         * @description A list of up to 1,000 runs, each as in `POST /api/runs/`.
+         * Stream the events of a thread's runs (server-sent events)
+         * @description Those of all its runs and of the runs to come; it does not end. An `id` is a cursor for the whole thread.
          */
-        post: operations["runs_batch_create"];
+        get: operations["api_threads_stream"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1023,6 +1043,65 @@ export interface operations {
             };
         };
     };
+    runs_batch_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRun"][];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_retrieve: {
         parameters: {
             query?: never;
@@ -1512,28 +1591,32 @@ export interface operations {
             };
         };
     };
-    runs_batch_create: {
+    api_threads_stream: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The `id` of an event of this stream: go on after it. */
+                after?: string;
+                /** @description Only what these modes show, with commas between them: values, updates, messages, custom, tasks, checkpoints, artifacts, debug. What tells how the run itself fares is always sent. */
+                modes?: string;
+            };
             header?: never;
-            path?: never;
+            path: {
+                thread_id: string;
+            };
             cookie?: never;
         };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewRun"][];
-            };
-        };
+        requestBody?: never;
         responses: {
-            201: {
+            /** @description `id:` the cursor, `event:` the event's name, `data:` its frame. */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Batch"];
+                    "text/event-stream": string;
                 };
             };
-            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            /** @description A query parameter or header is not understood (`bad_parameter`, `bad_header`). */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -1542,8 +1625,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is too large. */
-            413: {
+            /** @description There is no such thing. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1551,16 +1634,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is understood, and does not fit; `errors` says where. */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description The database does not answer. */
+            /** @description The database does not answer, or the server is about to stop. */
             503: {
                 headers: {
                     [name: string]: unknown;
