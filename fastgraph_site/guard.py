@@ -16,10 +16,11 @@ from asgiref.typing import (
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from fastgraph_site import problems
+from fastgraph_site import local_user, problems
+from fastgraph_site.local_user import is_loopback
 from runs.errors import Problem
 
-FORWARDING = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+FORWARDING = tuple(name.lower().encode() for name in local_user.FORWARDING)
 READING = ("GET", "HEAD")
 DEFAULT_PORTS = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
 
@@ -55,11 +56,26 @@ def refusal(scope: HTTPScope | WebSocketScope) -> Problem | None:
     for name, value in scope["headers"]:
         headers.setdefault(name.lower(), []).append(value.decode("latin-1"))
     return (
-        _refused_proxy(headers)
+        _refused_peer(scope)
+        or _refused_proxy(headers)
         or _refused_host(headers)
         or _refused_origin(headers, scope.get("scheme", "http"))
         or _refused_site(headers, scope)
     )
+
+
+def _refused_peer(scope: HTTPScope | WebSocketScope) -> Problem | None:
+    if not is_loopback(settings.HOST):
+        detail = (
+            f"This server is bound to {settings.HOST} and has no logins yet, so it answers nobody. "
+            "Bind it to 127.0.0.1 (HOST)."
+        )
+        return Problem(403, "not_local", detail)
+    peer = scope.get("client")
+    if peer is not None and not is_loopback(peer[0]):
+        detail = "Until logins exist, this server answers its own machine only."
+        return Problem(403, "not_local", detail)
+    return None
 
 
 def _refused_proxy(headers: dict[bytes, list[str]]) -> Problem | None:

@@ -91,7 +91,8 @@ TEMPLATES = [
 # --- database -------------------------------------------------------------------------------
 
 SQLITE_OPTIONS = {
-    "timeout": 20,
+    # Seconds to wait for another writer: who journals or claims tries again, a request gets a 503.
+    "timeout": 5,
     # IMMEDIATE: a transaction that reads and then writes takes the write lock at once, instead of
     # failing with "database is locked" when another writer came between.
     "transaction_mode": "IMMEDIATE",

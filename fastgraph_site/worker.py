@@ -1,4 +1,4 @@
-"""The root of the worker process: hands the domain its artifact store."""
+"""The root of the worker process: hands the domain its artifact store and its hints."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from artifacts.store import store
 from runs import deaths, slots
 from runs.conf import conf
 from runs.worker import Worker
+from streaming import hints
 
 
 def work() -> None:
@@ -22,4 +23,4 @@ def work() -> None:
 
 
 async def _work() -> None:
-    await Worker(store()).drain()
+    await Worker(store(), hints.sender(asyncio.get_running_loop())).drain()

@@ -14,7 +14,7 @@ from runs.conf import conf
 from runs.engine import events, faults, serde
 from runs.engine.checkpoint import Position
 from runs.engine.clock import SystemClock
-from runs.engine.errors import Fenced, NodeError
+from runs.engine.errors import Fenced, NodeError, text_of
 from runs.engine.events import Event
 from runs.engine.execution import Execution
 from runs.engine.loop import Outcome, advance
@@ -80,7 +80,9 @@ class Executor:
                 await self._park(execution, outcome)
         except (Fenced, asyncio.CancelledError):
             raise
-        except Exception as error:
+        except (
+            BaseException
+        ) as error:  # a router or reducer may raise SystemExit: no reason to exit
             await self._fail(claimed, error)
 
     async def _complete(
@@ -116,7 +118,7 @@ class Executor:
         await self.journal.end(execution.lease, ending, [event])
         faults.point("after_finish")
 
-    async def _fail(self, claimed: Claimed, error: Exception) -> None:
+    async def _fail(self, claimed: Claimed, error: BaseException) -> None:
         now = SystemClock().now()
         told = describe(error)
         _log.warning("Run %s failed: %s: %s", claimed.lease.run_id, told["type"], told["message"])
@@ -145,7 +147,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     if isinstance(error, Problem):
         kind, message = error.code, error.detail
     else:
-        kind, message = type(cause).__name__, _text_of(cause)
+        kind, message = type(cause).__name__, text_of(cause)
     lines = traceback.format_exception(type(cause), cause, _own_frames(cause, node))
     return {
         "type": kind,
@@ -163,13 +165,6 @@ def _own_frames(error: BaseException, node: str | None) -> Any:
             break
         frame = frame.tb_next
     return frame
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:  # a user's exception may be unable to describe itself
-        return f"(its message raised {type(broken).__name__})"
 
 
 def _storable(text: str) -> str:

@@ -33,10 +33,15 @@ READERS = 4
 
 class DurableJournal:
     """One per process that executes runs. `attach` inserts an artifact's row; it is called inside
-    the transaction that the artifact's event is written in."""
+    the transaction that the artifact's event is written in. `hint` is called after each commit, on
+    the writer's thread: it must not block, nor raise."""
 
-    def __init__(self, attach: Callable[[ArtifactRef], None]) -> None:
-        self._writer = Writer(attach)
+    def __init__(
+        self,
+        attach: Callable[[ArtifactRef], None],
+        hint: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._writer = Writer(attach, hint)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
 
     async def load(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +32,7 @@ class Claimed:
     workflow: str
     payload: Any
     checkpoint_id: str | None
+    suspect: bool = False
 
 
 def any_pending() -> bool:
@@ -38,12 +40,16 @@ def any_pending() -> bool:
     return _claimable().exists()
 
 
-def claim(worker_id: UUID, limit: int) -> list[Claimed]:
+def claim(worker_id: UUID, limit: int, *, idle: bool = True) -> list[Claimed]:
     """Take up to `limit` pending runs, first by priority, then by age: running from now on, with a
     lease, the next attempt number, and the event that says so, all in one transaction. Of a thread
-    at most one run is ever running."""
+    at most one run is ever running.
+
+    A run whose next crash would be its last is a suspect: it is taken alone, by a worker that is
+    `idle`, so that it cannot take innocent runs with it, nor they it.
+    """
     with transaction.atomic():
-        found = _first_of_each_thread(_locked(limit))
+        found = _apart(_first_of_each_thread(_locked(limit)), idle=idle)
         if not found:
             return []
         now = timezone.now()  # not before the lock was had: no run starts before it was created
@@ -64,14 +70,23 @@ def claim(worker_id: UUID, limit: int) -> list[Claimed]:
     return [_claimed(run) for run in found]
 
 
-def renew(worker_id: UUID) -> None:
-    """Say that the worker is alive, and prolong the leases it holds, in two statements. A lease
-    that the sweep took back stays taken."""
+def cleared(run_ids: Collection[str]) -> bool:
+    """Whether none of these suspects is one any more: each has got further since, or has ended."""
+    return not Run.objects.filter(id__in=run_ids, status=RunStatus.RUNNING, crashes__gt=0).exists()
+
+
+def renew(worker_id: UUID, held: Mapping[str, int]) -> set[str]:
+    """Say that the worker is alive, and prolong the leases of the runs it executes (`held`: run id
+    → attempt), in three statements. Answers which of them are still its own: a lease that the
+    sweep took back stays taken, and one that nobody executes is left to lapse."""
     now = timezone.now()
     Worker.objects.filter(id=worker_id).update(heartbeat_at=now)
-    Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING).update(
-        lease_expires_at=now + timedelta(seconds=conf().lease_seconds)
-    )
+    if not held:
+        return set()
+    own = Run.objects.filter(id__in=held, lease_owner=worker_id, status=RunStatus.RUNNING)
+    own.update(lease_expires_at=now + timedelta(seconds=conf().lease_seconds))
+    found = own.values_list("id", "attempt")
+    return {str(run_id) for run_id, attempt in found if held[str(run_id)] == attempt}
 
 
 def give_back(worker_id: UUID) -> None:
@@ -116,6 +131,16 @@ def _first_of_each_thread(found: Sequence[Run]) -> list[Run]:
     return list(first.values())
 
 
+def _apart(found: Sequence[Run], *, idle: bool) -> list[Run]:
+    if found and _is_suspect(found[0]):
+        return [found[0]] if idle else []  # whoever is not idle takes nothing more until it is
+    return list(takewhile(lambda run: not _is_suspect(run), found))
+
+
+def _is_suspect(run: Run) -> bool:
+    return run.crashes >= max(1, conf().max_attempts - 1)
+
+
 def _begun(run: Run, worker_id: UUID, now: datetime) -> rows.Row:
     attempt = run.attempt + 1
     if run.wake_at is not None:  # it was waiting, and its time has come
@@ -139,4 +164,5 @@ def _claimed(run: Run) -> Claimed:
         # A replay from a checkpoint goes on there; its payload, kept to be seen, went in before.
         payload=None if run.checkpoint_id else run.payload,
         checkpoint_id=str(place) if place else None,
+        suspect=_is_suspect(run),
     )

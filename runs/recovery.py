@@ -10,6 +10,7 @@ import json
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 from django.db import transaction
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 #: The type of the error of a run that was given up.
 CRASHED = "CrashedTooOften"
+#: Longer than this for the write lock, and the database was not there for others either.
+_PROMPT_SECONDS = 0.5
 #: A worker of another host that was silent for so many leases is gone.
 _SILENT_LEASES = 6
 
@@ -50,7 +53,7 @@ def sweep(now: datetime) -> Swept:
     # First: a run that is to be cancelled is not put back.
     late = Q(cancel_requested_at__lte=now - timedelta(seconds=conf().cancel_seconds))
     cancelled = cancellation.overdue(late | lost, now)
-    if Run.objects.filter(lost).exists():
+    if Run.objects.filter(lost).exists() and _writes_are_prompt():
         failed = sum(_fail(run, lost, now) for run in _hopeless(lost))
         recovered = _put_back(lost, now)
     due = Run.objects.filter(status__in=WAITING, wake_at__lte=now)
@@ -108,6 +111,15 @@ def _hopeless(lost: Q) -> QuerySet[Run]:
     """The lost runs that have crashed as often as a run may, this crash included."""
     given_up = Q(crashes__gte=conf().max_attempts - 1, cancel_requested_at=None)
     return Run.objects.filter(lost, given_up)
+
+
+def _writes_are_prompt() -> bool:
+    """Whether the database could be written at once. Where it could not for a while (SQLite locked
+    by another process), nobody could renew a lease either: those who live get until the next sweep
+    to do so."""
+    began = monotonic()
+    with transaction.atomic():
+        return monotonic() - began < _PROMPT_SECONDS
 
 
 def _put_back(lost: Q, now: datetime) -> int:

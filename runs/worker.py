@@ -10,10 +10,11 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection, connections
@@ -45,20 +46,32 @@ def _end_process() -> None:
     os._exit(1)
 
 
+async def _after(before: Held | None, executing: Coroutine[Any, Any, None]) -> None:
+    """Execute when the attempt before, which lost its lease, is no longer at it in this process."""
+    if before is not None and not before.task.done():
+        before.task.cancel()
+        await asyncio.wait([before.task])
+    await executing
+
+
 class Worker:
-    """Executes runs until there are none for a while, or the cluster stops. `abandon` ends the
+    """Executes runs until there are none for a while, or the cluster stops. `hint` is told of each
+    commit, on a thread of ours: it must not block, nor raise. `abandon` ends the
     process: for a node that takes no notice of being cancelled there is no other way."""
 
     def __init__(
         self,
         artifacts: ArtifactStore,
+        hint: Callable[[], object] = lambda: None,
         abandon: Callable[[], object] = _end_process,
     ) -> None:
         self.id: UUID = uuid7()  # until the row of this process is known
         self._settings = conf()
         self._artifacts = artifacts
+        self._hint = hint
         self._abandon = abandon
         self._held: dict[str, Held] = {}
+        self._stray: list[CountedThreads] = []
         self._news = asyncio.Event()
         self._rang = threading.Event()
         self._leaving = threading.Event()
@@ -78,15 +91,17 @@ class Worker:
                 await loop.run_in_executor(claims, self._go_to_sleep)
 
     async def _execute(self, claims: ThreadPoolExecutor) -> None:
-        journal = DurableJournal(self._artifacts.attach)
+        journal = DurableJournal(self._artifacts.attach, self._hint)
         try:
-            with ThreadPoolExecutor(self._settings.node_threads, "node") as nodes:
-                executor = Executor(journal=journal, artifacts=self._artifacts, threads=nodes)
-                try:
-                    await self._work(executor, claims)
-                finally:
-                    await self._stop_runs()
-                    self._put_down.set()
+            nodes = ThreadPoolExecutor(self._settings.node_threads, "node")
+            executor = Executor(journal=journal, artifacts=self._artifacts, threads=nodes)
+            try:
+                await self._work(executor, claims)
+            finally:
+                await self._stop_runs()
+                self._put_down.set()
+                # Not waited for: a sync node may outlive its run, and nothing can stop it.
+                nodes.shutdown(wait=False, cancel_futures=True)
         finally:
             await asyncio.to_thread(journal.close)
 
@@ -133,12 +148,22 @@ class Worker:
     def _start(self, executor: Executor, claimed: Claimed) -> None:
         run_id = claimed.lease.run_id
         threads = CountedThreads(executor.threads)
-        task = asyncio.create_task(executor.execute(claimed, threads), name=run_id)
-        self._held[run_id] = Held(task=task, threads=threads)
+        before = self._held.get(run_id)
+        executing = _after(before, executor.execute(claimed, threads))
+        task = asyncio.create_task(executing, name=run_id)
+        self._held[run_id] = Held(
+            task=task,
+            threads=threads,
+            attempt=claimed.lease.attempt,
+            suspect=claimed.suspect,
+        )
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._forget(task.get_name())
+        held = self._held.get(task.get_name())
+        if held is not None and held.task is task:
+            self._keep_stray(held)
+            self._forget(task.get_name())
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("Run %s was left, its lease will lapse", task.get_name(), exc_info=error)
 
@@ -148,6 +173,9 @@ class Worker:
             del self._held[run_id]
             self._news.set()  # there is room again, and the thread's next run may begin
 
+    def _keep_stray(self, held: Held) -> None:
+        self._stray = [threads for threads in (*self._stray, held.threads) if threads.busy]
+
     async def _stop_runs(self) -> None:
         running = [held.task for held in self._held.values() if not held.task.done()]
         for task in running:
@@ -156,8 +184,11 @@ class Worker:
             await asyncio.wait(running, timeout=STOP_SECONDS)
 
     def _claim(self, room: int) -> list[Claimed]:
+        suspects = [run_id for run_id, held in list(self._held.items()) if held.suspect]
         try:
-            return leases.claim(self.id, room) if leases.any_pending() else []
+            if not leases.any_pending() or (suspects and not leases.cleared(suspects)):
+                return []
+            return leases.claim(self.id, room, idle=not self._held)
         except DatabaseError as error:
             _log.warning("Runs cannot be claimed, trying again: %s", error)
             connection.close()
@@ -195,14 +226,32 @@ class Worker:
             self._rang.clear()
             try:
                 if monotonic() >= renew_at:
-                    leases.renew(self.id)
+                    self._renew(loop)
                     renew_at = monotonic() + self._settings.lease_seconds / 4
                 self._stop_cancelled(loop)
+                self._replace_when_full_of_strays(loop)
             except DatabaseError as error:
                 _log.warning("The leases cannot be renewed, trying again: %s", error)
                 connection.close()
             self._ended.wait(CANCEL_PAUSE)
         connections.close_all()
+
+    def _renew(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Renew what is executed here, and stop what is not ours any more: the sweep took it back
+        while the database or this process stood still."""
+        held = {run_id: h.attempt for run_id, h in list(self._held.items()) if not h.task.done()}
+        kept = leases.renew(self.id, held)
+        for run_id in held.keys() - kept:
+            if (lost := self._held.get(run_id)) and lost.attempt == held[run_id]:
+                loop.call_soon_threadsafe(lost.task.cancel)
+
+    def _replace_when_full_of_strays(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Sync nodes that outlive their runs hold threads. When they hold all, no sync node runs
+        here any more: another process must."""
+        self._stray = [threads for threads in self._stray if threads.busy]
+        if sum(threads.busy for threads in self._stray) >= self._settings.node_threads:
+            _log.error("Sync nodes that do not end hold every thread; their worker is replaced")
+            self._leave(loop)
 
     def _stop_cancelled(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._held:

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from django.db import InterfaceError, OperationalError, connection
 
@@ -29,8 +29,9 @@ class Writer:
     """Writes entries in the order they were put. While the database cannot be written it keeps
     trying: a run's lease, not the writer, decides how long that is worth it."""
 
-    def __init__(self, attach: batch.Attach) -> None:
+    def __init__(self, attach: batch.Attach, hint: Callable[[], object]) -> None:
         self._attach = attach
+        self._hint = hint
         self._queue: deque[Entry] = deque()
         self._changed = threading.Condition()
         self._urgent = 0
@@ -100,8 +101,13 @@ class Writer:
         pause = FIRST_PAUSE
         while True:
             try:
-                return batch.write(entries, self._attach)
+                fenced = batch.write(entries, self._attach)
+                self._hint()
+                faults.point("after_hint")
+                return fenced
             except (OperationalError, InterfaceError) as error:
+                if _is_about_the_data(error):
+                    return self._try_apart(entries, error)
                 if self._giving_up:
                     return dict.fromkeys(range(len(entries)), error)
                 _log.warning("The journal cannot be written, trying again: %s", error)
@@ -139,3 +145,10 @@ class Writer:
             del self._broken[run]
             entry.waiter.settle(error)
         return True
+
+
+def _is_about_the_data(error: Exception) -> bool:
+    """Whether trying again gives the same: Postgres says "operational" of a value that is over one
+    of its limits (class 54), too."""
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return str(state).startswith("54")

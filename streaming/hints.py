@@ -1,4 +1,4 @@
-"""Hints: messages through the channel layer that say "run X has moved, look now".
+"""Hints: messages through the channel layer that say "something has moved, look now".
 
 They make streams faster where the layer crosses processes (Redis), and carry nothing: drop every
 one of them and clients are merely later.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
@@ -30,17 +30,36 @@ def crossing_layer() -> Any | None:
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
-async def send(run_id: UUID, seq: int) -> None:
-    """Tell the web processes that events of `run_id` up to `seq` are committed. Best effort: it
-    takes a second at most, and after a failure none is sent for a while; it never raises."""
+def sender(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
+    """What tells the web processes of a commit, from any thread: it hands the hint to `loop` and
+    returns at once. Nothing at all where no other process would hear it. Hints that are asked for
+    while one is on its way become one."""
+    if crossing_layer() is None:
+        return lambda: None
+    asked = threading.Event()
+
+    async def once() -> None:
+        asked.clear()  # before it is sent: what is committed from here on asks again
+        await send()
+
+    def hint() -> None:
+        if not asked.is_set() and not loop.is_closed():
+            asked.set()
+            asyncio.run_coroutine_threadsafe(once(), loop)
+
+    return hint
+
+
+async def send() -> None:
+    """Tell the web processes that something was committed. Best effort: it takes a second at most,
+    and after a failure none is sent for a while; it never raises."""
     global _silent_until
     layer = crossing_layer()
     if layer is None or time.monotonic() < _silent_until:
         return
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
-            message = {"type": "run.moved", "run_id": str(run_id), "seq": seq}
-            await layer.group_send(GROUP, message)
+            await layer.group_send(GROUP, {"type": "run.moved"})
     except Exception as error:
         _silent_until = time.monotonic() + SILENCE
         logger.warning("A hint could not be sent (%r); streams go on without.", error)

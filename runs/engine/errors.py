@@ -50,7 +50,7 @@ class NodeError(GraphError):
     """A node raised. `node` is its name, `__cause__` what it raised."""
 
     def __init__(self, node: str, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__} in node {node!r}: {cause}")
+        super().__init__(f"{type(cause).__name__} in node {node!r}: {text_of(cause)}")
         self.node = node
         self.__cause__ = cause
 
@@ -73,3 +73,11 @@ class ParentCommand(BaseException):
     def __init__(self, command: Command[Any]) -> None:
         super().__init__("A node sent a Command to the parent graph, and there is none.")
         self.command = command
+
+
+def text_of(error: BaseException) -> str:
+    """The message of `error`, whatever class of the user's it is: one may be unable to say it."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"(its message raised {type(broken).__name__})"

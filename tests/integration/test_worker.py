@@ -314,3 +314,87 @@ def test_a_worker_that_cannot_begin_leaves_no_thread(
     with pytest.raises(IntegrityError):
         drain()
     assert threading.active_count() == before
+
+
+def test_a_sync_node_that_outlives_its_run_holds_nobody_up(
+    register: Register, drain: Callable[[], None]
+) -> None:
+    go_on = threading.Event()
+
+    def linger(state: Count) -> None:
+        go_on.wait(60)
+
+    async def boom(state: Count) -> None:
+        raise RuntimeError
+
+    graph = StateGraph(Count).add_node("linger", linger).add_node("boom", boom)
+    run = pending(register(graph.add_edge(START, "linger").add_edge(START, "boom")))
+    try:
+        drain()  # returns, although the thread of `linger` is still there
+        assert error_of(run)["type"] == "RuntimeError"
+    finally:
+        go_on.set()
+
+
+def leave(*args: Any) -> Any:
+    raise SystemExit(5)
+
+
+class Leaving(TypedDict, total=False):
+    n: Annotated[int, leave]
+
+
+async def write(state: Leaving) -> Leaving:
+    return {"n": 1}
+
+
+@pytest.mark.parametrize("where", ["router", "reducer"])
+def test_no_router_or_reducer_ends_the_worker(
+    register: Register, drain: Callable[[], None], where: str
+) -> None:
+    graph = StateGraph(Leaving if where == "reducer" else Count).add_node("write", write)
+    if where == "router":
+        graph.add_conditional_edges(START, leave, ["write"])
+    else:
+        graph.add_edge(START, "write")
+    run = pending(register(graph), payload={})
+    drain()
+    assert error_of(run)["type"] == "SystemExit"
+
+
+def test_a_suspect_is_claimed_alone(settings: Settings) -> None:
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "max_attempts": 3}
+    runs = [pending("x") for _ in range(3)]
+    Run.objects.filter(id=runs[1].id).update(crashes=2)
+    worker = uuid7()
+    first = leases.claim(worker, 10)
+    assert [claimed.lease.run_id for claimed in first] == [str(runs[0].id)]
+    assert leases.claim(worker, 10, idle=False) == []  # it waits for an idle worker, and others too
+    (alone,) = leases.claim(worker, 10, idle=True)
+    assert (alone.lease.run_id, alone.suspect) == (str(runs[1].id), True)
+    assert not leases.cleared([str(runs[1].id)])
+    Run.objects.filter(id=runs[1].id).update(crashes=0)  # as its next superstep does
+    assert leases.cleared([str(runs[1].id)])
+
+
+def test_a_run_that_was_taken_away_is_stopped_and_what_is_left_lapses(
+    register: Register, drain: Callable[[], None], settings: Settings
+) -> None:
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "lease_seconds": 0.4}
+    stopped: list[bool] = []
+
+    async def wait(state: Count) -> None:
+        try:
+            # what a sweep does when the lease has lapsed, and another worker after it
+            away = Run.objects.filter(id=run.id)
+            await asyncio.to_thread(away.update, attempt=7, lease_owner=uuid7())
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            stopped.append(True)
+            raise
+
+    run = pending(register(StateGraph(Count).add_node("wait", wait).add_edge(START, "wait")))
+    drain()
+    run.refresh_from_db()
+    assert stopped == [True]
+    assert (run.status, run.attempt) == ("running", 7)  # not ours to touch

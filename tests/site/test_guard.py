@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from fastgraph_site.guard import Guard
+from fastgraph_site.guard import Guard, refusal
 from tests.site.requests import Exchange
 
 HOST = (b"host", b"127.0.0.1:8000")
@@ -146,3 +146,11 @@ async def test_a_server_that_can_answers_a_refused_socket_with_the_problem() -> 
     start, body = [await communicator.receive_output() for _ in range(2)]
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 403)
     assert json.loads(body["body"])["code"] == "foreign_origin"
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_another_machine_is_refused(kind: str) -> None:
+    scope = {**Exchange().scope, "type": kind, "client": ("192.0.2.1", 50000)}
+    refused = refusal(cast(Any, scope))
+    assert refused is not None and refused.code == "not_local"
+    assert refusal(cast(Any, {**scope, "client": ("::1", 50000)})) is None

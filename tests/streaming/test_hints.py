@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from channels.layers import channel_layers
@@ -43,7 +42,7 @@ def _not_silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_nothing_is_sent_through_a_layer_that_does_not_cross() -> None:
     assert "InMemory" in settings.CHANNEL_LAYERS["default"]["BACKEND"]
     assert hints.crossing_layer() is None
-    await hints.send(uuid4(), 1)
+    await hints.send()
     assert not [bell for bell in installed_doorbells() if isinstance(bell, hints.Hints)]
 
 
@@ -56,16 +55,32 @@ async def test_a_hint_wakes_the_hub(redis_url: str) -> None:
         following = asyncio.create_task(follow(own, run_id))
         await until(lambda: own.log_reads >= 2, "the doorbell listens")
         await committed(append, run_id, "completed")
-        await hints.send(run_id, 3)
+        await hints.send()
         assert await following == [1, 2, 3]
         await own.close()
         await flush()
 
 
+@pytest.mark.redis
+async def test_each_commit_of_a_worker_is_hinted_at(redis_url: str) -> None:
+    with layer_at(redis_url):
+        hint = hints.sender(asyncio.get_running_loop())
+        rang = asyncio.Event()
+        listening = asyncio.create_task(hints.Hints().listen(rang.set))
+        await asyncio.wait_for(rang.wait(), 10)  # it listens
+        for _ in range(2):
+            rang.clear()
+            await asyncio.to_thread(hint)
+            await asyncio.wait_for(rang.wait(), 10)
+        listening.cancel()
+        await asyncio.wait([listening])
+        await flush()
+
+
 async def test_a_redis_that_is_down_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
     with layer_at("redis://127.0.0.1:1/0"):
-        for seq in range(3):
-            await hints.send(uuid4(), seq)
+        for _ in range(3):
+            await hints.send()
         warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
         assert [r.name for r in warnings] == ["streaming.hints"]
         run_id = await committed(create_run, "started")
