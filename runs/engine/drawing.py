@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from .graph import Branch, Graph
 from .types import END, START
@@ -24,11 +24,13 @@ class DrawnEdge(TypedDict):
 class Drawing(TypedDict):
     nodes: list[DrawnNode]
     edges: list[DrawnEdge]
+    subgraphs: NotRequired[dict[str, Drawing]]
 
 
 def to_json(graph: Graph) -> Drawing:
     """Nodes (kind `start`, `node` or `end`) and edges. A router without a path map may go
-    anywhere, and so has an edge to every node."""
+    anywhere, and so has an edge to every node. `subgraphs` holds the drawings of nodes that are
+    graphs, by name; it is left out when there are none."""
     edges = [_edge(a, b) for a, targets in graph.edges.items() for b in targets]
     edges += [_edge(a, target) for sources, target in graph.joins for a in sources]
     for source, branches in graph.branches.items():
@@ -42,23 +44,37 @@ def to_json(graph: Graph) -> Drawing:
     nodes = [_node(START, "start")] + [_node(name, "node") for name in graph.nodes]
     if any(edge["target"] == END for edge in edges):
         nodes.append(_node(END, "end"))
-    return {"nodes": nodes, "edges": edges}
+    drawn: Drawing = {"nodes": nodes, "edges": edges}
+    inner = {name: to_json(node.subgraph) for name, node in graph.nodes.items() if node.subgraph}
+    if inner:
+        drawn["subgraphs"] = inner
+    return drawn
 
 
 def to_mermaid(graph: Graph) -> str:
-    """A Mermaid flowchart; conditional edges are dotted. Names are quoted, so that any name of a
-    node is safe to render."""
-    drawing = to_json(graph)
-    number = {node["id"]: f"n{i}" for i, node in enumerate(drawing["nodes"])}
-    lines = ["flowchart TD"]
+    """A Mermaid flowchart; conditional edges are dotted, graphs in nodes are drawn inside them.
+    Names are quoted, so that any name of a node is safe to render."""
+    return "\n".join(["flowchart TD", *_lines(to_json(graph), "n", "    ")]) + "\n"
+
+
+def _lines(drawing: Drawing, prefix: str, indent: str) -> list[str]:
+    number = {node["id"]: f"{prefix}{i}" for i, node in enumerate(drawing["nodes"])}
+    inner = drawing.get("subgraphs", {})
+    lines = []
     for node in drawing["nodes"]:
-        shape = '["{}"]' if node["kind"] == "node" else '(["{}"])'
-        lines.append(f"    {number[node['id']]}{shape.format(_quoted(node['label']))}")
+        key, label = number[node["id"]], _quoted(node["label"])
+        if node["id"] in inner:
+            lines.append(f'{indent}subgraph {key}["{label}"]')
+            lines += _lines(inner[node["id"]], f"{key}_", indent + "    ")
+            lines.append(f"{indent}end")
+        else:
+            shape = '["{}"]' if node["kind"] == "node" else '(["{}"])'
+            lines.append(f"{indent}{key}{shape.format(label)}")
     for edge in drawing["edges"]:
         arrow = "-.->" if edge["conditional"] else "-->"
-        label = f'|"{_quoted(edge["label"])}"|' if edge["label"] else ""
-        lines.append(f"    {number[edge['source']]} {arrow}{label} {number[edge['target']]}")
-    return "\n".join(lines) + "\n"
+        said = f'|"{_quoted(edge["label"])}"|' if edge["label"] else ""
+        lines.append(f"{indent}{number[edge['source']]} {arrow}{said} {number[edge['target']]}")
+    return lines
 
 
 def _ends(graph: Graph, branch: Branch) -> dict[str, str | None]:

@@ -55,4 +55,5 @@ def view(state_view: StateView, position: Position) -> Any:
     """The state as a node with `state_view` sees it: its own copy of the mapping; the values in it
     are shared and not to be changed in place."""
     values = position.values
-    return state_view.build(**{key: values[key] for key in state_view.keys if key in values})
+    seen = {key: values[key] for key in state_view.keys if key in values}
+    return seen if state_view.build is dict else state_view.build(**seen)

@@ -22,6 +22,8 @@ def read_answer(graph: Graph, node: str, answer: Any) -> tuple[list[Write], list
     """The writes and targets in what `node` returned: a mapping, None, the state's own type, a
     Command, or a list of these. Anything else raises InvalidUpdateError; a Command to the parent
     graph raises ParentCommand."""
+    if type(answer) is dict:
+        return _writes(graph, node, answer), []
     writes: list[Write] = []
     targets: list[Target] = []
     for part in answer if isinstance(answer, (list, tuple)) else (answer,):

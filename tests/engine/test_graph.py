@@ -116,3 +116,20 @@ def test_conditional_edges_are_drawn_with_their_labels() -> None:
         ("a", "b", "True"),
         ("a", END, "False"),
     ]
+
+
+def test_graphs_in_nodes_are_drawn_inside_them() -> None:
+    inner = builder("i").add_edge(START, "i").compile()
+    graph = StateGraph(State).add_node("sub", inner).add_edge(START, "sub").compile()
+    assert list(graph.to_json()["subgraphs"]) == ["sub"]
+    assert "subgraphs" not in inner.to_json()
+    assert graph.to_mermaid() == (
+        "flowchart TD\n"
+        '    n0(["start"])\n'
+        '    subgraph n1["sub"]\n'
+        '        n1_0(["start"])\n'
+        '        n1_1["i"]\n'
+        "        n1_0 --> n1_1\n"
+        "    end\n"
+        "    n0 --> n1\n"
+    )
