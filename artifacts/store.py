@@ -16,13 +16,18 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
 
+from django.db import connection
+from django.utils import timezone
+
 from artifacts.models import Artifact
+from runs import rows
 from runs.conf import conf
 from runs.engine.ports import ArtifactRef, Blob
 from runs.errors import Problem
 
 #: Prefix of a file that is being written; what a crash leaves has it too.
 TEMPORARY = ".writing-"
+_COLUMNS = ("id", "run_id", "node", "name", "media_type", "size", "sha256", "created_at")
 
 
 class FileStore:
@@ -56,22 +61,17 @@ class FileStore:
         """Insert or replace the row of `ref`, in the transaction that the caller has open and
         shares with other runs: whatever could be wrong with one artifact was refused before its
         bytes were written (`runs.engine.names`)."""
-        Artifact.objects.bulk_create(
-            [
-                Artifact(
-                    id=UUID(ref.artifact_id),
-                    run_id=UUID(ref.run_id),
-                    node=ref.node,
-                    name=ref.name,
-                    media_type=ref.media_type,
-                    size=ref.size,
-                    sha256=ref.sha256,
-                )
-            ],
-            update_conflicts=True,
-            unique_fields=["id"],
-            update_fields=["node", "name", "media_type", "size", "sha256"],
+        row = (
+            UUID(ref.artifact_id),
+            UUID(ref.run_id),
+            ref.node,
+            ref.name,
+            ref.media_type,
+            ref.size,
+            ref.sha256,
+            timezone.now(),
         )
+        rows.upsert(connection, Artifact, _COLUMNS, row)
 
     def open(self, sha256: str) -> BinaryIO:
         """The bytes with this hash, to be read and closed by the caller; FileNotFoundError when

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +25,14 @@ from runs.models import TERMINAL, Checkpoint, Event, PendingWrite, Run, RunStatu
 Attach = Callable[[ArtifactRef], None]
 
 
+#: An id comes by several times: as a version, as a parent, with every entry of its run.
+_id = lru_cache(maxsize=10_000)(UUID)
+
+
+def _uuid(stored: UUID | str) -> UUID:
+    return stored if isinstance(stored, UUID) else _id(stored)
+
+
 @dataclass
 class _Live:
     """A run of the batch whose attempt still holds it. `step` and `checkpoint_id` are of the graph
@@ -35,7 +43,7 @@ class _Live:
     thread_id: UUID
     step: int
     checkpoint_id: UUID | None
-    cancel_requested_at: datetime | None
+    cancel_requested_at: object
     cancel_by: str
     cancel_reason: str
     changed: bool = False
@@ -77,11 +85,11 @@ def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
     A run that is to be cancelled ends with its next superstep, which is kept, or in place of any
     other end."""
     with transaction.atomic():
-        live = _guard({(UUID(e.lease.run_id), e.lease.attempt) for e in entries})
+        live = _guard({(_id(e.lease.run_id), e.lease.attempt) for e in entries})
         fenced: dict[int, Fenced] = {}
         found = _Rows()
         for position, entry in enumerate(entries):
-            run = live.get((UUID(entry.lease.run_id), entry.lease.attempt))
+            run = live.get((_id(entry.lease.run_id), entry.lease.attempt))
             if run is None or run.ended:
                 fenced[position] = Fenced(
                     f"Attempt {entry.lease.attempt} of run {entry.lease.run_id} is over."
@@ -105,13 +113,19 @@ def _guard(wanted: Iterable[tuple[UUID, int]]) -> dict[tuple[UUID, int], _Live]:
     """The runs that are still running under the attempt that writes. Their rows stay locked until
     the end of the transaction (on SQLite all of the database is), in the order of their ids, so
     that two writers cannot wait for each other."""
-    query = Run.objects.filter(id__in={run_id for run_id, _ in wanted}, status=RunStatus.RUNNING)
-    if connection.features.has_select_for_update:
-        query = query.select_for_update()
-    return {
-        (run_id, attempt): _Live(*columns)
-        for run_id, attempt, *columns in query.order_by("id").values_list("id", "attempt", *_LIVE)
-    }
+    keys = sorted({run_id for run_id, _ in wanted})
+    found = rows.locked(connection, Run, ("id", "attempt", *_LIVE), RunStatus.RUNNING, keys)
+    live: dict[tuple[UUID, int], _Live] = {}
+    for run_id, attempt, entries, seq, thread_id, step, checkpoint_id, *cancel in found:
+        live[_uuid(run_id), attempt] = _Live(
+            entries,
+            seq,
+            _uuid(thread_id),
+            step,
+            _uuid(checkpoint_id) if checkpoint_id else None,
+            *cancel,
+        )
+    return live
 
 
 def _cancel(found: _Rows, run: _Live, entry: Entry) -> None:
@@ -124,7 +138,7 @@ def _cancel(found: _Rows, run: _Live, entry: Entry) -> None:
 
 
 def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
-    run_id = UUID(entry.lease.run_id)
+    run_id = _id(entry.lease.run_id)
     run.changed = True
     superstep = entry.superstep
     for event in (*entry.events, *(superstep.events if superstep else ())):
@@ -138,7 +152,7 @@ def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
                 event.node,
                 event.step,
                 event.namespace,
-                UUID(event.task_id) if event.task_id else None,
+                _id(event.task_id) if event.task_id else None,
                 event.data,
             )
         )
@@ -155,14 +169,14 @@ def _collect(found: _Rows, run: _Live, entry: Entry) -> None:
 def _collect_record(found: _Rows, run: _Live, entry: Entry) -> None:
     record = entry.record
     assert record is not None
-    run_id, checkpoint_id = UUID(entry.lease.run_id), UUID(record.checkpoint_id)
+    run_id, checkpoint_id = _id(entry.lease.run_id), _id(record.checkpoint_id)
     found.pending.setdefault((checkpoint_id, run_id), []).extend(
         (
             run.thread_id,
             run_id,
             record.namespace,
             checkpoint_id,
-            UUID(note.task_id),
+            _id(note.task_id),
             note.node,
             note.kind,
             note.idx,
@@ -176,16 +190,16 @@ def _collect_superstep(found: _Rows, run: _Live, entry: Entry) -> None:
     superstep = entry.superstep
     assert superstep is not None
     checkpoint = superstep.checkpoint
-    checkpoint_id = UUID(checkpoint.checkpoint_id)
+    checkpoint_id = _id(checkpoint.checkpoint_id)
     run.progressed = True
     if not checkpoint.namespace:
         run.checkpoint_id, run.step, run.moved = checkpoint_id, checkpoint.step, True
-    parent = UUID(checkpoint.parent_id) if checkpoint.parent_id else None
+    parent = _id(checkpoint.parent_id) if checkpoint.parent_id else None
     found.checkpoints.append(
         (
             checkpoint_id,
             run.thread_id,
-            UUID(checkpoint.run_id),
+            _id(checkpoint.run_id),
             checkpoint.namespace,
             parent,
             checkpoint.step,
@@ -201,9 +215,9 @@ def _collect_superstep(found: _Rows, run: _Live, entry: Entry) -> None:
                 run.thread_id,
                 checkpoint.namespace,
                 change.channel,
-                UUID(change.version),
-                UUID(change.base),
-                UUID(change.previous) if change.previous else None,
+                _id(change.version),
+                _id(change.base),
+                _id(change.previous) if change.previous else None,
                 change.value,
                 len(change.value),
             )
@@ -211,7 +225,7 @@ def _collect_superstep(found: _Rows, run: _Live, entry: Entry) -> None:
     if parent is not None:
         # Writes that were recorded in this same batch never need to be stored: their superstep
         # is over with it.
-        over = (parent, UUID(checkpoint.run_id))
+        over = (parent, _id(checkpoint.run_id))
         found.pending.pop(over, None)
         found.over.append(over)
 

@@ -64,16 +64,27 @@ class Waiter:
         self.future = self.loop.create_future()
 
     def settle(self, error: BaseException | None) -> None:
-        """Wake who waits. A waiter that was cancelled meanwhile is left alone, and so is a loop
-        that was closed."""
+        """Wake who waits; on the loop's own thread. A waiter that was cancelled meanwhile is left
+        alone."""
+        if self.future.done():
+            return
+        if error is None:
+            self.future.set_result(None)
+        else:
+            self.future.set_exception(error)
 
-        def settle() -> None:
-            if self.future.done():
-                return
-            if error is None:
-                self.future.set_result(None)
-            else:
-                self.future.set_exception(error)
 
-        if not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(settle)
+def settle(waiters: Sequence[tuple[Waiter, BaseException | None]]) -> None:
+    """Wake all who wait, each with its error or None; from any thread, with one call a loop: to
+    wake a loop costs more than all that it then does. A loop that was closed is left alone."""
+    loops: dict[asyncio.AbstractEventLoop, list[tuple[Waiter, BaseException | None]]] = {}
+    for waiter, error in waiters:
+        loops.setdefault(waiter.loop, []).append((waiter, error))
+    for loop, group in loops.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle, group)
+
+
+def _settle(group: Sequence[tuple[Waiter, BaseException | None]]) -> None:
+    for waiter, error in group:
+        waiter.settle(error)

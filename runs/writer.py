@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from runs import batch
 from runs.engine import faults
-from runs.entries import Entry
+from runs.entries import Entry, settle
 
 _log = logging.getLogger("fastgraph.journal")
 
@@ -92,9 +92,13 @@ class Writer:
         entries = [entry for entry in entries if not self._is_broken(entry)]
         fenced = self._try(entries) if entries else {}
         faults.point("after_hint")  # committed and announced; whoever waits does not know yet
-        for position, entry in enumerate(entries):
-            if entry.waiter is not None:
-                entry.waiter.settle(fenced.get(position))
+        settle(
+            [
+                (entry.waiter, fenced.get(position))
+                for position, entry in enumerate(entries)
+                if entry.waiter is not None
+            ]
+        )
 
     def _try(self, entries: Sequence[Entry]) -> Mapping[int, Exception]:
         """Write, and again while the database cannot; what stood in the way, per position."""
@@ -143,7 +147,7 @@ class Writer:
             return False
         if entry.waiter is not None:
             del self._broken[run]
-            entry.waiter.settle(error)
+            settle([(entry.waiter, error)])
         return True
 
 
