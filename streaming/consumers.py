@@ -2,7 +2,8 @@
 
 Close codes: 1000 the run has ended and everything was sent · 1009 a message of the client is too
 big · 1011 a fault of ours · 1012 the server restarts, come again · 1013 the client reads too
-slowly, begin anew · 4400 the address makes no sense · 4404 there is no such run, or no such socket.
+slowly, begin anew · 4400 the address makes no sense · 4404 there is no such run (any more), or no
+such socket · 4429 too many messages, or too many subscriptions.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from streaming import hub
-from streaming.feed import Lagging
+from streaming.conversation import Conversation, together
+from streaming.feed import FeedSubscriber, Lagging
 from streaming.queries import Refused, parse_feed, parse_run
 from streaming.reader import Closed
 from streaming.subscriber import UnknownRun
@@ -31,7 +36,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     """A socket that accepts, sends what `stream` gives, and closes with a code.
 
     The stream runs in a task of its own, so that a client that leaves is noticed while it waits;
-    the task ends with the socket, however that ends. What clients send is ignored for now.
+    the task ends with the socket, however that ends.
     """
 
     channel_layer_alias = None  # no channel of its own: the hub listens for all
@@ -53,9 +58,17 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self._task = asyncio.create_task(self._stream_and_close())
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        if len(text_data or bytes_data or "") > LONGEST_MESSAGE:
+        message = text_data or bytes_data or ""
+        try:
+            if len(message) > LONGEST_MESSAGE:
+                raise Refused(1009, "messages may have 64 KiB")
+            self.listen(message)
+        except Refused as refused:
             await self._end()
-            await self._close(1009, "messages may have 64 KiB")
+            await self._close(refused.code, refused.reason)
+
+    def listen(self, message: str | bytes) -> None:
+        """Take a message of the client; here they are ignored. Refused closes the socket."""
 
     async def _stream_and_close(self) -> None:
         try:
@@ -100,18 +113,38 @@ class RunConsumer(StreamConsumer):
 
 
 class FeedConsumer(StreamConsumer):
-    """A `ready` frame, then the summary of each run that is created or changes."""
+    """A `ready` frame, then the summary of each run that is created or changes; and what the
+    client asks for (`streaming/conversation.py`)."""
+
+    _conversation: Conversation | None = None
+
+    async def connect(self) -> None:
+        self._conversation = Conversation(self._send_body)
+        await super().connect()
 
     async def stream(self) -> None:
         query = parse_feed(self.scope["query_string"])
-        feed = hub.current().feed
-        async with feed.subscribe(workflow=query.workflow, statuses=query.statuses) as subscriber:
-            await self.send(
-                text_data=orjson.dumps({"event": "ready", "protocol": PROTOCOL}).decode()
-            )
-            while True:
-                for body in await subscriber.next():
-                    await self.send(text_data=body.decode())
+        conversation = self._conversation
+        assert conversation is not None
+        try:
+            async with AsyncExitStack() as stack:
+                works: list[Callable[[], Coroutine[Any, Any, None]]] = [conversation.hold]
+                if query.told:
+                    subscribing = hub.current().feed.subscribe(query.filter)
+                    changes = await stack.enter_async_context(subscribing)
+                    works.append(partial(_tell, conversation, changes))
+                ready = {"event": "ready", "protocol": PROTOCOL}
+                await conversation.tell(orjson.dumps(ready))
+                await together(*(work() for work in works))
+        finally:
+            await conversation.close()
+
+    def listen(self, message: str | bytes) -> None:
+        if self._conversation is not None:
+            self._conversation.hear(message)
+
+    async def _send_body(self, body: bytes) -> None:
+        await self.send(text_data=body.decode())
 
 
 class UnknownConsumer(StreamConsumer):
@@ -119,3 +152,9 @@ class UnknownConsumer(StreamConsumer):
 
     async def stream(self) -> None:
         raise Refused(4404, "there is no socket at this address")
+
+
+async def _tell(conversation: Conversation, changes: FeedSubscriber) -> None:
+    while True:
+        for body in await changes.next():
+            await conversation.tell(body)

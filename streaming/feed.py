@@ -37,11 +37,24 @@ class Mark:
     attempt: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which runs; None and the empty set: all."""
+
+    workflow: str | None = None
+    statuses: frozenset[str] = frozenset()
+    thread_id: UUID | None = None
+
+
+EVERYTHING = Filter()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A run as it is now; `body` is the frame for clients, encoded."""
 
     run_id: UUID
+    thread_id: UUID
     workflow: str
     status: str
     created_at: datetime
@@ -57,9 +70,8 @@ class FeedSubscriber:
     given once more, so that a list can drop it. `since`: runs created before may be on the
     client's list already."""
 
-    def __init__(self, *, workflow: str | None, statuses: frozenset[str], since: datetime) -> None:
-        self._workflow = workflow
-        self._statuses = statuses
+    def __init__(self, wanted: Filter, *, since: datetime) -> None:
+        self._wanted = wanted
         self._since = since
         self._passed: dict[UUID, bool] = {}
         self._waiting: dict[UUID, bytes] = {}
@@ -94,9 +106,12 @@ class FeedSubscriber:
         self._fed.set()
 
     def _wants(self, change: Change) -> bool:
-        if self._workflow not in (None, change.workflow):
+        wanted = self._wanted
+        if wanted.workflow not in (None, change.workflow):
             return False
-        passes = not self._statuses or change.status in self._statuses
+        if wanted.thread_id not in (None, change.thread_id):
+            return False
+        passes = not wanted.statuses or change.status in wanted.statuses
         passed = self._passed.pop(change.run_id, change.created_at <= self._since)
         if change.status not in TERMINAL:
             self._passed[change.run_id] = passes
@@ -127,13 +142,11 @@ class Feed:
         )
 
     @asynccontextmanager
-    async def subscribe(
-        self, *, workflow: str | None = None, statuses: frozenset[str] = frozenset()
-    ) -> AsyncIterator[FeedSubscriber]:
+    async def subscribe(self, wanted: Filter = EVERYTHING) -> AsyncIterator[FeedSubscriber]:
         """A subscriber that is told every change that is committed from now on."""
         async with self._beginning:
             since = self._edge or await self._begin()
-            subscriber = FeedSubscriber(workflow=workflow, statuses=statuses, since=since)
+            subscriber = FeedSubscriber(wanted, since=since)
             self._subscribers.add(subscriber)
         self._lookout.kick()
         try:
@@ -182,6 +195,7 @@ class Feed:
             self._told[row["id"]] = (row["updated_at"], _mark(row))
             change = Change(
                 run_id=row["id"],
+                thread_id=row["thread_id"],
                 workflow=row["workflow"],
                 status=row["status"],
                 created_at=row["created_at"],

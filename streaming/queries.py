@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 from uuid import UUID
 
+from runs.api.parameters import parse_uuid
 from runs.models import RunStatus
+from streaming.feed import Filter
 
 BIGGEST_SEQ = 2**63 - 1
 
@@ -31,10 +33,10 @@ class RunQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class FeedQuery:
-    """Follow the changes of runs; None and the empty set: of all."""
+    """Follow the changes of the runs that pass `filter`; of none unless `told`."""
 
-    workflow: str | None
-    statuses: frozenset[str]
+    filter: Filter
+    told: bool
 
 
 def parse_run(run_id: str, query: bytes) -> RunQuery:
@@ -52,11 +54,22 @@ def parse_run(run_id: str, query: bytes) -> RunQuery:
 
 
 def parse_feed(query: bytes) -> FeedQuery:
-    """Refused with 4400 for a status that there is not. `status` may name several, with commas."""
+    """Refused with 4400 for a status that there is not, or a thread that is no id. `status` may
+    name several, with commas."""
     statuses = frozenset(name for name in (_one(query, "status") or "").split(",") if name)
     if unknown := statuses - set(RunStatus.values):
         raise Refused(4400, f"no such status: {', '.join(sorted(unknown))[:60]}")
-    return FeedQuery(workflow=_one(query, "workflow") or None, statuses=statuses)
+    thread = _one(query, "thread") or None
+    thread_id = parse_uuid(thread) if thread else None
+    if thread and not thread_id:
+        raise Refused(4400, "the thread is not a UUID")
+    feed = _one(query, "feed") or "on"
+    if feed not in ("on", "off"):
+        raise Refused(4400, "feed is on or off")
+    wanted = Filter(
+        workflow=_one(query, "workflow") or None, statuses=statuses, thread_id=thread_id
+    )
+    return FeedQuery(filter=wanted, told=feed == "on")
 
 
 def _one(query: bytes, name: str) -> str | None:

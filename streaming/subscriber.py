@@ -110,12 +110,17 @@ class Subscriber:
         """The next frames, at least one; none: the run has ended and everything was given.
         Raises Closed when the hub closes, UnknownRun when the run is deleted."""
         while not self._over:
-            if self._failure:
-                raise self._failure
-            frames = await (self._catch_up() if self._behind else self._take())
-            if frames:
+            await self.ready()
+            if frames := await self.now():
                 return frames
         return ()
+
+    async def now(self) -> Sequence[Frame]:
+        """What is there, read from the log if need be; it may be nothing, though more is to come.
+        Raises as `next` does."""
+        if self._failure and not self._over:
+            raise self._failure
+        return await self._catch_up() if self._behind else self._take()
 
     def offer(self, frames: Sequence[Frame]) -> bool:
         """The hub's next frames of this run, in order. False: there was no room, and none will be
@@ -141,11 +146,8 @@ class Subscriber:
         self._empty()
         self._fed.set()
 
-    async def _take(self) -> Sequence[Frame]:
-        await self._fed.wait()
+    def _take(self) -> Sequence[Frame]:
         self._fed.clear()
-        if self._behind:  # it was full and has been emptied since
-            return ()
         frames = tuple(self._queue)
         self._empty()
         self._advance(frames)

@@ -80,6 +80,10 @@ class StuckClient:
         scope = WebsocketCommunicator(router, path).scope
         self._task = asyncio.create_task(router(scope, self._incoming.get, self._send))
 
+    def say(self, text: str) -> None:
+        """Send a message."""
+        self._incoming.put_nowait({"type": "websocket.receive", "text": text})
+
     async def leave(self) -> None:
         """Disconnect, whatever is still being sent."""
         self._incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})

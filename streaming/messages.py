@@ -1,0 +1,102 @@
+"""What clients may say on the socket `/api/ws/`, one JSON object a message."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import orjson
+
+from runs.api.parameters import parse_uuid
+from streaming.queries import BIGGEST_SEQ
+
+RATE = 50.0  # messages a second that a client may send in the long run …
+BURST = 1000  # … and at once, as one does that comes back and subscribes to all it shows
+LONGEST_ID = 100
+
+#: Words that are kept for what is to come.
+RESERVED = frozenset({"resume", "cancel"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message that is understood. `id` is the client's own, and comes back with the answer;
+    `run_id` and `after` are those of a subscription."""
+
+    kind: Literal["subscribe", "unsubscribe", "ping"]
+    id: str | int | None
+    run_id: UUID | None = None
+    after: int = 0
+
+
+class Misunderstood(Exception):
+    """A message that is answered with an error, after which the socket goes on."""
+
+    def __init__(self, code: str, detail: str, id: str | int | None = None) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.id = id
+
+
+def parse(text: str | bytes) -> Message:
+    """The message; Misunderstood when it is none."""
+    try:
+        given = orjson.loads(text)
+    except ValueError:
+        raise Misunderstood("malformed_json", "This message is not JSON.") from None
+    if not isinstance(given, dict):
+        raise Misunderstood("invalid", "A message is a JSON object with a `type`.")
+    own = _id(given)
+    match given.get("type"):
+        case "ping":
+            return Message(kind="ping", id=own)
+        case "subscribe":
+            run_id, after = _run_id(given, own), _after(given, own)
+            return Message(kind="subscribe", id=own, run_id=run_id, after=after)
+        case "unsubscribe":
+            return Message(kind="unsubscribe", id=own, run_id=_run_id(given, own))
+        case str(kind) if kind in RESERVED:
+            detail = f"This server does not take `{kind}` on a socket."
+            raise Misunderstood("unsupported", detail, own)
+    detail = "`type` must be one of subscribe, unsubscribe, ping."
+    raise Misunderstood("unknown_type", detail, own)
+
+
+class Allowance:
+    """How many messages a client may send: `BURST` at once, `RATE` a second after that."""
+
+    def __init__(self) -> None:
+        self._left = float(BURST)
+        self._at = time.monotonic()
+
+    def spend(self) -> bool:
+        """Count one message. False: that was too many."""
+        now = time.monotonic()
+        self._left = min(self._left + (now - self._at) * RATE, BURST) - 1
+        self._at = now
+        return self._left >= 0
+
+
+def _id(given: dict[str, Any]) -> str | int | None:
+    own = given.get("id")
+    if own is None or isinstance(own, int) or (isinstance(own, str) and len(own) <= LONGEST_ID):
+        return own
+    raise Misunderstood("invalid", f"`id` must be a number or at most {LONGEST_ID} characters.")
+
+
+def _run_id(given: dict[str, Any], own: str | int | None) -> UUID:
+    text = given.get("run_id")
+    run_id = parse_uuid(text) if isinstance(text, str) else None
+    if run_id is None:
+        raise Misunderstood("invalid", "`run_id` must be the id of a run.", own)
+    return run_id
+
+
+def _after(given: dict[str, Any], own: str | int | None) -> int:
+    after = given.get("after", 0)
+    if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= BIGGEST_SEQ:
+        raise Misunderstood("invalid", "`after` must be a whole number from 0 up.", own)
+    return after

@@ -1,0 +1,97 @@
+"""The runs that one client follows on one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+from streaming import hub
+from streaming.queries import Refused
+from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Room, UnknownRun
+
+MOST = 500  # runs that one socket may follow
+
+#: Sends frames to the client, and returns when there is room for more.
+Send = Callable[[bytes], Awaitable[None]]
+
+
+class Subscriptions:
+    """Follows runs, and sends what happens to them; `answer` sends what is asked for between.
+
+    One subscription at a time reads and sends, so a client that does not read holds one page of
+    one log in memory, whatever it subscribed to; and all of them share the room of one queue.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._turn = asyncio.Lock()
+        self._room = Room(QUEUE_FRAMES, QUEUE_BYTES)
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+
+    async def subscribe(self, run_id: UUID, *, after: int, began: Callable[[int], bytes]) -> None:
+        """Follow `run_id` from `after`, in place of an older subscription to it. `began` makes
+        the first frame from the run's newest seq. Refused with 4429 when there are too many."""
+        await self.unsubscribe(run_id)
+        if len(self._tasks) >= MOST:
+            raise Refused(4429, f"a socket may follow {MOST} runs")
+        following = self._follow(run_id, after, began)
+        self._tasks[run_id] = asyncio.create_task(following)
+
+    async def unsubscribe(self, run_id: UUID) -> None:
+        """No frame of the run is sent after this."""
+        task = self._tasks.pop(run_id, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def answer(self, frame: bytes) -> None:
+        """Send a frame of the socket itself."""
+        async with self._turn:
+            await self._send(frame)
+
+    async def failing(self) -> None:
+        """Raises what a subscription fails with: the client's leaving, the end of the server, or
+        a fault of ours."""
+        await asyncio.shield(self._failure)
+
+    async def close(self) -> None:
+        """End all of them."""
+        if not self._failure.cancel() and not self._failure.cancelled():
+            self._failure.exception()  # has been seen, or came too late for anybody
+        tasks = list(self._tasks.values())
+        self._tasks.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _follow(self, run_id: UUID, after: int, began: Callable[[int], bytes]) -> None:
+        try:
+            await self.answer(end(run_id, await self._read(run_id, after, began)))
+        except Exception as error:
+            if not self._failure.done():
+                self._failure.set_exception(error)
+        finally:
+            # Not one that has taken this one's place meanwhile.
+            if self._tasks.get(run_id) is asyncio.current_task():
+                del self._tasks[run_id]
+
+    async def _read(self, run_id: UUID, after: int, began: Callable[[int], bytes]) -> int:
+        """Send everything; the code with which a socket of this run alone would be closed."""
+        with contextlib.suppress(UnknownRun):
+            async with hub.current().subscribe(run_id, after=after, room=self._room) as subscriber:
+                await self.answer(began(subscriber.committed))
+                while not subscriber.ended:
+                    await subscriber.ready()
+                    async with self._turn:
+                        for frame in await subscriber.now():
+                            await self._send(frame.body)
+                return 1000
+        return 4404
+
+
+def end(run_id: UUID, code: int) -> bytes:
+    return b'{"event":"end","run_id":"%b","code":%d}' % (str(run_id).encode(), code)
