@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from uuid import UUID
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
@@ -24,7 +26,7 @@ HEADERS = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx hands on each piece as it comes
 )
-OPENING = f"retry: {RETRY}\n: the events of a run, in order, from your cursor\n\n".encode()
+OPENING = f"retry: {RETRY}\n: events in order, from your cursor\n\n".encode()
 
 MODE_PARAMETER = Parameter(
     name="modes",
@@ -49,10 +51,26 @@ class RunStream:
             if subscriber.ended:
                 await _nothing_more(send)
             else:
-                await while_there(receive, _Sending(send, modes).follow(subscriber))
+                await while_there(receive, _follow(subscriber, EventWriter(send, modes)))
 
 
-class _Sending:
+async def _follow(subscriber: Subscriber, writer: EventWriter) -> None:
+    await writer.begin()
+    try:
+        while not subscriber.ended:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(writer.until_beat):
+                    await subscriber.ready()
+            if writer.until_beat <= 0:
+                await writer.beat(str(subscriber.cursor))
+            else:
+                await writer.write(await subscriber.now(), _seq)
+    except (Closed, UnknownRun):
+        pass  # the client comes back with its cursor, and is told of a deleted run then
+    await writer.end()
+
+
+class EventWriter:
     """One answer on its way. The cursor that the client keeps is the `id` of what it was sent;
     what the modes left out since is told with the next comment."""
 
@@ -62,41 +80,43 @@ class _Sending:
         self._loop = asyncio.get_running_loop()
         self._beat_at = 0.0
 
-    async def follow(self, subscriber: Subscriber) -> None:
+    @property
+    def until_beat(self) -> float:
+        """Seconds until the next comment is due."""
+        return self._beat_at - self._loop.time()
+
+    async def begin(self) -> None:
         headers = list(HEADERS)
         await self._send(
             {"type": "http.response.start", "status": 200, "headers": headers, "trailers": False}
         )
         await self._write(OPENING)
-        try:
-            while True:
-                if not await self._ready(subscriber):
-                    await self._write(f": still here\nid: {subscriber.cursor}\n\n".encode())
-                elif frames := await subscriber.next():
-                    await self._write_frames(frames)
-                else:
-                    break
-        except (Closed, UnknownRun):
-            pass  # the client comes back with its cursor, and is told of a deleted run then
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _ready(self, subscriber: Subscriber) -> bool:
-        """Whether there is something to read before the next comment is due."""
-        try:
-            async with asyncio.timeout_at(self._beat_at):
-                await subscriber.ready()
-        except TimeoutError:
-            return False
-        return self._loop.time() < self._beat_at
-
-    async def _write_frames(self, frames: Sequence[Frame]) -> None:
-        pieces = [lines(frame, str(frame.seq)) for frame in frames if self._modes.let(frame)]
+    async def write(self, frames: Sequence[Frame], cursor: Callable[[UUID, int], str]) -> None:
+        """Send those of `frames` that the modes let through; `cursor` makes the `id` of each."""
+        pieces = []
+        for frame in frames:
+            now = cursor(frame.run_id, frame.seq)
+            if self._modes.let(frame):
+                pieces.append(lines(frame, now))
         if pieces:
             await self._write(b"".join(pieces))
+
+    async def beat(self, cursor: str) -> None:
+        """Send a comment, and where the client is."""
+        place = f"id: {cursor}\n" if cursor else ""
+        await self._write(f": still here\n{place}\n".encode())
+
+    async def end(self) -> None:
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _write(self, data: bytes) -> None:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
         self._beat_at = self._loop.time() + BEAT
+
+
+def _seq(run_id: UUID, seq: int) -> str:
+    return str(seq)
 
 
 def lines(frame: Frame, cursor: str) -> bytes:

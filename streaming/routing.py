@@ -14,6 +14,7 @@ from streaming.consumers import FeedConsumer, RunConsumer, UnknownConsumer
 from streaming.endpoint import Endpoint, Request, read_query
 from streaming.event_stream import RunStream
 from streaming.long_poll import RunEvents, RunWait
+from streaming.thread_stream import ThreadStream
 
 router = URLRouter(
     [
@@ -26,6 +27,7 @@ router = URLRouter(
 ENDPOINTS: dict[str, Endpoint] = {
     "/api/runs/{run_id}/stream": RunStream(),
     "/api/runs/{run_id}/wait": RunWait(),
+    "/api/threads/{thread_id}/stream": ThreadStream(),
 }
 EVENTS = RunEvents()
 _PATTERNS = [

@@ -35,6 +35,12 @@ _SUMMARIES = {
         "The run when it has ended, or where it stands when the time is over.",
         {"200": _ANSWERS["run"]},
     ),
+    "/api/threads/{thread_id}/stream": (
+        "Stream the events of a thread's runs (server-sent events)",
+        "Those of all its runs and of the runs to come; it does not end. An `id` is a cursor for"
+        " the whole thread.",
+        {"200": _ANSWERS["event-stream"]},
+    ),
 }
 
 
@@ -44,7 +50,10 @@ def add_streams(result: dict[str, Any], **_: Any) -> dict[str, Any]:
         summary, description, answers = _SUMMARIES[path]
         result["paths"][f"{path}/"] = {
             "get": {
-                "operationId": path.strip("/").replace("/", "_").replace("{run_id}_", ""),
+                "operationId": path.strip("/")
+                .replace("/", "_")
+                .replace("{run_id}_", "")
+                .replace("{thread_id}_", ""),
                 "summary": summary,
                 "description": description,
                 "tags": ["runs"],

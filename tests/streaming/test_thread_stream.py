@@ -1,0 +1,175 @@
+"""`/api/threads/{id}/stream`: the events of all runs of a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from uuid import UUID, uuid4
+
+import pytest
+
+from runs.engine.ids import uuid7
+from runs.models import Event, Run, Thread
+from streaming import event_stream, hub, thread_cursor
+from streaming.thread_cursor import ThreadCursor
+from tests.site.requests import Exchange
+from tests.streaming.http import following, get, parse
+from tests.streaming.journal_rows import append, committed, create_run
+from tests.streaming.sockets import until
+
+
+def run_on(thread: UUID, *names: str, run_id: UUID | None = None) -> UUID:
+    """A further run on the thread, whose log is `created` and then `names`."""
+    run = Run.objects.create(id=run_id or uuid7(), thread_id=thread, workflow="steps")
+    append(run.id, "created", *names)
+    return run.id
+
+
+def thread_of(run_id: UUID) -> UUID:
+    return Run.objects.get(id=run_id).thread_id
+
+
+async def new_thread() -> tuple[UUID, UUID]:
+    """A thread and its first run, which is under way."""
+    run_id = await committed(create_run, "started")
+    return await committed(thread_of, run_id), run_id
+
+
+def seen(*clients: Exchange) -> dict[UUID, list[int]]:
+    """The seqs that arrived, by run."""
+    found: dict[UUID, list[int]] = defaultdict(list)
+    for client in clients:
+        for message in parse(client.body)[0]:
+            found[UUID(message.frame["run_id"])].append(message.frame["seq"])
+    return found
+
+
+async def test_past_runs_then_those_under_way_then_those_to_come() -> None:
+    thread, first = await new_thread()
+    await committed(append, first, "completed")
+    second = await committed(run_on, thread, "started")
+    await committed(create_run, "started")  # of another thread
+    async with following(f"/api/threads/{thread}/stream") as client:
+        await until(lambda: seen(client) == {first: [1, 2, 3], second: [1, 2]}, "the past")
+        third = await committed(run_on, thread)
+        await committed(append, second, "completed")
+        await committed(append, third, "started", "completed")
+        expected = {first: [1, 2, 3], second: [1, 2, 3], third: [1, 2, 3]}
+        await until(lambda: seen(client) == expected, "the rest")
+        assert not client.complete
+    assert not hub.current().subscribers
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_from_any_cursor_every_event_comes_once(seed: int) -> None:
+    chance = random.Random(seed)
+    thread, first = await new_thread()
+    runs, live = [first], [first]
+    last = ""
+    clients: list[Exchange] = []
+    for _ in range(12):
+        async with following(f"/api/threads/{thread}/stream", last_event_id=last) as client:
+            if chance.random() < 0.4:
+                runs.append(await committed(run_on, thread))
+                live.append(runs[-1])
+            if live and chance.random() < 0.9:
+                run_id = chance.choice(live)
+                ends = chance.random() < 0.3
+                await committed(append, run_id, "custom", "completed" if ends else "custom")
+                if ends:
+                    live.remove(run_id)
+            if chance.random() < 0.5:  # or leave without having read all
+                total = await committed(Event.objects.filter(run__thread=thread).count)
+                await until(
+                    lambda client=client, total=total: (
+                        len([s for found in seen(*clients, client).values() for s in found])
+                        >= total
+                    ),
+                    "all is read",
+                )
+        last = parse(client.body)[1] or last
+        clients.append(client)
+    async with following(f"/api/threads/{thread}/stream?after={last}") as client:
+        counts = dict(
+            await committed(
+                lambda: list(Run.objects.filter(thread=thread).values_list("id", "seq"))
+            )
+        )
+        whole = {run_id: list(range(1, seq + 1)) for run_id, seq in counts.items()}
+        await until(lambda: seen(*clients, client) == whole, "everything once, in order")
+
+
+async def test_a_run_that_becomes_visible_late_is_not_missed() -> None:
+    thread, first = await new_thread()
+    late = uuid7()
+    newer = await committed(run_on, thread, "completed")
+    async with following(f"/api/threads/{thread}/stream") as client:
+        await until(lambda: newer in seen(client), "the newer one")
+        last = parse(client.body)[1]
+    await committed(run_on, thread, run_id=late)
+    async with following(f"/api/threads/{thread}/stream", last_event_id=last) as again:
+        await until(lambda: seen(client, again).get(late) == [1], "the late one")
+        assert first in seen(client)
+
+
+async def test_a_cursor_does_not_grow_with_the_runs_that_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(thread_cursor, "MOST_ENDED", 3)
+    cursor, runs = ThreadCursor(), [uuid7() for _ in range(20)]
+    for run_id in runs:
+        assert cursor.begin(run_id) == 0
+        cursor.places[run_id] = 5
+        if run_id != runs[1]:
+            cursor.end(run_id)
+    assert set(cursor.places) == {runs[1], *runs[-3:]}
+    again = ThreadCursor.parse(str(cursor))
+    assert again is not None
+    assert again.places == cursor.places
+
+
+async def test_silence_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "BEAT", 0.02)
+    thread, run_id = await new_thread()
+    async with following(f"/api/threads/{thread}/stream?modes=updates") as client:
+        await committed(append, run_id, "custom", "custom")
+        await until(lambda: parse(client.body)[1] == f"{run_id}:4", "the cursor goes on")
+        assert seen(client) == {run_id: [1, 2]}
+
+
+async def test_deleting_the_thread_ends_the_stream() -> None:
+    thread, run_id = await new_thread()
+    other = await committed(run_on, thread)
+    async with following(f"/api/threads/{thread}/stream") as client:
+        await until(lambda: hub.current().live == 2, "it is live")
+        await committed(Run.objects.filter(id=other).delete)
+        await until(lambda: hub.current().live == 1, "the deleted run is followed no more")
+        await committed(append, run_id, "custom")
+        await until(lambda: seen(client)[run_id] == [1, 2, 3], "the other goes on")
+        await committed(Thread.objects.filter(id=thread).delete)
+        await until(lambda: client.complete, "it has ended")
+    assert (await get(f"/api/threads/{thread}/stream")).code == "unknown_thread"
+
+
+@pytest.mark.parametrize("cursor", ["x", "1:2", ",", f"{UUID(int=5)}", f"{UUID(int=5)}:x"])
+async def test_bad_cursors(cursor: str) -> None:
+    thread, _ = await new_thread()
+    address = f"/api/threads/{thread}/stream"
+    assert (await get(f"{address}?after={cursor}")).code == "bad_parameter"
+    assert (await get(address, last_event_id=cursor)).code == "bad_header"
+
+
+async def test_an_unknown_thread_is_a_404_problem() -> None:
+    for given in (str(uuid4()), "x"):
+        assert (await get(f"/api/threads/{given}/stream")).code == "unknown_thread"
+
+
+async def test_a_server_that_stops_ends_it_and_leaves_no_task() -> None:
+    thread, _ = await new_thread()
+    async with following(f"/api/threads/{thread}/stream") as client:
+        await until(lambda: hub.current().live, "it is live")
+        hub.hang_up()
+        await until(lambda: client.complete, "it has ended")
+    await hub.close()
+    await until(lambda: len(asyncio.all_tasks()) == 1, "every task but the test has ended")
