@@ -30,7 +30,7 @@ def create_run(*names: str, workflow: str = "steps") -> UUID:
 def append(run_id: UUID, *names: str, size: int = 0) -> None:
     """Commit events with these names, and what they change of the run, in one transaction. With
     `size`, each has about so many bytes of data."""
-    data = json.dumps({"text": "x" * size}) if size else ""
+    data = json.dumps({"text": "x" * size}, separators=(",", ":")) if size else ""
     now = timezone.now()
     with transaction.atomic():
         run = Run.objects.get(id=run_id)
