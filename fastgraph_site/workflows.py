@@ -185,6 +185,7 @@ register(
                 "title": "Artifact",
                 "description": "Instead of the text: the id of an artifact that holds the CSV.",
                 "format": "uuid",
+                "pattern": "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$",
             },
         },
         "oneOf": [{"required": ["input"]}, {"required": ["artifact"]}],
@@ -194,6 +195,9 @@ register(
 
 
 # --- steps: a chain of known length, for trying out and measuring ---------------------------
+
+
+SECONDS = 1.0
 
 
 class StepsState(TypedDict, total=False):
@@ -207,7 +211,7 @@ async def step(state: StepsState) -> StepsState:
     """Wait, then note the number of this step. A thread that has some goes on after them."""
     last = state["done"][-1] if state.get("done") else 0
     number = last + 1 if last < state["steps"] else 1
-    await asyncio.sleep(state.get("seconds", 0))
+    await asyncio.sleep(state.get("seconds", SECONDS))
     if number == state.get("fail_at"):
         raise RuntimeError(f"Step {number} fails because the payload says so (fail_at).")
     return {"done": [number]}
@@ -244,7 +248,7 @@ register(
                 "description": "How long each of them waits.",
                 "minimum": 0,
                 "maximum": 3600,
-                "default": 1,
+                "default": SECONDS,
             },
             "fail_at": {
                 "type": "integer",
@@ -262,6 +266,9 @@ register(
 # --- tokens: many small events from one node ------------------------------------------------
 
 
+INTERVAL = 0.05
+
+
 class TokensState(TypedDict, total=False):
     count: int
     interval: float
@@ -272,7 +279,7 @@ async def emit(state: TokensState, ctx: Context) -> TokensState:
     """Put one event after the other on the run's stream, as a language model does with tokens."""
     for number in range(state["count"]):
         if number:
-            await asyncio.sleep(state.get("interval", 0))
+            await asyncio.sleep(state.get("interval", INTERVAL))
         ctx.emit({"i": number, "t_ns": time.time_ns()})
     return {"sent": state["count"]}
 
@@ -303,7 +310,7 @@ register(
                 "description": "Seconds between two of them.",
                 "minimum": 0,
                 "maximum": 60,
-                "default": 0.05,
+                "default": INTERVAL,
             },
         },
         "required": ["count"],

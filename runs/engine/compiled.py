@@ -128,8 +128,9 @@ class CompiledGraph:
         return output(self.graph, position)
 
     def input_json_schema(self) -> dict[str, Any]:
-        """JSON Schema for the input, from the annotations of its type."""
-        return schema.json_schema(self.input)
+        """JSON Schema for the input, from the annotations of its type. A TypedDict requires keys
+        only where it is the input's own: a state also has the keys that its nodes fill in."""
+        return schema.json_schema(self.input, partial=self.input is self.state)
 
     def to_json(self) -> drawing.Drawing:
         """Nodes and edges as data."""

@@ -42,13 +42,14 @@ def build(kind: Any, given: Any) -> Any:
     return kind(**given)
 
 
-def json_schema(state: Any) -> dict[str, Any]:
+def json_schema(state: Any, *, partial: bool = False) -> dict[str, Any]:
     """JSON Schema for an input of type `state`, from its annotations. What they do not say is
-    allowed."""
+    allowed. Required are the keys that the type requires: without a reducer, and of a dataclass
+    without a default; of a TypedDict none when it is `partial`, filled in as a run goes on."""
     if hasattr(state, "model_json_schema"):
         return typing.cast(dict[str, Any], state.model_json_schema())
     found = hints(state)
-    return {
+    schema: dict[str, Any] = {
         "type": "object",
         "properties": {
             key: {"title": key.replace("_", " ").capitalize(), **_json_type(hint)}
@@ -56,6 +57,25 @@ def json_schema(state: Any) -> dict[str, Any]:
         },
         "additionalProperties": False,
     }
+    required = [key for key in found if _is_required(state, key)]
+    if required and not (partial and typing.is_typeddict(state)):
+        schema["required"] = required
+    return schema
+
+
+def _is_required(state: Any, key: str) -> bool:
+    if dataclasses.is_dataclass(state):
+        (field,) = (each for each in dataclasses.fields(state) if each.name == key)
+        return field.default is field.default_factory is dataclasses.MISSING
+    hint = typing.get_type_hints(state, include_extras=True)[key]
+    if get_origin(hint) in (Required, NotRequired):  # TypedDict itself overlooks it in a string
+        return get_origin(hint) is Required
+    # A reducer begins with an empty value of its own.
+    return key in getattr(state, "__required_keys__", ()) and not _is_reduced(hint)
+
+
+def _is_reduced(hint: Any) -> bool:
+    return not isinstance(_channel("", hint), LastValue)
 
 
 def _unwrap(hint: Any) -> Any:

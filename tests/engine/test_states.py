@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,30 @@ class Model(BaseModel):
     n: int
     log: Annotated[list[str], operator.add] = []
     word: str = "none"
+
+
+class Whole(TypedDict):
+    n: int
+    log: Annotated[list[str], operator.add]
+    word: NotRequired[str]  # in a string here, where TypedDict itself overlooks it
+
+
+class Partial(TypedDict, total=False):
+    n: int
+
+
+@pytest.mark.parametrize(
+    ("given", "required"), [(Whole, ["n"]), (Partial, None), (Data, ["n"]), (Model, ["n"])]
+)
+def test_the_schema_requires_what_the_input_type_does(given: Any, required: Any) -> None:
+    def node(state: Any) -> None: ...
+
+    builder = StateGraph(Whole, input_schema=given).add_node(node).add_edge(START, "node")
+    assert builder.compile().input_json_schema().get("required") == (
+        None if given is Whole else required
+    ), "nodes may fill in the rest of a state"
+    builder = StateGraph(Partial, input_schema=given).add_node(node).add_edge(START, "node")
+    assert builder.compile().input_json_schema().get("required") == required
 
 
 @pytest.mark.parametrize("state", [Data, Model])

@@ -73,6 +73,7 @@ def test_the_form_has_what_it_needs(name: str) -> None:
         ("text_report", {"input": "a", "more": 1}),
         ("csv_profile", {}),
         ("csv_profile", {"input": "a", "artifact": "b"}),
+        ("csv_profile", {"artifact": "b"}),
         ("steps", {"steps": 0}),
         ("steps", {"steps": 1, "seconds": -1}),
         ("tokens", {"count": 10**9}),
@@ -81,6 +82,24 @@ def test_the_form_has_what_it_needs(name: str) -> None:
 def test_payloads_that_do_not_fit(name: str, payload: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Draft202012Validator(dict(workflows.get(name).input_schema)).validate(payload)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload", "key"),
+    [("steps", {"steps": 3}, "seconds"), ("tokens", {"count": 3}, "interval")],
+)
+def test_what_is_left_out_is_what_the_form_says(
+    name: str, payload: dict[str, Any], key: str, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    execute(name, payload, files)
+    schema: Any = workflows.get(name).input_schema
+    assert set(waits) == {schema["properties"][key]["default"]}
 
 
 def test_a_text_report(files: Files) -> None:
@@ -143,7 +162,7 @@ def test_a_csv_that_is_none_says_why(files: Files) -> None:
 
 
 def test_steps_are_done_one_after_another(files: Files) -> None:
-    assert execute("steps", {"steps": 3}, files)["done"] == [1, 2, 3]
+    assert execute("steps", {"steps": 3, "seconds": 0}, files)["done"] == [1, 2, 3]
 
 
 def test_a_step_fails_where_it_is_told_to(files: Files) -> None:
@@ -154,9 +173,18 @@ def test_a_step_fails_where_it_is_told_to(files: Files) -> None:
 def test_a_thread_that_has_done_some_steps_goes_on() -> None:
     graph = workflows.get("steps").graph
     thread = str(uuid7())
-    graph.invoke({"steps": 2}, thread_id=thread)
-    assert graph.invoke({"steps": 4}, thread_id=thread)["done"] == [1, 2, 3, 4]
-    assert graph.invoke({"steps": 4}, thread_id=thread)["done"] == [1, 2, 3, 4, 1, 2, 3, 4]
+    graph.invoke({"steps": 2, "seconds": 0}, thread_id=thread)
+    assert graph.invoke({"steps": 4, "seconds": 0}, thread_id=thread)["done"] == [1, 2, 3, 4]
+    assert graph.invoke({"steps": 4, "seconds": 0}, thread_id=thread)["done"] == [
+        1,
+        2,
+        3,
+        4,
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
 def test_tokens_are_sent_in_order() -> None:
@@ -165,7 +193,7 @@ def test_tokens_are_sent_in_order() -> None:
 
     async def collect() -> list[Any]:
         journal = MemoryJournal()
-        await graph.ainvoke({"count": 3}, thread_id=thread, journal=journal)
+        await graph.ainvoke({"count": 3, "interval": 0}, thread_id=thread, journal=journal)
         (run_id,) = {checkpoint.run_id for checkpoint in await journal.history(thread)}
         events = await journal.events(run_id)
         return [event["data"] for event in events if event["event"] == "custom"]
