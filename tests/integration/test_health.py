@@ -113,9 +113,9 @@ def test_a_worker_at_work_is_seen(
     seen: list[Any] = []
     claim = leases.claim
 
-    def look(*args: Any) -> Any:
+    def look(*args: Any, **more: Any) -> Any:
         seen.append(api.get("/api/workers").json()["results"])
-        return claim(*args)
+        return claim(*args, **more)
 
     monkeypatch.setattr(leases, "claim", look)
     create_run(NewRun(workflow=trail, payload={"input": "x"}))
