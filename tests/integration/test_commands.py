@@ -151,7 +151,9 @@ def test_following_prints_every_event_to_the_end(
     ended = Ended("run_workflow", "steps", "--payload", payload, "--follow")
     thread.join()
     assert ended.code == code
-    printed = [line.split()[1:3] for line in ended.lines[1:]]
+    shown, _, error = "\n".join(ended.lines[1:]).partition("\n\n")
+    assert ("Traceback" in error and "Step 2 fails" in error) is (last == "failed")
+    printed = [line.split()[1:3] for line in shown.splitlines()]
     events = Event.objects.filter(run=ended.run).order_by("seq").values_list("seq", "name")
     assert printed == [[str(seq), name] for seq, name in events]
     assert printed[-1][1] == last
