@@ -159,6 +159,16 @@ def test_following_prints_every_event_to_the_end(
     assert printed[-1][1] == last
 
 
+def test_the_log_has_the_traceback_of_a_node_that_failed(
+    worker: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Ended("run_workflow", "steps", "--payload", steps(2, fail_at=1)).run
+    worker()
+    (record,) = [each for each in caplog.records if each.name == "fastgraph.run"]
+    assert f"Run {run.pk} of steps failed: RuntimeError: Step 1 fails" in record.message
+    assert "raise RuntimeError(" in caplog.text and "/runs/engine/" not in caplog.text
+
+
 def test_raw_events_are_the_frames(worker: Callable[[], None]) -> None:
     run = Ended("run_workflow", "steps", "--payload", steps()).run
     worker()
