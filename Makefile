@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format frontend bench clean
 PY := .venv/bin/python
+OURS := manage.py fastgraph_site runs artifacts streaming tests bench
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -12,8 +13,7 @@ setup: ## make .venv with what running and testing need
 
 run: ## set up what is missing, migrate, and serve on 127.0.0.1:8000
 	@scripts/setup requirements.txt
-	@$(PY) manage.py migrate --check >/dev/null 2>&1 || { echo "Migrating the database ..." && $(PY) manage.py migrate --verbosity 0; }
-	@exec $(PY) manage.py serve
+	@exec $(PY) manage.py serve --migrate
 
 test: setup ## run every gate and test; ARGS=lint or ARGS=pytest picks some
 	@exec $(PY) -m tests.gates $(ARGS)
@@ -22,7 +22,7 @@ lint: setup ## the gates that read the code: ruff, mypy, imports, checks
 	@exec $(PY) -m tests.gates lint
 
 format: setup ## rewrite the code in the house format
-	@$(PY) -m ruff check --fix-only --quiet . && $(PY) -m ruff format .
+	@$(PY) -m ruff check --fix-only --quiet $(OURS) && $(PY) -m ruff format $(OURS)
 
 frontend: setup ## rebuild the dashboard into frontend/dist
 	@exec $(PY) -m tests.gates.frontend build

@@ -9,6 +9,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fastgraph_site.settings")
     from django.core.management import execute_from_command_line
 
+    from fastgraph_site import startup
+
+    startup.load()
     execute_from_command_line(sys.argv)
 
 

@@ -6,12 +6,17 @@ table, and a test compares the two.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+PREFIX = "FASTGRAPH_"
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 type_names = {
@@ -122,4 +127,31 @@ def read() -> dict[str, object]:
             raise ImproperlyConfigured(
                 f"{setting.name} should be a {type_names[setting.kind]}: {error}. {setting.help}"
             ) from error
+    _require_apps(cast(Sequence[str], values["FASTGRAPH_APPS"]))
     return values
+
+
+def make_folder(path: Path) -> None:
+    """The data folder, made if it is not there; ImproperlyConfigured when it cannot be used."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"the data folder {path} cannot be made ({error.strerror}). FASTGRAPH_DATA_DIR names "
+            "another one."
+        ) from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ImproperlyConfigured(
+            f"the data folder {path} cannot be written to. Make it a folder of the user who runs "
+            "the server, or name another one with FASTGRAPH_DATA_DIR."
+        )
+
+
+def _require_apps(names: Sequence[str]) -> None:
+    for name in names:
+        package = name.partition(".")[0]
+        if not package.isidentifier() or find_spec(package) is None:
+            raise ImproperlyConfigured(
+                f"FASTGRAPH_APPS names {name!r}, but there is no such package. Put it beside "
+                "manage.py, or correct the name there or in .env."
+            )

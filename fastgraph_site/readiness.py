@@ -8,9 +8,6 @@ import ipaddress
 import socket
 
 from django.core.management.base import CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.executor import MigrationExecutor
 
 _BACKLOG = 2048
 
@@ -34,23 +31,6 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise CommandError(_bind_failure(host, port, error)) from error
     return listener
-
-
-def require_migrated(database: BaseDatabaseWrapper | None = None) -> None:
-    """Refuse when `database` (the default one) cannot be reached, or lacks a migration."""
-    connection = database or connections[DEFAULT_DB_ALIAS]
-    try:
-        executor = MigrationExecutor(connection)
-        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError as error:
-        raise CommandError(
-            f"The database cannot be reached: {' '.join(str(error).split())} "
-            "Check DATABASE_URL, and that the database server runs."
-        ) from error
-    if plan:
-        raise CommandError(
-            f"The database lacks {len(plan)} of its migrations. Run: python manage.py migrate"
-        )
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:

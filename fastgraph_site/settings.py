@@ -10,12 +10,12 @@ from typing import Any, cast
 import environ
 
 from fastgraph_site import __version__
-from fastgraph_site.environment import BASE_DIR, read
+from fastgraph_site.environment import BASE_DIR, make_folder, read
 
 ENV: dict[str, Any] = read()
 
 DATA_DIR = (BASE_DIR / cast(str, ENV["FASTGRAPH_DATA_DIR"])).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+make_folder(DATA_DIR)
 
 
 def _secret_key(path: Path) -> str:
@@ -231,6 +231,12 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": ENV["FASTGRAPH_LOG_LEVEL"]},
-    # At INFO it writes several lines for every job, and wake-ups are many.
-    "loggers": {"django-q": {"level": "WARNING"}},
+    "filters": {"no_sockets": {"()": "fastgraph_site.logs.NoSockets"}},
+    "loggers": {
+        # At INFO it writes several lines for every job, and wake-ups are many.
+        "django-q": {"level": "WARNING"},
+        # A 4xx is answered with what was wrong; only a 5xx is news to who reads the log.
+        "django.request": {"level": "ERROR"},
+        "uvicorn.error": {"filters": ["no_sockets"]},
+    },
 }

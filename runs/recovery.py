@@ -71,9 +71,20 @@ def sweep(now: datetime) -> Swept:
     )
     if recovered or failed or woken or cancelled:
         doorbell.announce()
-    if recovered or failed or workers:
-        logger.warning("Recovered after a lost worker: %s", swept)
+    if recovered or failed:
+        logger.warning(_told(recovered, failed))
     return swept
+
+
+def _told(recovered: int, failed: int) -> str:
+    parts = [f"{_runs(recovered)} of a worker that ended go{'es' * (recovered == 1)} on."]
+    if failed:
+        parts.append(f"{_runs(failed)} crashed too often and ended as failed.")
+    return " ".join(parts[not recovered :])
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
 
 
 def _dead_workers(now: datetime) -> list[UUID]:

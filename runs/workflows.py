@@ -6,11 +6,16 @@ the apps are ready.
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
-from django.utils.module_loading import autodiscover_modules
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import module_has_submodule
 
 from runs.engine import CompiledGraph
 from runs.errors import Problem
@@ -72,5 +77,27 @@ def names() -> list[str]:
 
 
 def autodiscover() -> None:
-    """Load the `workflows` module of every installed app."""
-    autodiscover_modules("workflows")
+    """Load the `workflows` module of every installed app; ImproperlyConfigured that names the
+    module and its line when it raises."""
+    for app in apps.get_app_configs():
+        if app.module is None or not module_has_submodule(app.module, "workflows"):
+            continue
+        name = f"{app.name}.workflows"
+        try:
+            import_module(name)
+        except Exception as error:
+            raise ImproperlyConfigured(_why_not_loaded(name, error)) from error
+
+
+def _why_not_loaded(name: str, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        file, line, code = error.filename, error.lineno, error.text
+        said = error.msg
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        path = f"{os.sep}{name.replace('.', os.sep)}.py"
+        frame = [each for each in frames if each.filename.endswith(path)] or frames
+        file, line, code = frame[-1].filename, frame[-1].lineno, frame[-1].line
+        said = str(error)
+    where = f'File "{file}", line {line}' + (f"\n    {code.strip()}" if code else "")
+    return f"{name} cannot be loaded. {type(error).__name__}: {said}\n  {where}"

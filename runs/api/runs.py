@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -47,7 +48,9 @@ FILTERS = (
     ),
     Parameter(name="workflow", help="Runs of the workflow with exactly this name only."),
     Parameter(
-        name="q", help="Runs whose name contains this, in any case, or whose id is exactly this."
+        name="q",
+        help="Runs whose name or workflow contains this, in any case, or whose id is this, or"
+        " begins or ends with it (from 4 digits on).",
     ),
 )
 STATE = (
@@ -75,6 +78,9 @@ EVENTS = (
     ),
 )
 
+#: How many digits of an id stand after each of its hyphens.
+GROUPS = (12, 16, 20, 24)
+_PART_OF_ID = re.compile(r"[0-9a-f]{4,31}", re.ASCII)
 NEW_RUN = {"name": "Test Run", "payload": {"input": "hello"}}
 CANCEL = {"reason": "no longer needed"}
 NEW_RUN_FIELDS = tuple(NewRunSerializer().fields)
@@ -268,8 +274,21 @@ def _filter(values: Mapping[str, Any]) -> Q:
         condition &= Q(workflow=values["workflow"])
     if values["q"]:
         run_id = parse_uuid(values["q"])
-        condition &= Q(pk=run_id) if run_id else Q(name__icontains=values["q"])
+        condition &= Q(pk=run_id) if run_id else _search(values["q"])
     return condition
+
+
+def _search(text: str) -> Q:
+    found = Q(name__icontains=text) | Q(workflow__icontains=text)
+    digits = text.strip("\u2026 ").replace("-", "").lower()
+    if _PART_OF_ID.fullmatch(digits):
+        low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
+        # Postgres compares the end of an id with its hyphens, SQLite without.
+        end = str(UUID(digits.rjust(32, "0")))[
+            -len(digits) - sum(len(digits) > n for n in GROUPS) :
+        ]
+        found |= Q(pk__gte=low, pk__lte=high) | Q(pk__iendswith=end)
+    return found
 
 
 def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:

@@ -141,6 +141,8 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
                 say(frame.body.decode() if raw else readable(frame))
                 seen = frame.seq
                 if frame.terminal:
+                    if not raw:
+                        _say_error(run, say)
                     return exit_code(frame.event)
             if not found:
                 if ended := _ended_before(run, seen):
@@ -152,6 +154,20 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
             f"manage.py follow {run.pk} --after {seen}"
         )
         return INTERRUPTED
+
+
+def _say_error(run: Run, say: Say) -> None:
+    """The whole error of a run that failed, as one block: what its last event shows is cut."""
+    error = Run.objects.values_list("error", flat=True).filter(pk=run.pk).first()
+    if not error:
+        return
+    told = error.get("traceback") or f"{error['type']}: {error['message']}"
+    say("\n" + "\n".join(_printable(line) for line in told.rstrip().split("\n")))
+
+
+def _printable(line: str) -> str:
+    """Lone surrogates and control characters must not reach the terminal."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in line)
 
 
 def _ended_before(run: Run, seen: int) -> str:
@@ -177,5 +193,4 @@ def readable(frame: Frame) -> str:
     if data is not None:
         shown = json.dumps(data, ensure_ascii=False)
         line += "  " + (shown if len(shown) <= WIDTH else shown[: WIDTH - 1] + "…")
-    # Lone surrogates and control characters of the data must not reach the terminal.
-    return "".join(char if char.isprintable() else "\ufffd" for char in line.rstrip())
+    return _printable(line.rstrip())

@@ -23,7 +23,9 @@ def test_a_run_is_followed_to_its_end_by_another_process(server: Server) -> None
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr == ""  # workers are there, and nobody says otherwise
     assert done.stdout.count("node_update") == 2
-    assert " failed " in done.stdout.splitlines()[-1]
+    events, _, error = done.stdout.partition("\n\n")
+    assert " failed " in events.splitlines()[-1]
+    assert error.startswith("Traceback") and "Step 3 fails" in error.splitlines()[-1]
 
 
 def test_ctrl_c_leaves_the_run_alone(server: Server) -> None:

@@ -20,7 +20,7 @@ OWN = "Your own workflow in five minutes"
 def _shell(script: str, server: Server, cwd: Path) -> str:
     """What `script` prints, with this server's address and Python in the place of the README's."""
     script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
-    script = script.replace(".venv/bin/python", sys.executable)
+    script = script.replace(".venv/bin/python", sys.executable).replace("/tmp", str(cwd))
     # The WebSocket client is interactive: it leaves at the end of its input, so keep that open.
     reading, writing = os.pipe()
     try:
@@ -55,7 +55,7 @@ def test_the_lines_show_one_run_from_start_to_download(
 def test_a_workflow_of_ones_own_runs_after_a_restart(own_server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "apps"
     folder.mkdir()
-    make_app = block(OWN, "sh").splitlines()[0].replace("manage.py", f"{BASE_DIR}/manage.py")
+    make_app = block(OWN, "sh").splitlines()[0]
     _shell(make_app, own_server, folder)
     (folder / "greetings" / "workflows.py").write_text(block(OWN, "python"))
 
@@ -65,6 +65,8 @@ def test_a_workflow_of_ones_own_runs_after_a_restart(own_server: Server, tmp_pat
     follow = block(OWN, "sh", 1).replace("manage.py", f"{BASE_DIR}/manage.py")
     assert "completed" in _shell(follow, own_server, folder)
     with Client(own_server.url) as client:
+        schema = client.get("/api/workflows/greetings")["input_schema"]
+        assert (list(schema["properties"]), schema["required"]) == (["input"], ["input"])
         (run,) = client.get("/api/runs/?workflow=greetings")["results"]
         assert (
             client.artifacts(run["run_id"])["letter.md"]

@@ -151,10 +151,22 @@ def test_following_prints_every_event_to_the_end(
     ended = Ended("run_workflow", "steps", "--payload", payload, "--follow")
     thread.join()
     assert ended.code == code
-    printed = [line.split()[1:3] for line in ended.lines[1:]]
+    shown, _, error = "\n".join(ended.lines[1:]).partition("\n\n")
+    assert ("Traceback" in error and "Step 2 fails" in error) is (last == "failed")
+    printed = [line.split()[1:3] for line in shown.splitlines()]
     events = Event.objects.filter(run=ended.run).order_by("seq").values_list("seq", "name")
     assert printed == [[str(seq), name] for seq, name in events]
     assert printed[-1][1] == last
+
+
+def test_the_log_has_the_traceback_of_a_node_that_failed(
+    worker: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Ended("run_workflow", "steps", "--payload", steps(2, fail_at=1)).run
+    worker()
+    (record,) = [each for each in caplog.records if each.name == "fastgraph.run"]
+    assert f"Run {run.pk} of steps failed: RuntimeError: Step 1 fails" in record.message
+    assert "raise RuntimeError(" in caplog.text and "/runs/engine/" not in caplog.text
 
 
 def test_raw_events_are_the_frames(worker: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from runs.manager import NewRun, create_run
-from runs.models import Run, RunStatus
+from runs.models import Run, RunStatus, Thread
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +94,24 @@ def test_filters(api: APIClient, ten: list[str], anything: str) -> None:
     assert found(f"q={ten[4]}") == [ten[4]]
     assert found("status=pending&q=Run+3&workflow=trail") == [ten[6]]
     assert found("status=&q=&workflow=") == [str(other.pk), *ten]
+
+
+def test_a_search_finds_the_workflow_and_either_end_of_an_id(
+    api: APIClient, ten: list[str], anything: str
+) -> None:
+    ids_made = ["01900000-aaaa-7000-8000-00000000beef", "01910000-bbbb-7000-8000-0000cafe0001"]
+    for run_id in ids_made:
+        Run.objects.create(id=run_id, thread=Thread.objects.create(), workflow=anything)
+
+    def found(text: str) -> set[str]:
+        return set(ids(api.get("/api/runs", {"q": text}).json()))
+
+    assert found("NYTHIN") == set(ids_made)
+    assert found("01900000-aa") == found("01900000AA") == found("00beef") == {ids_made[0]}
+    assert found("\u20260000cafe0001") == {ids_made[1]}
+    assert found("8000-0000cafe0001") == {ids_made[1]}
+    assert found("aaaa-7000") == set(), "the middle is no part that is shown"
+    assert found("bee") == set()
 
 
 def test_filters_stay_in_the_links(api: APIClient, ten: list[str], anything: str) -> None:

@@ -12,6 +12,7 @@ from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 
 from fastgraph_site import readiness
+from runs.management import database
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -53,13 +54,16 @@ def test_daphne_is_not_asked_for_ipv6() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("command", ["serve", "workers"])
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "workers", "follow x", "replay_run x", "cancel_run x", "run_workflow steps"],
+)
 def test_a_database_without_all_migrations_is_refused(command: str) -> None:
-    readiness.require_migrated()
+    database.require_migrated()
     MigrationRecorder.Migration.objects.filter(app="runs").delete()
     options: dict[str, Any] = {"port": 0} if command == "serve" else {}
     with pytest.raises(CommandError, match=r"lacks \d+ of its migrations.*manage.py migrate"):
-        call_command(command, skip_checks=True, **options)
+        call_command(*command.split(), skip_checks=True, **options)
 
 
 @pytest.mark.django_db
@@ -71,4 +75,4 @@ def test_a_database_that_is_away_is_named() -> None:
         "HOST": "/no/such/folder",
     }
     with pytest.raises(CommandError, match=r"cannot be reached.*DATABASE_URL"):
-        readiness.require_migrated(away)
+        database.require_migrated(away)

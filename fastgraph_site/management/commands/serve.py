@@ -7,12 +7,14 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from fastgraph_site import readiness
 from fastgraph_site.supervisor import Supervisor
 from fastgraph_site.web import SERVERS
 from runs.cluster import Cluster
+from runs.management import database
 
 
 class Command(BaseCommand):
@@ -28,11 +30,18 @@ class Command(BaseCommand):
             help="serve only; runs wait until `manage.py workers` runs somewhere",
         )
 
+        parser.add_argument(
+            "--migrate", action="store_true", help="bring the database up to date first"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["server"] == "daphne" and ":" in options["host"]:
             raise CommandError("daphne serves IPv4 only here: use --host 127.0.0.1, or uvicorn.")
         with readiness.listen(options["host"], options["port"]) as listener:
-            readiness.require_migrated()
+            if options["migrate"] and database.missing_migrations():
+                self.stdout.write("Migrating the database ...")
+                call_command("migrate", verbosity=0, skip_checks=False)
+            database.require_migrated()
             cluster = None
             if not options["no_workers"]:
                 cluster = Cluster(keep_from_children=[listener.fileno()])

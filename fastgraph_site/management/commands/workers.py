@@ -8,16 +8,16 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from fastgraph_site import readiness
 from fastgraph_site.supervisor import Supervisor
 from runs.cluster import Cluster
+from runs.management import database
 
 
 class Command(BaseCommand):
     help = "Execute runs until Ctrl-C or SIGTERM, beside the server or on another machine."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        readiness.require_migrated()
+        database.require_migrated()
         self.stdout.write("The workers are starting (Ctrl-C stops them).")
         self.stdout.flush()
         sys.exit(Supervisor(listener=None, cluster=Cluster()).run())

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.errors import Problem
-from runs.management import following
+from runs.management import database, following
 from runs.manager import cancel_run
 
 
@@ -23,6 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="kept with the run")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        database.require_migrated()
         run = following.find_run(options["run_id"])
         try:
             cancelled = cancel_run(run.pk, by=getpass.getuser(), reason=options["reason"])

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from runs.management import following
+from runs.management import database, following
 
 
 class Command(BaseCommand):
@@ -24,6 +24,7 @@ class Command(BaseCommand):
         following.add_json_argument(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        database.require_migrated()
         if options["after"] < 0:
             raise CommandError("--after is the number of an event, 0 or more.", returncode=2)
         run = following.find_run(options["run_id"])

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.errors import Problem
-from runs.management import following
+from runs.management import database, following
 from runs.manager import replay_run
 
 
@@ -30,6 +30,7 @@ class Command(BaseCommand):
         following.add_follow_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        database.require_migrated()
         source = following.find_run(options["run_id"])
         changes = following.read_changes(options["set"])
         try:

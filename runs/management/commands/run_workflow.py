@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from runs.errors import Problem
-from runs.management import following
+from runs.management import database, following
 from runs.manager import NewRun, create_run
 
 
@@ -27,6 +27,7 @@ class Command(BaseCommand):
         following.add_follow_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        database.require_migrated()
         new = NewRun(
             workflow=options["workflow"],
             payload=following.read_json(options["payload"], "--payload"),
