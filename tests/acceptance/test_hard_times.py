@@ -1,0 +1,130 @@
+"""Frozen workers, workers that race, and databases that go away: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin, named
+from tests.client import Client
+from tests.processes import Server, own_database, wait_until
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="finds processes by their names in /proc"
+)
+
+
+def busy_worker(server: Server, client: Client) -> int:
+    (worker,) = (w for w in client.get("/api/workers/")["results"] if w["in_flight"])
+    assert worker["pid"] in named(server, "fg:worker")
+    return int(worker["pid"])
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Server]:
+    """A running server with two workers that execute runs."""
+    with own_database() as url:
+        server = Server(tmp_path / "data", {"DATABASE_URL": url, "FASTGRAPH_WORKERS": "2"})
+        try:
+            assert server.manage("migrate", "--verbosity", "0").returncode == 0
+            server.start()
+            yield server
+        finally:
+            server.close()
+
+
+def test_a_frozen_worker_changes_nothing(pair: Server) -> None:
+    """Stopped for longer than its lease: another one takes the run; when it goes on, it is too
+    late for everything that it still had in hand."""
+    with Client(pair.url) as client:
+        run_id = begin(client)
+        frozen = busy_worker(pair, client)
+        os.kill(frozen, signal.SIGSTOP)
+        try:
+            wait_until("another attempt begins", lambda: client.run(run_id)["attempt"] == 2)
+        finally:
+            os.kill(frozen, signal.SIGCONT)
+        assert_as_if_nothing_happened(client, run_id)
+        events = client.events(run_id)
+        marks = [e["data"]["attempt"] for e in events if e["event"] in ("started", "recovered")]
+        assert marks == [1, 2]
+        wait_until("the late one has left", lambda: "Attempt 1" in pair.log())
+        assert client.events(run_id) == events
+
+
+def test_two_workers_race_for_a_thousand_runs(pair: Server) -> None:
+    with Client(pair.url) as client:
+        assert_each_is_executed_once(client, create_many(client, 1000))
+
+
+def create_many(client: Client, number: int) -> list[str]:
+    body = {"workflow": "steps", "payload": {"steps": 2, "seconds": 0}}
+    answer = client.http.post("/api/runs/batch", json=[body] * number, timeout=60)
+    assert answer.status_code == 201, answer.text
+    return [run["id"] for run in answer.json()["results"]]
+
+
+def assert_each_is_executed_once(client: Client, run_ids: list[str]) -> None:
+    wait_until("all have ended", lambda: not any(client.get("/api/health")["runs"].values()), 90)
+    seen: dict[str, dict[str, Any]] = {}
+    page = client.get("/api/runs/?page_size=100")
+    while True:
+        seen |= {run["id"]: run for run in page["results"]}
+        if page["next"] is None:
+            break
+        page = client.get(page["next"])
+    assert set(run_ids) <= set(seen)
+    states = Counter((seen[i]["status"], seen[i]["attempt"], seen[i]["step"]) for i in run_ids)
+    assert states == {("completed", 1, 2): len(run_ids)}
+    # created, started, checkpoint; two steps of three events; result and end
+    assert {seen[run_id]["seq"] for run_id in run_ids} == {11}
+
+
+@pytest.mark.postgres
+def test_postgres_connections_end_in_mid_run(own_server: Server) -> None:
+    url = own_server.env["DATABASE_URL"]
+    if not url:
+        pytest.skip("this server is on SQLite")
+    with Client(own_server.url) as client:
+        run_id = begin(client)
+        with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(3):
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+                time.sleep(0.2)
+        wait_until("the run has ended", lambda: ended(client, run_id))
+        assert_as_if_nothing_happened(client, run_id)
+
+
+def test_sqlite_is_locked_in_mid_run(own_server: Server) -> None:
+    if own_server.env["DATABASE_URL"]:
+        pytest.skip("this server is on Postgres")
+    path = own_server.data_dir / "fastgraph.sqlite3"
+    with Client(own_server.url) as client:
+        run_id = begin(client)
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            at = client.run(run_id)["step"]
+            time.sleep(10)
+            assert client.run(run_id)["step"] <= at + 1  # what was under way, and nothing more
+            other.execute("ROLLBACK")
+        assert_as_if_nothing_happened(client, run_id)
+
+
+def ended(client: Client, run_id: str) -> bool:
+    """Whether the run has ended; the server may have no connection at the moment."""
+    answer = client.http.get(f"/api/runs/{run_id}")
+    return answer.is_success and answer.json()["status"] == "completed"
