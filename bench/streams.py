@@ -117,9 +117,8 @@ MEASUREMENTS: dict[str, Callable[[Server, Client], Row]] = {
 
 
 def web_pid(server: Server) -> int:
-    found = [pid for pid, name in server.processes().items() if "fastgraph_site.web" in name]
-    found += [pid for pid, name in server.processes().items() if name.startswith("fg:web")]
-    return found[0]
+    (pid,) = [pid for pid, name in server.processes().items() if "fastgraph_site.web" in name]
+    return pid
 
 
 def web_memory(server: Server) -> int:

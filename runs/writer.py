@@ -17,7 +17,8 @@ from runs.entries import Entry, settle
 
 _log = logging.getLogger("fastgraph.journal")
 
-#: How long an entry that nobody waits for may lie, for others to join its transaction. Seconds.
+#: How long after a transaction an entry that nobody waits for lies, for others to join the next
+#: one. After a pause the first is written at once: who watches a quiet run waits for nothing.
 PATIENCE = 0.005
 #: Entries of one transaction: enough to share its cost, few enough to keep it short.
 BATCH = 500
@@ -35,6 +36,7 @@ class Writer:
         self._queue: deque[Entry] = deque()
         self._changed = threading.Condition()
         self._urgent = 0
+        self._written_at = 0.0
         self._closed = False
         self._giving_up = False
         self._numbers: Counter[tuple[str, int]] = Counter()
@@ -74,6 +76,7 @@ class Writer:
         try:
             while entries := self._take():
                 self._write(entries)
+                self._written_at = time.monotonic()
         finally:
             connection.close()
 
@@ -83,7 +86,7 @@ class Writer:
             while not self._queue and not self._closed:
                 self._changed.wait()
             if not self._urgent and not self._closed:
-                self._changed.wait(PATIENCE)
+                self._changed.wait(max(0.0, self._written_at + PATIENCE - time.monotonic()))
             taken = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
             self._urgent -= sum(entry.urgent for entry in taken)
             return taken

@@ -19,6 +19,7 @@ from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
 BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut
+PIECE = 16 * 1024  # bytes that are handed over at once, and held twice by who does not read
 RETRY = 1000  # milliseconds after which a client whose stream was cut comes back
 
 HEADERS = (
@@ -94,13 +95,16 @@ class EventWriter:
 
     async def write(self, frames: Sequence[Frame], cursor: Callable[[UUID, int], str]) -> None:
         """Send those of `frames` that the modes let through; `cursor` makes the `id` of each."""
-        pieces = []
+        piece = bytearray()
         for frame in frames:
             now = cursor(frame.run_id, frame.seq)
             if self._modes.let(frame):
-                pieces.append(lines(frame, now))
-        if pieces:
-            await self._write(b"".join(pieces))
+                piece += lines(frame, now)
+            if len(piece) > PIECE:
+                await self._write(bytes(piece))
+                piece.clear()
+        if piece:
+            await self._write(bytes(piece))
 
     async def beat(self, cursor: str) -> None:
         """Send a comment, and where the client is."""

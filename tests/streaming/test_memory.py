@@ -1,0 +1,102 @@
+"""Clients that never read, on a real server: the web process keeps its size, and nobody notices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.client import Client
+from tests.processes import Server, wait_until
+
+pytestmark = pytest.mark.acceptance
+
+EVENTS = 100_000
+CLIENTS = 100
+ALLOWED = 50 * 2**20  # bytes over its idle figure
+
+
+@pytest.fixture
+def _hub_ends() -> None:
+    """No hub in this process."""
+
+
+def web_memory(server: Server) -> int:
+    """Bytes that the web process has for itself: without the pages of the database's file that
+    SQLite maps, which the system takes back when it needs them."""
+    (pid,) = [pid for pid, name in server.processes().items() if "fastgraph_site.web" in name]
+    status = Path(f"/proc/{pid}/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("RssAnon:")]
+    return int(line.split()[1]) * 1024
+
+
+def lengthen(server: Server, run_id: str) -> None:
+    """Give the finished run a log of EVENTS events of 1 KB before its last one."""
+    data = '{"text":"' + "x" * 1000 + '"}'
+    key = run_id.replace("-", "")
+    with closing(sqlite3.connect(server.data_dir / "fastgraph.sqlite3", timeout=30)) as database:
+        (last,) = database.execute("SELECT seq FROM runs_run WHERE id = ?", [key]).fetchone()
+        columns = "run_id, seq, name, ts, node, namespace, data"
+        database.execute(
+            f"UPDATE runs_event SET seq = ? WHERE run_id = ? AND seq = {last}", [EVENTS, key]
+        )
+        database.executemany(
+            f"INSERT INTO runs_event ({columns}) VALUES (?, ?, 'custom', '2026-01-01', '', '', ?)",
+            ((key, seq, data) for seq in range(last, EVENTS)),
+        )
+        database.execute("UPDATE runs_run SET seq = ? WHERE id = ?", [EVENTS, key])
+        database.commit()
+
+
+def never_reading(server: Server, path: str, headers: str) -> socket.socket:
+    client = socket.create_connection(("127.0.0.1", server.port), 20)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{headers}\r\n"
+    client.sendall(request.encode())
+    assert client.recv(12) in (b"HTTP/1.1 101", b"HTTP/1.1 200")
+    return client
+
+
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+@pytest.mark.skipif(
+    os.environ.get("DATABASE_URL", "").startswith("postgres"), reason="writes SQLite's file"
+)
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [("/api/ws/{}", UPGRADE), ("/api/runs/{}/stream", "")],
+    ids=["sockets", "event streams"],
+)
+def test_clients_that_never_read_cost_little(
+    own_server: Server, address: str, headers: str
+) -> None:
+    with Client(own_server.url) as client:
+        stay_small(own_server, client, address, headers)
+
+
+def stay_small(server: Server, client: Client, address: str, headers: str) -> None:
+    run_id = client.create("text_report", {"input": "hello"})["id"]
+    client.wait(run_id)
+    lengthen(server, run_id)
+    client.frames(run_id, after=EVENTS - 5000)  # so that what reading needs at all is there
+    before = web_memory(server)
+    stuck = [never_reading(server, address.format(run_id), headers) for _ in range(CLIENTS)]
+    try:
+        frames = client.frames(run_id)  # another one reads all, while they are there
+        assert [frame["seq"] for frame in frames] == list(range(1, EVENTS + 1))
+        grown = web_memory(server) - before
+        print(f"{CLIENTS} clients that never read: {grown / 2**20:.1f} MiB")
+        assert grown < ALLOWED
+    finally:
+        for each in stuck:
+            each.close()
+    wait_until("they are let go", lambda: web_memory(server) - before < ALLOWED)
