@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -93,15 +96,27 @@ def _dead_workers(now: datetime) -> list[UUID]:
     silent = now - timedelta(seconds=_SILENT_LEASES * conf().lease_seconds)
     dead = []
     for worker in Worker.objects.all():
-        if worker.host == host:
-            gone = processes.known_dead(worker.pid, worker.process_started)
-            # Alive but silent is frozen, and may wake up: only its lease is lost.
-            quiet = processes.process_started(worker.pid) != worker.process_started
+        is_silent = worker.heartbeat_at < silent
+        if worker.host != host:
+            gone = is_silent
+        elif processes.process_started(worker.pid) == worker.process_started:
+            gone = False
+            if worker.awake and is_silent:
+                _end_frozen(worker)
         else:
-            gone, quiet = False, True
-        if gone or (quiet and worker.heartbeat_at < silent):
+            gone = is_silent or processes.known_dead(worker.pid, worker.process_started)
+        if gone:
             dead.append(worker.id)
     return dead
+
+
+def _end_frozen(worker: Worker) -> None:
+    """End a worker of this host that lives and says nothing. Its runs are long back in the queue,
+    but it holds its slot, and nobody else of this host executes in its place."""
+    if worker.pid != os.getpid() and _writes_are_prompt():
+        logger.error("Worker %s was silent for too long and is killed", worker.pid)
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(worker.pid, signal.SIGKILL)
 
 
 def _vouch_for_sleepers(now: datetime) -> None:

@@ -204,3 +204,18 @@ def test_many_sweepers_do_everything_once() -> None:
     assert set(Run.objects.values_list("crashes", "status")) == {(1, "pending"), (3, "failed")}
     events = Event.objects.values_list("run_id", "seq").order_by("run_id")
     assert list(events) == sorted((run.id, 2) for run in hopeless)
+
+
+def test_a_frozen_worker_is_ended() -> None:
+    """Stopped, it would hold its slot for ever."""
+    sleeping = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        long_ago = NOW - timedelta(hours=1)
+        asleep = new_worker(process.pid, heartbeat_at=long_ago, awake=False)
+        sweep(NOW)  # one that sleeps says nothing by itself
+        assert process.poll() is None
+        Worker.objects.filter(pk=asleep.pk).update(heartbeat_at=long_ago, awake=True)
+        sweep(NOW)
+        assert process.wait(10) == -9

@@ -923,7 +923,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Rows of a page. */
                 page_size?: number;
-                /** @description Runs whose name contains this, in any case, or whose id is exactly this. */
+                /** @description Runs whose name or workflow contains this, in any case, or whose id is this, or begins or ends with it (from 4 digits on). */
                 q?: string;
                 /** @description Runs in this status only. */
                 status?: "pending" | "running" | "sleeping" | "interrupted" | "completed" | "failed" | "cancelled";
