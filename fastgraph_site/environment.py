@@ -103,6 +103,7 @@ SETTINGS: tuple[Setting, ...] = (
     _s("FASTGRAPH_STEP_LIMIT", int, 10_000, "Supersteps of one run before it fails."),
     _s("FASTGRAPH_MAX_BODY_BYTES", int, 10 * 2**20, "Largest request body."),
     _s("FASTGRAPH_MAX_VALUE_BYTES", int, 64 * 2**20, "Largest stored value of one state key."),
+    _s("FASTGRAPH_MAX_STATE_BYTES", int, 256 * 2**20, "Largest stored state, all keys together."),
     _s(
         "FASTGRAPH_MAX_EVENT_BYTES",
         int,

@@ -140,6 +140,7 @@ def numbers_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "linger_seconds": 0,
         "max_body_bytes": 1024,
         "max_value_bytes": 1024,
+        "max_state_bytes": 1024,
         "max_event_bytes": 1024,
     }
     return [

@@ -27,6 +27,7 @@ class Conf:
     step_limit: int = 10_000
     max_body_bytes: int = 10 * 2**20
     max_value_bytes: int = 64 * 2**20
+    max_state_bytes: int = 256 * 2**20
     max_event_bytes: int = 256 * 2**10
 
 

@@ -69,6 +69,7 @@ class Executor:
                 step_limit=settings.step_limit,
                 max_event_bytes=settings.max_event_bytes,
                 max_value_bytes=settings.max_value_bytes,
+                max_state_bytes=settings.max_state_bytes,
                 checkpoint_id=claimed.checkpoint_id,
                 fresh=claimed.checkpoint_id is None,
             )

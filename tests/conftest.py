@@ -6,12 +6,18 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from fastgraph_site.environment import BASE_DIR
 from tests import needs
 from tests.client import Client
 from tests.processes import Server, own_database
+
+# What Hypothesis draws is the same on every run of CI: what it finds elsewhere becomes a test.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if needs.on_ci():
+    hypothesis.settings.load_profile("ci")
 
 FOLDER_MARKS = {"acceptance": pytest.mark.acceptance, "e2e": pytest.mark.browser}
 

@@ -41,6 +41,7 @@ class Execution:
     step_limit: int = 10_000
     max_event_bytes: int | None = None
     max_value_bytes: int | None = None
+    max_state_bytes: int | None = None
     namespace: str = ""
     checkpoint_id: str | None = None
     fresh: bool = False
@@ -143,6 +144,18 @@ def check_size(node: str, channel: str, size: int, limit: int | None) -> None:
             f"Key {channel!r} of node {node!r} has {size:,} bytes; a value may have {limit:,}. "
             "Keep big things with ctx.save_artifact() and put their artifact_id into the state, or "
             "raise the limit (FASTGRAPH_MAX_VALUE_BYTES on the server)."
+        )
+
+
+def check_state_size(node: str, sizes: Mapping[str, int], limit: int | None) -> None:
+    """Raise NotStorableError when all keys together (`sizes`: stored bytes) are over the limit."""
+    total = sum(sizes.values())
+    if limit is not None and total > limit:
+        biggest = max(sizes, key=lambda key: sizes[key])
+        raise NotStorableError(
+            f"After node {node!r} the state has {total:,} bytes; it may have {limit:,}. Most of it "
+            f"is key {biggest!r} ({sizes[biggest]:,} bytes). Keep big things with "
+            "ctx.save_artifact(), or raise the limit (FASTGRAPH_MAX_STATE_BYTES on the server)."
         )
 
 

@@ -15,7 +15,7 @@ from . import events, faults, ids, notes
 from .checkpoint import Frontier, Note, Position, Saved, Source, TaskWrites
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
-from .execution import Execution, check_size
+from .execution import Execution, check_size, check_state_size
 from .notes import NOTHING, Recorded
 from .plan import Task, plan
 from .ports import Superstep
@@ -192,10 +192,12 @@ async def commit(
     )
     checkpoint = position.checkpoint
     assert checkpoint is not None
-    for change in changes if execution.max_value_bytes else ():
-        tail = position.tails[change.channel]
-        size, nodes = tail.full_size + tail.delta_size, ", ".join({task.node for task in done})
-        check_size(nodes, change.channel, size, execution.max_value_bytes)
+    if execution.max_value_bytes is not None or execution.max_state_bytes is not None:
+        nodes = ", ".join(sorted({task.node for task in done}))
+        sizes = {key: tail.full_size + tail.delta_size for key, tail in position.tails.items()}
+        for change in changes:
+            check_size(nodes, change.channel, sizes[change.channel], execution.max_value_bytes)
+        check_state_size(nodes, sizes, execution.max_state_bytes)
     told = {"checkpoint_id": checkpoint.checkpoint_id, "next": checkpoint.frontier.next_nodes}
     event = Event(
         name=events.CHECKPOINT,

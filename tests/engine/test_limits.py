@@ -80,6 +80,14 @@ async def test_a_value_that_is_too_big_is_refused(update: Any, who: str) -> None
     assert "a value may have 60" in str(error)
 
 
+async def test_a_state_that_is_too_big_is_refused() -> None:
+    builder = StateGraph(State).add_node("n", lambda s: {"x": "y" * 40}).add_edge(START, "n")
+    graph = builder.compile().graph
+    execution = Execution(graph=graph, journal=MemoryJournal(), lease=LEASE, max_state_bytes=80)
+    with pytest.raises(NotStorableError, match=r"it may have 80.*Most of it is key 'log'"):
+        await advance(execution, {"log": ["z" * 50]})
+
+
 def cached(policy: CachePolicy, state: Any = State, **options: Any) -> Any:
     def n(given: Any) -> dict[str, Any]:
         CALLS.append(given)
