@@ -1,39 +1,84 @@
 import { useReducer } from "react";
 import { parseJson, toJson } from "@/stream/json";
+import { type Entry, type EntryKind, readEntry } from "./entry";
+import type { Field } from "./fields";
 
 /**
  * A payload that is being written, as values and as text at once. The form changes the values, the
  * JSON tab the text; each change carries over to the other. `broken` says why the text is no
- * payload: until it is mended the values are those of before.
+ * payload, and an entry with a fault why a field is no value: until it is mended the values are
+ * those of before, and `obstacle` tells that they are not what was typed.
  */
 export interface Draft {
   values: Record<string, unknown>;
   text: string;
   broken: string | null;
+  /** What was typed into fields since, by key. */
+  entries: Record<string, Entry>;
 }
 
 export type DraftChange =
   | { kind: "field"; key: string; value: unknown }
+  | { kind: "entry"; field: Field; as: EntryKind; text: string }
   | { kind: "text"; text: string };
 
-export function draftOf(values: Record<string, unknown>): Draft {
-  return { values, text: toJson(values, 2), broken: null };
+export function draftOf(
+  values: Record<string, unknown>,
+  entries: Record<string, Entry> = {},
+): Draft {
+  return { values, text: toJson(values, 2), broken: null, entries };
 }
 
 export function changeDraft(draft: Draft, change: DraftChange): Draft {
-  if (change.kind === "text") {
-    const { value, broken } = parseObject(change.text);
-    return { values: value ?? draft.values, text: change.text, broken };
+  switch (change.kind) {
+    case "text": {
+      const { value, broken } = parseObject(change.text);
+      return { values: value ?? draft.values, text: change.text, broken, entries: {} };
+    }
+    case "field": {
+      const { [change.key]: _, ...entries } = draft.entries;
+      return draftOf(put(draft.values, change.key, change.value), entries);
+    }
+    case "entry": {
+      const { field, as, text } = change;
+      const read = readEntry(as, text, field);
+      const fault = "fault" in read ? read.fault : "";
+      const entries = { ...draft.entries, [field.key]: { kind: as, text, fault } };
+      return draftOf(
+        "value" in read ? put(draft.values, field.key, read.value) : draft.values,
+        entries,
+      );
+    }
   }
-  const { [change.key]: _, ...rest } = draft.values;
-  if (change.value === undefined) {
-    return draftOf(rest);
+}
+
+/** `values` with `value` at `key`, in its place; without the key when there is no value. */
+function put(values: Record<string, unknown>, key: string, value: unknown) {
+  if (value === undefined) {
+    const { [key]: _, ...rest } = values;
+    return rest;
   }
-  return draftOf(
-    change.key in draft.values
-      ? { ...draft.values, [change.key]: change.value }
-      : { ...rest, [change.key]: change.value },
+  return { ...values, [key]: value };
+}
+
+/** Whether a run cannot start without another value than `value` in `field`. */
+export function isMissing(field: Field, value: unknown): boolean {
+  const empty = value === "" || (Array.isArray(value) && value.length === 0);
+  return field.required && (value === undefined || (field.filled && empty));
+}
+
+/** What keeps `draft` from being sent: the JSON text, or the field of that key. */
+export function obstacle(
+  draft: Draft,
+  fields: readonly Field[],
+): { at: "json" } | { at: "field"; key: string } | null {
+  if (draft.broken !== null) {
+    return { at: "json" };
+  }
+  const stuck = fields.find(
+    (field) => draft.entries[field.key]?.fault || isMissing(field, draft.values[field.key]),
   );
+  return stuck ? { at: "field", key: stuck.key } : null;
 }
 
 function parseObject(text: string): {

@@ -1,6 +1,16 @@
 import type { JsonSchema } from "@/shared/api/types";
 
-export type FieldKind = "line" | "text" | "number" | "integer" | "boolean" | "choice" | "json";
+export type FieldKind =
+  | "line"
+  | "text"
+  | "number"
+  | "integer"
+  | "boolean"
+  | "choice"
+  | "strings"
+  | "numbers"
+  | "integers"
+  | "json";
 
 /** One entry of the payload, as a form shows it. */
 export interface Field {
@@ -11,6 +21,8 @@ export interface Field {
   description: string;
   kind: FieldKind;
   required: boolean;
+  /** Whether an empty text or list does not do. */
+  filled: boolean;
   initial: unknown;
   choices: unknown[];
   placeholder: string;
@@ -27,12 +39,12 @@ export function fieldsOf(schema: JsonSchema): Field[] | null {
   }
   const required = new Set(root.required);
   return Object.entries(root.properties).map(([key, property]) =>
-    fieldOf(key, resolve(property, schema), required.has(key)),
+    fieldOf(key, resolve(property, schema), required.has(key), schema),
   );
 }
 
-function fieldOf(key: string, schema: JsonSchema, required: boolean): Field {
-  const kind = kindOf(schema);
+function fieldOf(key: string, schema: JsonSchema, required: boolean, root: JsonSchema): Field {
+  const kind = kindOf(schema, root);
   const example = schema.examples?.[0];
   return {
     key,
@@ -41,13 +53,14 @@ function fieldOf(key: string, schema: JsonSchema, required: boolean): Field {
     description: schema.description ?? "",
     kind,
     required,
+    filled: (schema.minLength ?? 0) > 0 || (schema.minItems ?? 0) > 0,
     initial: initialOf(schema, kind, required),
     choices: schema.enum ?? [],
     placeholder: typeof example === "string" || typeof example === "number" ? String(example) : "",
   };
 }
 
-function kindOf(schema: JsonSchema): FieldKind {
+function kindOf(schema: JsonSchema, root: JsonSchema): FieldKind {
   if (schema.enum) {
     return "choice";
   }
@@ -58,9 +71,21 @@ function kindOf(schema: JsonSchema): FieldKind {
     case "integer":
     case "boolean":
       return schema.type;
+    case "array":
+      return listKind(schema.items ? resolve(schema.items, root) : {});
     default:
       return "json";
   }
+}
+
+const LISTS: Record<string, FieldKind> = {
+  string: "strings",
+  number: "numbers",
+  integer: "integers",
+};
+
+function listKind({ type, enum: choices }: JsonSchema): FieldKind {
+  return (!choices && typeof type === "string" && LISTS[type]) || "json";
 }
 
 function isLine({ format, maxLength }: JsonSchema): boolean {
@@ -79,7 +104,14 @@ function initialOf(schema: JsonSchema, kind: FieldKind, required: boolean): unkn
   if (!required) {
     return undefined;
   }
-  const empty: Partial<Record<FieldKind, unknown>> = { line: "", text: "", boolean: false };
+  const empty: Partial<Record<FieldKind, unknown>> = {
+    line: "",
+    text: "",
+    boolean: false,
+    strings: [],
+    numbers: [],
+    integers: [],
+  };
   return kind === "choice" ? schema.enum?.[0] : empty[kind];
 }
 

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { changeDraft, draftOf } from "./draft";
+import { changeDraft, type Draft, draftOf, isMissing, obstacle } from "./draft";
+import { type EntryKind, entryOf } from "./entry";
 import { faultAt, faultsElsewhere } from "./faults";
-import { fieldsOf, initialPayload } from "./fields";
+import { type Field, fieldsOf, initialPayload } from "./fields";
 
 describe("fields of a schema", () => {
   const fields = fieldsOf({
@@ -99,4 +100,50 @@ test("faults are shown at their field, the others on top", () => {
     faults[2],
     faults[3],
   ]);
+});
+
+describe("what is typed into a field", () => {
+  const fields =
+    fieldsOf({
+      required: ["words", "n"],
+      properties: {
+        words: { type: "array", items: { type: "string" }, minItems: 1 },
+        n: { type: "integer" },
+        marks: { type: "array", items: { $ref: "#/$defs/Mark" } },
+        more: { type: "object" },
+      },
+      $defs: { Mark: { type: "number" } },
+    }) ?? [];
+  const [words, n, marks, more] = fields as [Field, Field, Field, Field];
+  const type = (draft: Draft, field: Field, text: string) =>
+    changeDraft(draft, { kind: "entry", field, as: field.kind as EntryKind, text });
+
+  test("is a list with an item on each line", () => {
+    expect(fields.map(({ kind }) => kind)).toEqual(["strings", "integer", "numbers", "json"]);
+    const draft = type(type(draftOf({}), words, "one\n\ntwo words\n"), marks, "1\n2.5");
+    expect(draft.values).toEqual({ words: ["one", "two words"], marks: [1, 2.5] });
+    expect(draft.entries.words?.text).toBe("one\n\ntwo words\n");
+    expect(entryOf("strings", ["a", "b"]).text).toBe("a\nb");
+    expect(entryOf("strings", ["a\nb"]).kind).toBe("json");
+  });
+
+  test.each([
+    [n, "many", /not a number/],
+    [n, "1.5", /whole/],
+    [marks, "1\nx", /Line 2/],
+    [more, '{"a": ', /JSON/],
+  ])("stops the start while it is no value", (field, text, why) => {
+    const good = type(type(draftOf({}), words, "a"), n, "1");
+    expect(obstacle(good, fields)).toBeNull();
+    const bad = type(good, field, text);
+    expect(bad.entries[field.key]?.fault).toMatch(why);
+    expect(obstacle(bad, fields)).toEqual({ at: "field", key: field.key });
+    expect(obstacle(changeDraft(bad, { kind: "text", text: good.text }), fields)).toBeNull();
+  });
+
+  test("is needed where the schema says so", () => {
+    expect(obstacle(draftOf({ n: 1 }), fields)).toEqual({ at: "field", key: "words" });
+    expect(isMissing(words, [])).toBe(true);
+    expect(isMissing(marks, undefined)).toBe(false);
+  });
 });

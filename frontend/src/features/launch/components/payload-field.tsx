@@ -1,23 +1,26 @@
-import { type ReactNode, useId, useState } from "react";
-import { parseJson, toJson } from "@/stream/json";
-import type { Field } from "../api/fields";
+import type { ReactNode } from "react";
+import { toJson } from "@/stream/json";
+import { type Entry, type EntryKind, entryOf } from "../api/entry";
+import type { Field, FieldKind } from "../api/fields";
 
 interface FieldProps {
+  id: string;
   field: Field;
   value: unknown;
+  /** What was typed, where that is not just the value. */
+  entry: Entry | undefined;
   fault: string;
   onChange: (value: unknown) => void;
+  onType: (as: EntryKind, text: string) => void;
 }
 
-/** One entry of the payload: label, control, explanation, and what the server said about it. */
-export function PayloadField({ field, value, fault, onChange }: FieldProps) {
-  const id = useId();
-  const [own, setOwn] = useState("");
-  const said = own || fault;
+/** One entry of the payload: label, control, explanation, and what is wrong with it. */
+export function PayloadField(props: FieldProps) {
+  const { id, field, value, fault, onChange } = props;
   const control = {
     id,
     "aria-describedby": `${id}-about`,
-    "aria-invalid": said !== "",
+    "aria-invalid": fault !== "",
     "aria-required": field.required,
   };
   return (
@@ -36,10 +39,10 @@ export function PayloadField({ field, value, fault, onChange }: FieldProps) {
           </button>
         ) : null
       }
-      about={field.description}
-      fault={said}
+      about={isList(field.kind) ? `${field.description} One per line.`.trim() : field.description}
+      fault={fault}
     >
-      <Control field={field} value={value} onChange={onChange} onFault={setOwn} control={control} />
+      <Control {...props} control={control} />
     </Labelled>
   );
 }
@@ -78,15 +81,13 @@ export function Labelled({ id, label, optional, aside, about, fault, children }:
   );
 }
 
-interface ControlProps {
-  field: Field;
-  value: unknown;
-  onChange: (value: unknown) => void;
-  onFault: (fault: string) => void;
-  control: Record<string, unknown>;
+function isList(kind: FieldKind): boolean {
+  return kind === "strings" || kind === "numbers" || kind === "integers";
 }
 
-function Control({ field, value, onChange, onFault, control }: ControlProps) {
+type ControlProps = FieldProps & { control: Record<string, unknown> };
+
+function Control({ field, value, entry, onChange, onType, control }: ControlProps) {
   switch (field.kind) {
     case "boolean":
       return (
@@ -100,11 +101,6 @@ function Control({ field, value, onChange, onFault, control }: ControlProps) {
       );
     case "choice":
       return <Choice field={field} value={value} onChange={onChange} control={control} />;
-    case "number":
-    case "integer":
-      return <NumberInput field={field} value={value} onChange={onChange} control={control} />;
-    case "json":
-      return <JsonInput value={value} onChange={onChange} onFault={onFault} control={control} />;
     case "line":
       return (
         <input
@@ -125,6 +121,15 @@ function Control({ field, value, onChange, onFault, control }: ControlProps) {
           className="field h-44 resize-y"
         />
       );
+    default:
+      return (
+        <Typed
+          entry={entry ?? entryOf(field.kind, value)}
+          placeholder={field.placeholder}
+          onType={onType}
+          control={control}
+        />
+      );
   }
 }
 
@@ -141,9 +146,9 @@ function textOr(text: string, field: Field): string | undefined {
   return text === "" && !field.required ? undefined : text;
 }
 
-type InputProps = Pick<ControlProps, "value" | "onChange" | "control">;
+type ChoiceProps = Pick<ControlProps, "field" | "value" | "onChange" | "control">;
 
-function Choice({ field, value, onChange, control }: InputProps & { field: Field }) {
+function Choice({ field, value, onChange, control }: ChoiceProps) {
   const at = field.choices.indexOf(value);
   return (
     <select
@@ -162,68 +167,35 @@ function Choice({ field, value, onChange, control }: InputProps & { field: Field
   );
 }
 
-/** Sends what is a number as one; anything else goes as it was typed, for the server to judge. */
-function NumberInput({ field, value, onChange, control }: InputProps & { field: Field }) {
-  const [text, setText] = useState(asText(value));
-  const parsed = numberIn(text);
-  const shown = value === parsed || (text === "" && value === undefined) ? text : asText(value);
-  return (
-    <input
-      {...control}
-      inputMode={field.kind === "integer" ? "numeric" : "decimal"}
-      value={shown}
-      placeholder={field.placeholder}
-      onChange={({ target }) => {
-        setText(target.value);
-        onChange(numberIn(target.value));
-      }}
-      className="field max-w-48 tabular-nums"
-    />
-  );
+interface TypedProps {
+  entry: Entry;
+  placeholder: string;
+  onType: (as: EntryKind, text: string) => void;
+  control: Record<string, unknown>;
 }
 
-function numberIn(text: string): unknown {
-  const trimmed = text.trim();
-  if (trimmed === "") {
-    return undefined;
+/** Text that is read as a number, a list or JSON; what cannot be read stays as it was typed. */
+function Typed({ entry: { kind, text }, placeholder, onType, control }: TypedProps) {
+  if (kind === "number" || kind === "integer") {
+    return (
+      <input
+        {...control}
+        inputMode={kind === "integer" ? "numeric" : "decimal"}
+        value={text}
+        placeholder={placeholder}
+        onChange={({ target }) => onType(kind, target.value)}
+        className="field max-w-48 tabular-nums"
+      />
+    );
   }
-  try {
-    const value = parseJson(trimmed);
-    return typeof value === "number" || typeof value === "bigint" ? value : text;
-  } catch {
-    return text;
-  }
-}
-
-function JsonInput({
-  value,
-  onChange,
-  onFault,
-  control,
-}: InputProps & Pick<ControlProps, "onFault">) {
-  const [typed, setTyped] = useState<{ text: string; value: unknown } | null>(null);
-  const shown =
-    typed && typed.value === value ? typed.text : value === undefined ? "" : toJson(value, 2);
-  const type = (text: string) => {
-    let next: unknown;
-    try {
-      next = text.trim() === "" ? undefined : parseJson(text);
-      onFault("");
-      onChange(next);
-    } catch {
-      next = value;
-      onFault("This is not JSON yet; the last valid value is kept.");
-    }
-    setTyped({ text, value: next });
-  };
   return (
     <textarea
       {...control}
-      value={shown}
-      spellCheck={false}
-      placeholder="JSON"
-      onChange={({ target }) => type(target.value)}
-      className="field h-28 resize-y font-mono text-xs"
+      value={text}
+      spellCheck={kind === "strings"}
+      placeholder={kind === "json" ? "JSON" : placeholder}
+      onChange={({ target }) => onType(kind, target.value)}
+      className={`field h-28 resize-y ${kind === "strings" ? "" : "font-mono text-xs"}`}
     />
   );
 }

@@ -1,15 +1,16 @@
 import { useNavigate } from "@tanstack/react-router";
 import { Play } from "lucide-react";
 import { type FormEvent, useId, useMemo, useState } from "react";
+import { flushSync } from "react-dom";
 import { Problem } from "@/shared/api/problem";
 import type { Run, WorkflowSummary } from "@/shared/api/types";
 import { Button } from "@/shared/ui/button";
 import { ProblemNotice } from "@/shared/ui/notice";
 import { Tabs } from "@/shared/ui/tabs";
 import { useCreateRun } from "../api/create-run";
-import { useDraft } from "../api/draft";
+import { isMissing, obstacle, useDraft } from "../api/draft";
 import { faultAt, faultsElsewhere } from "../api/faults";
-import { fieldsOf, initialPayload } from "../api/fields";
+import { type Field, fieldsOf, initialPayload } from "../api/fields";
 import { Labelled, PayloadField } from "./payload-field";
 
 interface RunFormProps {
@@ -25,6 +26,7 @@ export function RunForm({ workflow, like }: RunFormProps) {
   const [tab, setTab] = useState<"form" | "json">(fields ? "form" : "json");
   const [name, setName] = useState(like?.name ?? "");
   const [tags, setTags] = useState(like?.tags.join(", ") ?? "");
+  const [checked, setChecked] = useState(false);
   const create = useCreateRun();
   const navigate = useNavigate();
   const id = useId();
@@ -33,17 +35,36 @@ export function RunForm({ workflow, like }: RunFormProps) {
   const faults = problem?.faults ?? [];
   // What is said about a value counts for that value: it goes when the value is changed.
   const sent = create.variables?.payload;
+  const unchanged = sent === draft.values;
   const pointers = [
     "/name",
     "/tags",
     ...(tab === "json" ? ["/payload"] : (fields ?? []).map(({ pointer }) => pointer)),
   ];
+  const typed = (fields ?? []).filter(({ key }) => draft.entries[key]?.fault);
+  const faultOf = (field: Field): string => {
+    const { key, pointer } = field;
+    const value = draft.values[key];
+    if (draft.entries[key]?.fault) {
+      return draft.entries[key].fault;
+    }
+    if (checked && isMissing(field, value)) {
+      return "This is needed.";
+    }
+    return sent?.[key] === value ? faultAt(faults, pointer) : "";
+  };
   const elsewhere = faultsElsewhere(faults, pointers);
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (draft.broken) {
-      setTab("json");
+    setChecked(true);
+    // Who writes JSON hears from the server what it lacks.
+    const stuck = obstacle(draft, tab === "form" || draft.broken ? (fields ?? []) : typed);
+    if (stuck) {
+      flushSync(() => setTab(stuck.at === "json" ? "json" : "form"));
+      document
+        .getElementById(stuck.at === "json" ? `${id}-json` : `${id}-of-${stuck.key}`)
+        ?.focus();
       return;
     }
     create.mutate(
@@ -68,7 +89,9 @@ export function RunForm({ workflow, like }: RunFormProps) {
       className="flex min-w-0 flex-col gap-3"
       noValidate
     >
-      {problem && <Refusal problem={problem} faults={elsewhere} />}
+      {problem && (unchanged || faults.length === 0) && (
+        <Refusal problem={problem} faults={elsewhere} />
+      )}
       <div className="grid gap-x-4 gap-y-2 sm:grid-cols-2">
         <Labelled id={`${id}-name`} label="Name" optional fault={faultAt(faults, "/name")}>
           <input
@@ -108,14 +131,13 @@ export function RunForm({ workflow, like }: RunFormProps) {
                 {fields?.map((field) => (
                   <PayloadField
                     key={field.key}
+                    id={`${id}-of-${field.key}`}
                     field={field}
                     value={draft.values[field.key]}
-                    fault={
-                      sent?.[field.key] === draft.values[field.key]
-                        ? faultAt(faults, field.pointer)
-                        : ""
-                    }
+                    entry={draft.entries[field.key]}
+                    fault={faultOf(field)}
                     onChange={(value) => change({ kind: "field", key: field.key, value })}
+                    onType={(as, text) => change({ kind: "entry", field, as, text })}
                   />
                 ))}
               </>
@@ -123,8 +145,15 @@ export function RunForm({ workflow, like }: RunFormProps) {
               <Labelled
                 id={`${id}-json`}
                 label="Payload as JSON"
-                fault={draft.broken ?? faultAt(faults, "/payload")}
+                fault={draft.broken ?? (unchanged ? faultAt(faults, "/payload") : "")}
               >
+                {typed.length > 0 && (
+                  <p role="alert" className="text-xs text-bad">
+                    The form holds text that is not a value in “
+                    {typed.map(({ label }) => label).join("”, “")}”; it is not in here. Changing
+                    this text replaces it.
+                  </p>
+                )}
                 <textarea
                   id={`${id}-json`}
                   value={draft.text}

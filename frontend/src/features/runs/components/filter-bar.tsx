@@ -82,7 +82,7 @@ function SearchField({ value, onChange }: { value: string; onChange: (value: str
   }, [text, applied, onChange]);
   return (
     <label className="relative w-full sm:w-72">
-      <span className="sr-only">Search runs</span>
+      <span className="sr-only">Search runs by part of the name or a whole id</span>
       <Search
         aria-hidden
         className="pointer-events-none absolute top-2.5 left-3 size-4 text-faint"
@@ -90,7 +90,7 @@ function SearchField({ value, onChange }: { value: string; onChange: (value: str
       <input
         type="search"
         value={text}
-        placeholder="Search by name or id"
+        placeholder="Part of the name, or a whole run id"
         onChange={({ target }) => setText(target.value)}
         className="field h-9 py-0 pl-9"
       />

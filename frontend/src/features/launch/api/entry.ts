@@ -1,0 +1,111 @@
+import { parseJson, toJson } from "@/stream/json";
+import type { Field, FieldKind } from "./fields";
+
+/** The kinds of values that are typed as text which not every text is one of. */
+export type EntryKind = Extract<
+  FieldKind,
+  "number" | "integer" | "strings" | "numbers" | "integers" | "json"
+>;
+
+/** What stands in a field. With a `fault` it is no value, and says why. */
+export interface Entry {
+  kind: EntryKind;
+  text: string;
+  fault: string;
+}
+
+type Read = { value: unknown } | { fault: string };
+
+/** The value that `text` is; no value (`undefined`) where nothing was typed. */
+export function readEntry(kind: EntryKind, text: string, { required }: Field): Read {
+  const trimmed = text.trim();
+  switch (kind) {
+    case "strings":
+    case "numbers":
+    case "integers":
+      return trimmed === "" ? { value: required ? [] : undefined } : readLines(kind, text);
+    case "json":
+      return trimmed === "" ? { value: undefined } : readJson(trimmed);
+    default:
+      return trimmed === "" ? { value: undefined } : readNumber(kind, trimmed, "This");
+  }
+}
+
+/** Each line is an item; lines with nothing on them are none. */
+function readLines(kind: "strings" | "numbers" | "integers", text: string): Read {
+  const items: unknown[] = [];
+  for (const [at, line] of text.split("\n").entries()) {
+    if (line.trim() === "") {
+      continue;
+    }
+    if (kind === "strings") {
+      items.push(line);
+      continue;
+    }
+    const one = kind === "numbers" ? "number" : "integer";
+    const read = readNumber(one, line.trim(), `Line ${at + 1}`);
+    if ("fault" in read) {
+      return read;
+    }
+    items.push(read.value);
+  }
+  return { value: items };
+}
+
+function readNumber(kind: "number" | "integer", text: string, what: string): Read {
+  const read = readJson(text);
+  const value = "value" in read ? read.value : undefined;
+  if (!isNumber(value)) {
+    return { fault: `${what} is not a number.` };
+  }
+  return kind === "number" || isWhole(value)
+    ? { value }
+    : { fault: `${what} is not a whole number.` };
+}
+
+function readJson(text: string): Read {
+  try {
+    return { value: parseJson(text) };
+  } catch (error) {
+    return { fault: `This is not JSON yet: ${(error as Error).message}.` };
+  }
+}
+
+/** How `value` is typed into a field of `kind`; as JSON where it is no value of that kind. */
+export function entryOf(kind: EntryKind, value: unknown): Entry {
+  if (value === undefined || (value === null && kind !== "json")) {
+    return { kind, text: "", fault: "" };
+  }
+  const text = written(kind, value);
+  return text === null
+    ? { kind: "json", text: toJson(value, 2), fault: "" }
+    : { kind, text, fault: "" };
+}
+
+function written(kind: EntryKind, value: unknown): string | null {
+  switch (kind) {
+    case "json":
+      return null;
+    case "number":
+    case "integer":
+      return isNumber(value) ? toJson(value) : null;
+    case "strings":
+      return Array.isArray(value) && value.every(isLine) ? value.join("\n") : null;
+    default:
+      return Array.isArray(value) && value.every(isNumber)
+        ? value.map((item) => toJson(item)).join("\n")
+        : null;
+  }
+}
+
+function isNumber(value: unknown): value is number | bigint {
+  return typeof value === "number" || typeof value === "bigint";
+}
+
+function isWhole(value: number | bigint): boolean {
+  return typeof value === "bigint" || Number.isInteger(value);
+}
+
+function isLine(item: unknown): boolean {
+  return typeof item === "string" && item.trim() !== "" && !item.includes("\n");
+}
