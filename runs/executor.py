@@ -122,12 +122,9 @@ class Executor:
     async def _fail(self, claimed: Claimed, error: BaseException) -> None:
         now = SystemClock().now()
         told = describe(error)
-        cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ else error
-        _log.warning(
-            "Run %s of %s failed: %s: %s",
-            claimed.lease.run_id, claimed.workflow, told["type"], told["message"],
-            exc_info=(type(cause), cause, _own_frames(cause, told["node"])),
-        )  # fmt: skip
+        # The storable text, not exc_info: an error may hold what no log file takes.
+        what = f"{told['type']}: {told['message']}\n{told['traceback']}".rstrip()
+        _log.warning("Run %s of %s failed: %s", claimed.lease.run_id, claimed.workflow, what)
         short = {key: told[key] for key in ("type", "message", "node")}
         event = Event(name=events.FAILED, ts=now, node=told["node"] or "", data=serde.dumps(short))
         ending = Ending(status=RunStatus.FAILED, at=now, error=told)
