@@ -134,8 +134,8 @@ class Executor:
         ending = Ending(status=RunStatus.PENDING, at=SystemClock().now())
         try:
             await self.journal.end(claimed.lease, ending)
-        except Fenced:
-            pass  # somebody else has it already
+        except Fenced as error:  # somebody else has it already
+            _log.info("Left run %s: %s", claimed.lease.run_id, error)
         except Exception as error:
             _log.warning(
                 "Run %s was not put back, its lease will lapse: %s", claimed.lease.run_id, error
