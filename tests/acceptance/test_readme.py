@@ -19,8 +19,8 @@ OWN = "Your own workflow in five minutes"
 
 def _shell(script: str, server: Server, cwd: Path) -> str:
     """What `script` prints, with this server's address and Python in the place of the README's."""
-    script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}").replace("/tmp", str(cwd))
-    script = script.replace(".venv/bin/python", sys.executable)  # last: it may lie below /tmp
+    script = script.replace("127.0.0.1:8000", f"127.0.0.1:{server.port}")
+    script = script.replace(".venv/bin/python", sys.executable).replace("cd /tmp ", f"cd {cwd} ")
     # The WebSocket client is interactive: it leaves at the end of its input, so keep that open.
     reading, writing = os.pipe()
     try:
