@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, connections
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -383,11 +383,16 @@ def test_a_run_that_was_taken_away_is_stopped_and_what_is_left_lapses(
     settings.FASTGRAPH = {**settings.FASTGRAPH, "lease_seconds": 0.4}
     stopped: list[bool] = []
 
+    def take_away() -> None:
+        try:
+            Run.objects.filter(id=run.id).update(attempt=7, lease_owner=uuid7())
+        finally:
+            connections.close_all()
+
     async def wait(state: Count) -> None:
         try:
             # what a sweep does when the lease has lapsed, and another worker after it
-            away = Run.objects.filter(id=run.id)
-            await asyncio.to_thread(away.update, attempt=7, lease_owner=uuid7())
+            await asyncio.to_thread(take_away)
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             stopped.append(True)
