@@ -56,7 +56,6 @@ class Executor:
             raise
 
     async def _run(self, claimed: Claimed, threads: Pool) -> None:
-        execution: Execution | None = None
         try:
             workflow = workflows.get(claimed.workflow)
             settings = conf()

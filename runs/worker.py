@@ -80,7 +80,8 @@ class Worker:
 
     async def drain(self) -> None:
         """Claim and execute until it is time to go. On return everything that was written is
-        durable, what was unfinished is back in the queue, and no thread is left."""
+        durable, what was unfinished is back in the queue, and no thread is left but those of sync
+        nodes that do not end."""
         loop = asyncio.get_running_loop()
         with ThreadPoolExecutor(1, "claims") as claims:
             try:
