@@ -21,12 +21,15 @@ from django.utils import timezone
 
 from artifacts.models import Artifact
 from runs import rows
+from runs.columns import form
 from runs.conf import conf
 from runs.engine.ports import ArtifactRef, Blob
 from runs.errors import Problem
 
 #: Prefix of a file that is being written; what a crash leaves has it too.
 TEMPORARY = ".writing-"
+#: Files that a process knows to be durable, at most.
+REMEMBERED = 10_000
 _COLUMNS = ("id", "run_id", "node", "name", "media_type", "size", "sha256", "created_at")
 
 
@@ -36,6 +39,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._durable: dict[str, int] = {}  # the inodes of files whose names survive a power cut
 
     def path(self, sha256: str) -> Path:
         """Where the bytes with this hash are, or would be."""
@@ -48,28 +52,37 @@ class FileStore:
         Blocks for the disk: not for an event loop."""
         blob = Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         target = self.path(blob.sha256)
-        self._make_folder(target.parent)
+        if not target.parent.is_dir():
+            self._make_folder(target.parent)
         with self._lock(fcntl.LOCK_SH):
             # A known file becomes young again: its last row may be gone, and a sweep that looked
             # before our row is committed must not take it for an old orphan.
-            if not _touch(target, blob.size):
-                _replace(target, data)
-        _sync_folder(target.parent)
+            known = _touch(target, blob.size)
+            inode = known or _replace(target, data)
+        if known is None or self._durable.get(blob.sha256) != inode:
+            _sync_folder(target.parent)
+            self._remember(blob.sha256, inode)
         return blob
+
+    def _remember(self, sha256: str, inode: int) -> None:
+        if len(self._durable) >= REMEMBERED:
+            self._durable.clear()
+        self._durable[sha256] = inode
 
     def attach(self, ref: ArtifactRef) -> None:
         """Insert or replace the row of `ref`, in the transaction that the caller has open and
         shares with other runs: whatever could be wrong with one artifact was refused before its
         bytes were written (`runs.engine.names`)."""
+        as_form = form(connection.vendor)
         row = (
-            UUID(ref.artifact_id),
-            UUID(ref.run_id),
+            as_form.id(ref.artifact_id),
+            as_form.id(ref.run_id),
             ref.node,
             ref.name,
             ref.media_type,
             ref.size,
             ref.sha256,
-            timezone.now(),
+            as_form.time(timezone.now()),
         )
         rows.upsert(connection, Artifact, _COLUMNS, row)
 
@@ -134,31 +147,34 @@ def read(artifact_id: UUID | str) -> bytes:
         ) from None
 
 
-def _touch(path: Path, size: int) -> bool:
-    """Make the file young; False when it is not there, or not whole."""
+def _touch(path: Path, size: int) -> int | None:
+    """Make the file young, and answer its inode; None when it is not there, or not whole."""
     try:
-        if path.stat().st_size != size:
-            return False
+        found = path.stat()
+        if found.st_size != size:
+            return None
         os.utime(path)
     except FileNotFoundError:
-        return False
-    return True
+        return None
+    return found.st_ino
 
 
-def _replace(target: Path, data: bytes) -> None:
+def _replace(target: Path, data: bytes) -> int:
     """Write `data` beside `target` and move it there in one step: whoever opens `target` sees all
-    of it or none. A crash leaves at most the temporary file."""
+    of it or none. A crash leaves at most the temporary file. The inode of the new file."""
     descriptor, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+            inode = os.fstat(file.fileno()).st_ino
         os.replace(temporary, target)
     except Exception:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    return inode
 
 
 def _sync_folder(folder: Path) -> None:

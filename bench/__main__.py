@@ -1,4 +1,4 @@
-"""`python -m bench NAME …`: run the measurement in `bench/NAME.py`."""
+"""`python -m bench NAME …`: run the measurement of that name in `bench/`; without one, all."""
 
 from __future__ import annotations
 
@@ -8,13 +8,23 @@ from pathlib import Path
 
 
 def main(arguments: list[str]) -> int:
-    folder = Path(__file__).parent
-    names = sorted(p.stem for p in folder.glob("*.py") if "\ndef main(" in p.read_text())
-    names.remove("__main__")
-    if not arguments or arguments[0] not in names:
+    names = _names()
+    if arguments and arguments[0] not in names:
         print(f"Say what to measure: python -m bench {'|'.join(names)}")
         return 2
-    return int(importlib.import_module(f"bench.{arguments[0]}").main(arguments[1:]) or 0)
+    code = 0
+    for name in arguments[:1] or names:
+        print(f"\n{name}\n" if not arguments else "", end="", flush=True)
+        code = int(importlib.import_module(f"bench.{name}").main(arguments[1:]) or 0) or code
+    return code
+
+
+def _names() -> list[str]:
+    folder = Path(__file__).parent
+    files = [*folder.glob("*.py"), *folder.glob("*/__init__.py")]
+    found = [path for path in files if "\ndef main(" in path.read_text()]
+    names = {path.stem if path.stem != "__init__" else path.parent.name for path in found}
+    return sorted(names - {"__main__"})
 
 
 if __name__ == "__main__":

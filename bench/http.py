@@ -1,4 +1,4 @@
-"""A light HTTP and WebSocket client on asyncio streams: the usual ones cost more than the server
+"""A light HTTP client on asyncio streams: the usual ones cost more than the server
 that they are to measure."""
 
 from __future__ import annotations
@@ -35,26 +35,6 @@ class Connection:
         if lines[0].split()[1][0] != "2":
             raise RuntimeError(f"{method} {path}: {lines[0]}: {answer[:500]!r}")
         return json.loads(answer)
-
-    async def until_ended(self, run_id: str) -> str:
-        """Follow the run over a WebSocket until its last event, and answer its name. The
-        connection is of no use afterwards."""
-        key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        key += "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-        self._send(f"GET /api/ws/{run_id}", key, b"")
-        await self._reader.readuntil(b"\r\n\r\n")
-        while True:
-            event: str = json.loads(await self._frame())["event"]
-            if event in ("completed", "failed", "cancelled"):
-                return event
-
-    async def _frame(self) -> bytes:
-        _, length = await self._reader.readexactly(2)
-        if length == 126:
-            length = int.from_bytes(await self._reader.readexactly(2))
-        elif length == 127:
-            length = int.from_bytes(await self._reader.readexactly(8))
-        return await self._reader.readexactly(length)
 
     def _send(self, what: str, header: str, body: bytes) -> None:
         host = f"Host: 127.0.0.1:{self._port}\r\nContent-Type: application/json"

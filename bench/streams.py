@@ -1,7 +1,7 @@
 """How fast events travel: from `ctx.emit` in a worker, through the database, to WebSocket clients.
 
-`python -m bench streams [burst|steady|crowd|idle …]`. Every process is real, and the clients are in
-one more. The clock that both ends read is the machine's.
+`python -m bench streams [burst|steady|crowd|idle|neighbours …]`. Every process is real, and the
+clients are in one more. The clock that both ends read is the machine's.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from typing import Any
 
 from tests.client import Client
 from tests.processes import Server
+from tests.streaming.stuck import UPGRADE, never_reading
 
 Row = dict[str, str]
 
 BURST = 10_000
 STEADY = 500
-CROWD, CROWD_EVENTS = 1000, 300
+CROWD, CROWD_EVENTS = 1000, 1000
+INTERVAL = 0.01  # seconds between two events
 IDLE = 5000
+LOG, STUCK = 20_000, 100
 
 
 class Crowd:
@@ -49,22 +52,25 @@ class Crowd:
         self.process.wait()
 
 
-def follow(server: Server, client: Client, count: int, payload: dict[str, Any]) -> dict[str, Any]:
-    """What `count` clients tell of a run of `tokens` that they follow from its beginning on. The
-    run waits behind another one of its thread until all of them are there."""
+def follow(
+    server: Server, client: Client, count: int, workflow: str, payload: dict[str, Any]
+) -> dict[str, Any]:
+    """What `count` clients tell of a run that they follow from its beginning on. It waits behind
+    another one of its thread until all of them are there."""
     first = client.create("tokens", {"count": 2, "interval": 2 + count / 100})
-    run = client.create("tokens", payload, thread=first["thread"])
+    run = client.create(workflow, payload, thread=first["thread"])
     crowd = Crowd(server, f"/api/ws/{run['id']}", count)
     assert client.run(run["id"])["status"] == "pending", "the clients came too late"
+    before = web_cpu(server)
     told = crowd.told()
+    told["web_seconds"] = web_cpu(server) - before  # without connecting
     crowd.leave()
-    assert told["gaps"] == 0, told
     assert told["frames"] == client.run(run["id"])["seq"] * count, told
     return told
 
 
 def burst(server: Server, client: Client) -> Row:
-    told = follow(server, client, 1, {"count": BURST, "interval": 0})
+    told = follow(server, client, 1, "tokens", {"count": BURST, "interval": 0})
     return {
         "what": f"burst of {BURST:,} events, 1 client",
         "result": f"{BURST / told['seconds']:,.0f} events/s",
@@ -73,7 +79,7 @@ def burst(server: Server, client: Client) -> Row:
 
 
 def steady(server: Server, client: Client) -> Row:
-    told = follow(server, client, 1, {"count": STEADY, "interval": 0.01})
+    told = follow(server, client, 1, "tokens", {"count": STEADY, "interval": INTERVAL})
     return {
         "what": f"an event every 10 ms, {STEADY} times, 1 client",
         "result": f"p50 {told['p50_ms']:.1f} ms",
@@ -82,14 +88,17 @@ def steady(server: Server, client: Client) -> Row:
 
 
 def crowd(server: Server, client: Client) -> Row:
-    before = web_cpu(server)
-    told = follow(server, client, CROWD, {"count": CROWD_EVENTS, "interval": 0.01})
-    used = web_cpu(server) - before
+    payload = {"count": CROWD_EVENTS, "interval": INTERVAL}
+    told = follow(server, client, CROWD, "bench_ticks", payload)
+    assert told["timed"] == CROWD * CROWD_EVENTS, told
+    per_frame = {who: 1e6 * told[f"{who}_seconds"] / told["frames"] for who in ("web", "cpu")}
     return {
-        "what": f"{CROWD:,} clients, {CROWD_EVENTS} events at 100/s",
-        "result": f"{told['frames'] / told['seconds']:,.0f} frames/s",
-        "detail": f"p50 {told['p50_ms']:.0f} ms, p99 {told['p99_ms']:.0f} ms; none lost; "
-        f"{1e6 * used / told['frames']:.1f} µs of the web process a frame, connecting included",
+        "what": f"{CROWD:,} clients, {CROWD_EVENTS:,} events at {1 / INTERVAL:.0f}/s",
+        "result": f"{told['timed'] / told['seconds']:,.0f} frames/s",
+        "detail": f"all {told['timed']:,}, none lost; after they were due: p50 "
+        f"{told['p50_ms']:.0f} ms, p99 {told['p99_ms']:.0f} ms, the last {told['max_ms']:.0f} ms; "
+        f"{told['frames'] / told['reads']:.1f} frames a read, {per_frame['web']:.2f} µs of "
+        f"processor of the web process a frame, {per_frame['cpu']:.2f} of the clients'",
     }
 
 
@@ -108,11 +117,36 @@ def idle(server: Server, client: Client) -> Row:
     }
 
 
+def neighbours(server: Server, client: Client) -> Row:
+    """One who reads a finished run, alone, and just after a hundred came who never read."""
+    run = client.create("tokens", {"count": LOG, "interval": 0})["id"]
+    client.wait(run)
+    path = f"/api/ws/{run}"
+    client.frames(run)
+    alone = _seconds(lambda: client.frames(run))
+    stuck = [never_reading(server, path, UPGRADE) for _ in range(STUCK)]
+    beside = _seconds(lambda: client.frames(run))
+    for each in stuck:
+        each.close()
+    return {
+        "what": f"{LOG:,} past events, beside {STUCK} that never read",
+        "result": f"{beside / alone:.2f} times as long",
+        "detail": f"as alone, {LOG / alone:,.0f} events/s with a client in Python",
+    }
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
 MEASUREMENTS: dict[str, Callable[[Server, Client], Row]] = {
     "burst": burst,
     "steady": steady,
     "crowd": crowd,
     "idle": idle,
+    "neighbours": neighbours,
 }
 
 
@@ -138,6 +172,7 @@ def serving() -> Iterator[Server]:
     """A server on SQLite without Redis, for these measurements only."""
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"DATABASE_URL": "", "REDIS_URL": "", "FASTGRAPH_LOG_LEVEL": "WARNING"}
+        quiet["FASTGRAPH_APPS"] = "bench"
         server = Server(Path(folder) / "data", {**quiet, "FASTGRAPH_LEASE_SECONDS": "10"})
         assert server.manage("migrate", "--verbosity", "0").returncode == 0
         server.start()

@@ -1,7 +1,8 @@
 """The root of the web process.
 
 Every request and every socket passes the guard. Sockets and requests for streams go to `streaming`;
-other HTTP has its body read and then goes to Django, in a pool of threads.
+other HTTP has its body read and then goes to Django, in a pool of threads, but for requests that
+create runs: those are answered together, past Django.
 """
 
 from __future__ import annotations
@@ -20,18 +21,24 @@ def build() -> ASGI3Application:
     from channels.routing import ProtocolTypeRouter
     from django.conf import settings
 
+    from fastgraph_site.awaited import Awaited
     from fastgraph_site.body import BodyLimit
+    from fastgraph_site.commands import SocketCommands
+    from fastgraph_site.creations import Creations
     from fastgraph_site.guard import Guard
     from fastgraph_site.lifespan import Lifespan
     from fastgraph_site.pool import WsgiPool
     from fastgraph_site.streams import Streams
     from streaming import hub
-    from streaming.routing import router as sockets
+    from streaming.routing import sockets
 
+    commands = SocketCommands()
     pool = WsgiPool(django, settings.FASTGRAPH["web_threads"])
-    http = Streams(BodyLimit(pool))
-    routes = ProtocolTypeRouter({"http": http, "websocket": sockets})
-    return Lifespan(Guard(routes), at_end=[hub.close, pool.close])
+    creations = Creations(pool)
+    http = Streams(Awaited(BodyLimit(creations)))
+    routes = ProtocolTypeRouter({"http": http, "websocket": sockets(commands)})
+    ends = [hub.close, commands.close, creations.close, pool.close]
+    return Lifespan(Guard(routes), at_end=ends)
 
 
 application = build()

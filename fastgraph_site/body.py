@@ -50,7 +50,7 @@ class BodyLimit:
         except ConnectionError:
             return
         else:
-            await self._app(_with_length(scope, len(body)), _replay(body, receive), send)
+            await self._app(_with_length(scope, len(body)), replay(body, receive), send)
 
 
 async def _read(receive: ASGIReceiveCallable, limit: int, headers: Headers) -> bytes:
@@ -124,7 +124,7 @@ def _with_length(scope: HTTPScope, size: int) -> HTTPScope:
     return {**scope, "headers": [*kept, *length]}
 
 
-def _replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
+def replay(body: bytes, receive: ASGIReceiveCallable) -> ASGIReceiveCallable:
     """A `receive` that gives the body first, and then what the server says."""
     first: list[ASGIReceiveEvent] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -52,7 +52,10 @@ SETTINGS: tuple[Setting, ...] = (
         "`postgres://…` or `sqlite:///…`; empty: SQLite in the data folder.",
     ),
     _s(
-        "REDIS_URL", str, "", "`redis://…` for the channel layer; empty: in memory, nothing needed."
+        "REDIS_URL",
+        str,
+        "",
+        "`redis://…` for hints and Django's cache; empty: in memory, nothing needed.",
     ),
     _s("FASTGRAPH_DATA_DIR", str, "data", "Folder for all that is made at run time."),
     _s("FASTGRAPH_APPS", list, [], "Django apps of yours whose `workflows` modules are loaded."),
@@ -69,7 +72,8 @@ SETTINGS: tuple[Setting, ...] = (
         "FASTGRAPH_WORKERS",
         int,
         1,
-        "django-q2 workers that execute runs; one more is kept for other jobs.",
+        "django-q2 workers that execute runs. One more executes suspects, apart;"
+        " one is kept for other jobs.",
     ),
     _s("FASTGRAPH_CONCURRENCY", int, 100, "Runs that one worker executes at the same time."),
     _s("FASTGRAPH_NODE_THREADS", int, 16, "Threads of one worker for sync nodes."),
@@ -108,7 +112,14 @@ SETTINGS: tuple[Setting, ...] = (
         "FASTGRAPH_MAX_EVENT_BYTES",
         int,
         256 * 2**10,
-        "Largest data of one event; more is cut to a note.",
+        "Largest data of one event: an `emit` of more is refused, an update of a node is cut to a"
+        " note.",
+    ),
+    _s(
+        "FASTGRAPH_JOURNAL_QUEUE_BYTES",
+        int,
+        8 * 2**20,
+        "What may wait to be written in one worker before nodes that emit events wait.",
     ),
 )
 

@@ -37,7 +37,7 @@ class LocalUserMiddleware:
         if why := why_not_local(request):
             return refuse(request, Problem(403, "not_local", why))
         # Lazy twice: a request that does not ask who is there costs no query.
-        request.user = cast(User, SimpleLazyObject(partial(_user, request.user)))
+        request.user = cast(User, SimpleLazyObject(partial(user_of, request.user)))
         return self.get_response(request)
 
 
@@ -81,5 +81,6 @@ def local_user() -> User | AnonymousUser:
     return user if user.is_active else AnonymousUser()
 
 
-def _user(logged_in: User | AnonymousUser) -> User | AnonymousUser:
+def user_of(logged_in: User | AnonymousUser) -> User | AnonymousUser:
+    """Who asks: the one who has logged in, or else the local user."""
     return logged_in if logged_in.is_authenticated else local_user()

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any
 
-import orjson
 from asgiref.typing import ASGISendCallable, HTTPScope, WebSocketScope
 
+from runs.api.problems import body_of
 from runs.errors import Problem
-from runs.payloads import printable
-
-
-def render(problem: Problem, path: str) -> bytes:
-    """RFC 9457 problem details, in the shape that the API gives its own."""
-    return orjson.dumps(
-        {
-            "type": "about:blank",  # the status says what `title` says; `code` is the finer word
-            "title": HTTPStatus(problem.status).phrase,
-            "status": problem.status,
-            "detail": problem.detail,
-            "instance": printable(path),
-            "code": problem.code,
-        }
-    )
 
 
 async def answer(
@@ -42,7 +26,7 @@ async def answer(
             await send({"type": "websocket.close", "code": 4403, "reason": problem.code})
             return
         prefix = "websocket."
-    body = render(problem, scope["path"])
+    body = body_of(problem, scope["path"])
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 
 from fastgraph_site import __version__
 from fastgraph_site.environment import BASE_DIR, make_folder, read
@@ -38,7 +39,7 @@ PORT: int = ENV["PORT"]
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *ENV["FASTGRAPH_ALLOWED_HOSTS"]]
 
 INSTALLED_APPS = [
-    "daphne",  # first: it replaces runserver with its ASGI one
+    "fastgraph_site.daphne.DaphneConfig",  # first: it replaces runserver with its ASGI one
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -102,6 +103,21 @@ SQLITE_OPTIONS = {
     ),
 }
 
+POSTGRES_OPTIONS = {
+    # As on SQLite, 5 s for a lock: a request gets a 503 then, and not a thread for ever. And a
+    # host that is cut off keeps what it has locked for no longer than these.
+    "options": (
+        "-c lock_timeout=5s -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"
+        " -c tcp_keepalives_count=3"
+    ),
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+    # For what goes past Django's own cursors, which prepare nothing.
+    "prepare_threshold": 5,
+}
+
 
 def _database(url: str) -> dict[str, Any]:
     config: dict[str, Any] = (
@@ -117,6 +133,15 @@ def _database(url: str) -> dict[str, Any]:
     if config["ENGINE"].endswith("sqlite3"):
         config["OPTIONS"] = SQLITE_OPTIONS
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
+    else:
+        given = config.get("OPTIONS", {})
+        if "pool" in given:  # docs/decisions/0009
+            raise ImproperlyConfigured(
+                "DATABASE_URL asks for a pool, but every thread keeps a connection of its own here."
+                " Leave out `pool`; a pooler in front of Postgres needs session mode."
+            )
+        options = f"{POSTGRES_OPTIONS['options']} {given.get('options', '')}".strip()
+        config["OPTIONS"] = {**POSTGRES_OPTIONS, **given, "options": options}
     return config
 
 
@@ -129,8 +154,9 @@ Q_CLUSTER = {
     "name": "fastgraph",
     "orm": "default",
     "broker_class": "runs.broker.DoorbellBroker",
-    "workers": ENV["FASTGRAPH_WORKERS"] + 1,
-    "queue_limit": ENV["FASTGRAPH_WORKERS"] + 1,
+    # One more for a run that is executed apart, and one that always is free for other jobs.
+    "workers": ENV["FASTGRAPH_WORKERS"] + 2,
+    "queue_limit": ENV["FASTGRAPH_WORKERS"] + 2,
     "bulk": 1,
     "timeout": 60,  # of other jobs; the job that executes runs has none
     "retry": 90,
@@ -151,6 +177,11 @@ CHANNEL_LAYERS = {
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer"},
 }
+
+if REDIS_URL:
+    CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    }
 
 # --- API, pages, static files ---------------------------------------------------------------
 
@@ -237,6 +268,8 @@ LOGGING = {
         "django-q": {"level": "WARNING"},
         # A 4xx is answered with what was wrong; only a 5xx is news to who reads the log.
         "django.request": {"level": "ERROR"},
+        # What went wrong in a pipeline is raised; that the rest of it did not happen is no news.
+        "psycopg": {"level": "ERROR"},
         "uvicorn.error": {"filters": ["no_sockets"]},
     },
 }

@@ -14,11 +14,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import FrameType
 
 from fastgraph_site.environment import BASE_DIR
-from fastgraph_site.web import NEVER_READY
+from fastgraph_site.servers import GO, NEVER_READY
 from runs.cluster import Cluster
 from runs.flags import Flag
 
@@ -32,11 +34,18 @@ _SOUND_SECONDS = 30.0  # a web process that lived this long did not fail at its 
 
 class Supervisor:
     """Runs until SIGINT or SIGTERM; returns the exit code of the whole. At least one of `listener`
-    and `cluster` is given."""
+    and `cluster` is given. `check` raises what speaks against it: until it has returned, nothing
+    is served or executed. Meanwhile the web process loads, which takes longer."""
 
     def __init__(
-        self, *, listener: socket.socket | None, server: str = "uvicorn", cluster: Cluster | None
+        self,
+        *,
+        listener: socket.socket | None,
+        server: str = "uvicorn",
+        cluster: Cluster | None,
+        check: Callable[[], object] = lambda: None,
     ) -> None:
+        self._check = check
         self._listener = listener
         self._server = server
         self._cluster = cluster
@@ -47,14 +56,16 @@ class Supervisor:
         self._failures = 0
 
     def run(self) -> int:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-                signal.signal(number, self._on_signal)
         code = 0
         try:
-            if self._cluster is not None:
-                self._cluster.start()  # forks: before anything else
             self._start_web()
+            self._check()
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                    signal.signal(number, self._on_signal)
+            if self._cluster is not None:
+                self._cluster.start()
+            self._let_serve()
             while not self._stop.wait(_CYCLE_SECONDS):
                 if self._cluster is not None:
                     self._cluster.keep()
@@ -80,8 +91,14 @@ class Supervisor:
         self._web = subprocess.Popen(
             [sys.executable, "-m", "fastgraph_site.web", *arguments],
             pass_fds=[descriptor],
+            stdin=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path},
         )
+
+    def _let_serve(self) -> None:
+        if self._web is not None and self._web.stdin is not None:
+            with suppress(BrokenPipeError), self._web.stdin as leave:  # it may have died already
+                leave.write(GO)
 
     def _keep_web(self) -> bool:
         """Start the web process again if it died. False when it cannot be started at all."""
@@ -98,6 +115,7 @@ class Supervisor:
         )
         if not self._stop.wait(pause):
             self._start_web()
+            self._let_serve()
         return True
 
     def _end(self) -> None:
@@ -108,6 +126,8 @@ class Supervisor:
             self._cluster.ask_to_stop()
         if self._web is not None:
             self._web.terminate()
+            if self._web.stdin is not None:
+                self._web.stdin.close()
             try:
                 self._web.wait(_WEB_STOP_SECONDS)
             except subprocess.TimeoutExpired:

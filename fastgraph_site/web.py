@@ -1,5 +1,6 @@
 """The web process: `python -m fastgraph_site.web`, started by the supervisor with the listening
-socket already open. It serves `settings.ASGI_APPLICATION` until SIGTERM."""
+socket already open. It loads everything, waits for leave, and then serves
+`settings.ASGI_APPLICATION` until SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,20 +8,20 @@ import logging
 import signal
 import socket
 import sys
+from importlib import import_module
 from types import FrameType
 from typing import Any
 
 import django
 import uvicorn
 from django.conf import settings
+from django.utils.module_loading import import_string
 
+from fastgraph_site.servers import GO, NEVER_READY
 from runs import processes
 
 logger = logging.getLogger(__name__)
 
-SERVERS = ("uvicorn", "daphne")
-#: Exit code of a web process that never came to serve.
-NEVER_READY = 3
 #: How long open requests and streams may take to end when the server stops.
 GRACEFUL_SECONDS = 5
 _MAX_FRAME_BYTES = 2**20
@@ -75,11 +76,13 @@ class _Uvicorn(uvicorn.Server):
 
 
 def _serve_uvicorn(listener: socket.socket, ready: _Ready) -> None:
+    from fastgraph_site.socket_protocol import WireProtocol  # once Django is set up
+
     config = uvicorn.Config(
         settings.ASGI_APPLICATION.replace(".application", ":application"),
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=WireProtocol,
         ws_max_size=_MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # compressed anew for every socket: the dearest part of it
         lifespan="auto",
@@ -107,6 +110,13 @@ def _serve_daphne(listener: socket.socket, ready: _Ready) -> None:
     ).run()
 
 
+def _load() -> None:
+    """Import what the first request would, while the supervisor still looks whether all is well."""
+    django.setup()
+    import_string(settings.ASGI_APPLICATION)
+    import_module(settings.ROOT_URLCONF)
+
+
 def url_of(listener: socket.socket) -> str:
     """The URL at which `listener` can be reached."""
     host, port = listener.getsockname()[:2]
@@ -124,7 +134,9 @@ def main(parent: str, descriptor: str, server: str, announce: str) -> int:
     ready = _Ready(url_of(listener), announce == "yes")
     serve: dict[str, Any] = {"uvicorn": _serve_uvicorn, "daphne": _serve_daphne}
     try:
-        django.setup()
+        _load()
+        if sys.stdin.buffer.read(1) != GO:
+            return 0  # the supervisor found a reason not to serve
         serve[server](listener, ready)
     except (Exception, SystemExit) as error:
         logger.exception("The web process ends: %s", error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from functools import cache
 
 from artifacts.store import store
 from runs import deaths, slots
@@ -10,17 +12,31 @@ from runs.conf import conf
 from runs.worker import Worker
 from streaming import hints
 
+#: Of the cyclic collector: to look through all that lives after every 700 new objects took a tenth
+#: of a busy worker's time, and only runs that fail leave something for it.
+_SELDOM = (10_000, 20, 50)
 
-def work() -> None:
-    """The django-q2 job behind every wake-up: execute runs while there are any. Returns at once
-    when as many workers of this host are at it as may be."""
+
+def work(apart: bool = False) -> None:
+    """The django-q2 job behind every wake-up: execute runs while there are any; `apart`: those
+    that are suspects. Returns at once when as many workers of this host are at it as may be."""
     if conf().fault:
         deaths.arm(conf().fault)
-    slot = slots.acquire()
+    slot = slots.acquire(apart=apart)
     if slot is not None:
+        _calm_collector()
         with slot:
-            asyncio.run(_work())
+            asyncio.run(_work(apart))
+            gc.collect()
 
 
-async def _work() -> None:
-    await Worker(store(), hints.sender(asyncio.get_running_loop())).drain()
+async def _work(apart: bool) -> None:
+    await Worker(store(), hints.sender(asyncio.get_running_loop()), apart=apart).drain()
+
+
+@cache
+def _calm_collector() -> None:
+    """Once a process: leave out what is there for good, and look seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_SELDOM)

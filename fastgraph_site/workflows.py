@@ -263,6 +263,94 @@ register(
 )
 
 
+# --- ledger: a book that shows whether anything was booked twice, or not at all -------------
+
+
+class Entry(TypedDict):
+    transfer: int
+    account: str
+    amount: int
+
+
+class LedgerState(TypedDict, total=False):
+    transfers: int
+    seconds: float
+    entries: Annotated[list[Entry], operator.add]
+    balance: int
+
+
+def _next_transfer(state: LedgerState) -> int:
+    return len(state.get("entries", [])) // 2 + 1  # two entries make one
+
+
+def price(transfer: int) -> int:
+    """What a transfer moves: another amount each time, so that none can stand in for another."""
+    return 100 + transfer
+
+
+async def debit(state: LedgerState, ctx: Context) -> LedgerState:
+    """Take the amount from the payer. Asking the price is a durable step of its own."""
+    transfer = _next_transfer(state)
+    amount = await ctx.step("price", price, transfer)
+    await asyncio.sleep(state.get("seconds", 0.0))
+    return {"entries": [Entry(transfer=transfer, account="payer", amount=-amount)]}
+
+
+def credit(state: LedgerState) -> LedgerState:
+    """Give it to the payee; in a thread, at the same time as the debit."""
+    transfer = _next_transfer(state)
+    return {"entries": [Entry(transfer=transfer, account="payee", amount=price(transfer))]}
+
+
+def balance(state: LedgerState) -> LedgerState:
+    """Add it all up: zero, or something was booked twice or got lost."""
+    return {"balance": sum(entry["amount"] for entry in state["entries"])}
+
+
+def more_transfers(state: LedgerState) -> list[str]:
+    """Both sides of the next transfer, until the last one is booked."""
+    return ["debit", "credit"] if _next_transfer(state) <= state["transfers"] else [END]
+
+
+ledger = StateGraph(LedgerState)
+ledger.add_node("debit", debit)
+ledger.add_node("credit", credit)
+ledger.add_node("balance", balance)
+ledger.add_edge(START, "debit")
+ledger.add_edge(START, "credit")
+ledger.add_edge(["debit", "credit"], "balance")
+ledger.add_conditional_edges("balance", more_transfers, ["debit", "credit", END])
+
+register(
+    "ledger",
+    ledger.compile(name="ledger"),
+    description="Transfers between two accounts: any that were booked twice, or lost, would show.",
+    input_schema={
+        "type": "object",
+        "properties": {
+            "transfers": {
+                "type": "integer",
+                "title": "Transfers",
+                "description": "How many, one after another; each is two entries.",
+                "minimum": 1,
+                "maximum": 5_000,
+                "default": 5,
+            },
+            "seconds": {
+                "type": "number",
+                "title": "Seconds",
+                "description": "How long each debit waits.",
+                "minimum": 0,
+                "maximum": 3600,
+                "default": 0,
+            },
+        },
+        "required": ["transfers"],
+        "additionalProperties": False,
+    },
+)
+
+
 # --- tokens: many small events from one node ------------------------------------------------
 
 

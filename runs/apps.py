@@ -6,6 +6,8 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import checks, workflows  # noqa: F401  the checks register themselves
+        from runs import checks, deletions, idle, workflows  # noqa: F401  the checks register themselves
 
+        idle.connect()
+        deletions.connect()
         workflows.autodiscover()

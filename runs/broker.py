@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import Error as DatabaseFault
@@ -15,13 +16,13 @@ from django_q.conf import Conf
 
 from runs import recovery, slots, wakeup
 from runs.conf import conf
-from runs.doorbell import Doorbell, doorbell
+from runs.doorbell import CHANNEL, Doorbell, announce, doorbell
 
 logger = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2  # for the doorbell; the pusher looks whether it should stop in between
 _LOOK_SECONDS = 1.0  # without the doorbell: for locks that lapse, and rings that were missed
-_SLOT_SECONDS = 0.05  # between two looks for a slot that became free
+_SLOT_SECONDS = 0.05  # between two looks while no slot is free, whatever rings
 _FAULT_SECONDS = 0.5
 
 
@@ -34,6 +35,7 @@ class DoorbellBroker(ORM):
         super().__init__(list_key)
         self._bell: Doorbell | None = None
         self._look_at = 0.0
+        self._deaf_until = 0.0
         self._sweep_at = 0.0
 
     def dequeue(self) -> list[tuple[int, str]] | None:
@@ -49,6 +51,14 @@ class DoorbellBroker(ORM):
             time.sleep(_FAULT_SECONDS)
             return None
 
+    def enqueue(self, task: str) -> int:
+        """Queue any job; it is heard of with the commit. One that cannot be rung for is found by
+        the look."""
+        job: int = super().enqueue(task)
+        with suppress(DatabaseFault):
+            announce(CHANNEL)
+        return job
+
     def release(self, ack_id: int) -> None:
         """Hand a job back that was taken and not begun."""
         self.get_connection().filter(pk=ack_id).update(lock=timezone.now())
@@ -58,7 +68,9 @@ class DoorbellBroker(ORM):
             # Before the first look: what is queued after it must ring.
             self._bell = doorbell(Conf.ORM)
         else:
-            left = self._look_at - time.monotonic()
+            now = time.monotonic()
+            time.sleep(max(0.0, self._deaf_until - now))
+            left = self._look_at - now
             if left > 0 and not self._bell.wait(min(left, _WAIT_SECONDS)):
                 return None
         self._look_at = time.monotonic() + _LOOK_SECONDS
@@ -68,18 +80,20 @@ class DoorbellBroker(ORM):
         return jobs or None
 
     def _take_wakeup(self) -> list[tuple[int, str]]:
-        if not slots.free():
-            # It stays queued, so that nobody queues another: the workers that could follow it are
-            # awake. No bell rings when one of them goes to sleep.
-            self._look_at = time.monotonic() + _SLOT_SECONDS
-            return []
-        rows = self.get_connection().filter(key=wakeup.key())
-        waiting = list(rows.order_by("id").values_list("id", "payload"))
+        # Others stay queued, so that nobody queues another: the workers that could follow them are
+        # awake, and most that rings is what they commit. No bell rings when one goes to sleep.
+        keys = [wakeup.key(apart=apart) for apart in (False, True) if slots.free(apart=apart)]
+        if wakeup.key() not in keys:
+            self._look_at = self._deaf_until = time.monotonic() + _SLOT_SECONDS
+        rows = self.get_connection().filter(key__in=keys)
+        waiting = list(rows.order_by("id").values_list("id", "payload", "key"))
         if not waiting:
             return []
-        # One delivery stands for all of them, and whoever deletes them has it.
-        deleted, _ = rows.filter(pk__in=[pk for pk, _ in waiting]).delete()
-        return waiting[:1] if deleted else []
+        # One delivery stands for all of its kind, and whoever deletes them has it.
+        first, payload, kind = waiting[0]
+        same = [pk for pk, _, key in waiting if key == kind]
+        deleted, _ = rows.filter(pk__in=same).delete()
+        return [(first, payload)] if deleted else []
 
     def _take(self) -> list[tuple[int, str]]:
         now = timezone.now()

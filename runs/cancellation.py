@@ -1,9 +1,9 @@
 """Cancelling as the database sees it: requested, acknowledged, stopped.
 
-A request is three columns of the run. Nobody who holds the run can miss it: whatever it commits
-next ends the run instead (`batch`). A worker acknowledges, and stops the run's nodes; a request
-that nobody heeds is carried out by the sweep. Each change is conditional: who comes second changes
-nothing.
+A request is three columns of the run. Nobody who holds the run can miss it: the next commit that it
+waits for ends the run instead (`batch`). A worker acknowledges, and stops the run's nodes; a
+request that nobody heeds is carried out by the sweep. Each change is conditional: who comes second
+changes nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import orjson
 from django.db import transaction
 from django.db.models import Q
 
+from runs import doorbell, locks
 from runs.engine import events
 from runs.engine.events import Event as Told
 from runs.models import Event, Run, RunStatus
@@ -22,9 +23,31 @@ from runs.models import Event, Run, RunStatus
 _REQUESTED = Q(cancel_requested_at__isnull=False)
 
 
+def requested(run_id: UUID) -> bool:
+    """Whether the run is to be cancelled, or was."""
+    return Run.objects.filter(_REQUESTED, pk=run_id).exists()
+
+
 def told(by: str, reason: str, now: datetime) -> Told:
     """The last event of a run that was cancelled."""
     return Told(name=events.CANCELLED, ts=now, data=orjson.dumps({"reason": reason, "by": by}))
+
+
+def request(run: Run, by: str, reason: str, now: datetime) -> None:
+    """Put it on record that `run`, which the caller has locked and which has not ended, is to be
+    cancelled; end it at once when nobody executes it."""
+    run.cancel_requested_at = run.updated_at = now
+    run.cancel_by, run.cancel_reason = by, reason
+    run.save(
+        update_fields=[
+            "cancel_requested_at", "cancel_by", "cancel_reason", "rolled_back", "updated_at",
+        ]
+    )  # fmt: skip
+    if run.status != RunStatus.RUNNING:
+        end(run, Q(), now)
+        run.refresh_from_db()
+    doorbell.announce()
+    doorbell.announce(doorbell.CHANNEL)  # the worker that holds it
 
 
 def end(run: Run, still: Q, now: datetime) -> bool:
@@ -51,15 +74,23 @@ def end(run: Run, still: Q, now: datetime) -> bool:
 
 def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
     """The ids of the runs that the worker holds and is to stop. From now on it is on record that
-    it knows."""
+    it knows, unless somebody else has locked the run: then it is the next time."""
     held = Run.objects.filter(_REQUESTED, lease_owner=worker_id, status=RunStatus.RUNNING)
     found = list(held.values_list("id", "cancel_acknowledged_at"))
     if any(acknowledged is None for _, acknowledged in found):
-        held.filter(cancel_acknowledged_at=None).update(cancel_acknowledged_at=now)
+        with transaction.atomic():
+            free = locks.free(held.filter(cancel_acknowledged_at=None))
+            Run.objects.filter(pk__in=free).update(cancel_acknowledged_at=now)
     return [str(run_id) for run_id, _ in found]
 
 
 def overdue(stop: Q, now: datetime) -> int:
-    """End the running runs that are to be cancelled and of which `stop` is true; their number."""
+    """End the running runs that are to be cancelled and of which `stop` is true, but for those that
+    somebody else has locked; their number."""
     still = _REQUESTED & Q(status=RunStatus.RUNNING) & stop
-    return sum(end(run, still, now) for run in Run.objects.filter(still))
+    return sum(_end_if_free(run, still, now) for run in Run.objects.filter(still))
+
+
+def _end_if_free(run: Run, still: Q, now: datetime) -> bool:
+    with transaction.atomic():
+        return bool(locks.free(Run.objects.filter(pk=run.pk))) and end(run, still, now)

@@ -142,6 +142,7 @@ def numbers_make_sense(**kwargs: Any) -> list[CheckMessage]:
         "max_value_bytes": 1024,
         "max_state_bytes": 1024,
         "max_event_bytes": 1024,
+        "journal_queue_bytes": 1024,
     }
     return [
         Error(

@@ -29,6 +29,7 @@ class Conf:
     max_value_bytes: int = 64 * 2**20
     max_state_bytes: int = 256 * 2**20
     max_event_bytes: int = 256 * 2**10
+    journal_queue_bytes: int = 8 * 2**20
 
 
 def conf() -> Conf:

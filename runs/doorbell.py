@@ -6,16 +6,23 @@ SQLite tells a connection whether another one has committed; Postgres sends a no
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Protocol
 
-from django.db import DEFAULT_DB_ALIAS, connections
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+from runs import bells
 
 #: The Postgres channel on which a wake-up is announced, for those who execute.
 CHANNEL = "fastgraph_wakeup"
 #: The one on which every change of a run is announced, for those who watch.
 CHANGES = "fastgraph"
-_STEP_SECONDS = 0.01  # between two looks at SQLite, each about 6 µs
+#: Between two looks at SQLite that nobody rang for, each some 10 µs; the second when nothing has
+#: moved for a while: who waits for nothing in particular is most of what an idle server costs.
+LOOK_SECONDS, QUIET_LOOK_SECONDS = 0.01, 0.025
+QUIET_AFTER = 0.3  # seconds
 
 
 class Doorbell(Protocol):
@@ -32,42 +39,63 @@ class Doorbell(Protocol):
 
 
 def announce(channel: str = CHANGES) -> None:
-    """Ring with the commit of the transaction that is open on the default database. On SQLite the
-    commit itself is what rings."""
+    """Ring with the commit of the transaction that is open on the default database. On SQLite
+    `rows.written` rings for its own, and the commit itself is noticed, too, a little later."""
     connection = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, '')", [channel])
+    if connection.vendor == "sqlite":
+        if connection.in_atomic_block:
+            transaction.on_commit(bells.ring, robust=True)
+    else:
+        connection.ensure_connection()
+        # A cursor of the driver: planned once, where Django's would be anew each time.
+        with connection.wrap_database_errors:
+            psycopg.Cursor(connection.connection).execute("SELECT pg_notify(%s, '')", [channel])
 
 
-def doorbell(alias: str) -> Doorbell:
-    """The doorbell of the database `alias`, on a connection of its own that stays open."""
+def doorbell(alias: str, *, rung: bool = False) -> Doorbell:
+    """The doorbell of the database `alias`, on a connection of its own that stays open. On SQLite
+    it looks every now and then; one that is to be `rung` also when a process of ours committed."""
     connection = connections.create_connection(alias)
     connection.ensure_connection()
     if connection.vendor == "postgresql":
         connection.set_autocommit(True)
         return Notified(connection)
-    return DataVersion(connection)
+    return DataVersion(connection, rung=rung)
 
 
 class DataVersion:
     """SQLite's `PRAGMA data_version`: changes when another connection commits anything."""
 
-    def __init__(self, database: BaseDatabaseWrapper) -> None:
+    def __init__(self, database: BaseDatabaseWrapper, *, rung: bool = False) -> None:
         self._database = database
+        self._bell: bells.Bell | None = None
+        if rung:
+            with suppress(OSError):
+                self._bell = bells.Bell(bells.folder())
         self._seen = self._version()
+        self._moved_at = time.monotonic()
 
     def wait(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while (version := self._version()) == self._seen:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 return False
-            time.sleep(min(_STEP_SECONDS, left))
+            quiet = now - self._moved_at > QUIET_AFTER
+            self._rest(min(QUIET_LOOK_SECONDS if quiet else LOOK_SECONDS, deadline - now))
         self._seen = version
+        self._moved_at = time.monotonic()
         return True
 
+    def _rest(self, seconds: float) -> None:
+        if self._bell is None:
+            time.sleep(seconds)
+        else:
+            self._bell.wait(seconds)
+
     def close(self) -> None:
+        if self._bell is not None:
+            self._bell.close()
         self._database.close()
 
     def _version(self) -> int:

@@ -8,18 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from runs.engine.checkpoint import Note
 from runs.engine.events import Event
-from runs.engine.ports import ArtifactRef, Lease, Superstep
+from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """Notes on the superstep that began at `checkpoint_id`."""
-
-    namespace: str
-    checkpoint_id: str
-    notes: Sequence[Note]
+#: What an entry, a superstep and an event weigh beside their data. Bytes.
+OVERHEAD = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +29,34 @@ class Ending:
 @dataclass(slots=True, kw_only=True)
 class Entry:
     """One call. `waiter` is woken when the entry is durable, or with the reason why it is not.
-    `number` counts the entries of an attempt from 1; the writer gives it."""
+    `ahead`: nobody waits just now. `number` counts the entries of an attempt from 1; the writer
+    gives it. `size` is about what it holds in memory, in bytes."""
 
     lease: Lease
     number: int = 0
     events: Sequence[Event] = ()
     artifacts: Sequence[ArtifactRef] = ()
-    record: Record | None = None
-    superstep: Superstep | None = None
+    supersteps: Sequence[Superstep] = ()
+    records: Sequence[Record] = ()
     ending: Ending | None = None
     waiter: Waiter | None = None
+    ahead: bool = False
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.size = OVERHEAD + _weight(self.events)
+        for superstep in self.supersteps:
+            self.size += OVERHEAD + _weight(superstep.events)
+            self.size += sum(len(change.value) for change in superstep.changes)
 
     @property
     def urgent(self) -> bool:
         """Whether somebody waits for it."""
-        return self.waiter is not None
+        return self.waiter is not None and not self.ahead
+
+
+def _weight(events: Sequence[Event]) -> int:
+    return sum(len(event.data) + OVERHEAD for event in events)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from runs.conf import conf
 from runs.engine import events, faults, serde
 from runs.engine.checkpoint import Position
 from runs.engine.clock import SystemClock
+from runs.engine.durability import PacedJournal, paced
 from runs.engine.errors import Fenced, NodeError, text_of
 from runs.engine.events import Event
 from runs.engine.execution import Execution
@@ -28,13 +29,16 @@ from runs.models import RunStatus
 _log = logging.getLogger("fastgraph.run")
 
 RESULT = "result.json"
+#: Up to so many bytes of state, to write a result down takes less than to ask a thread for it.
+SMALL = 8 * 1024
 LONGEST_MESSAGE = 10_000
 LONGEST_TRACEBACK = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Executor:
-    """Executes claimed runs, any number at the same time. `threads` runs sync nodes."""
+    """Executes claimed runs, any number at the same time. `threads` runs sync nodes, and nothing
+    else: what a run needs to end never waits for them."""
 
     journal: DurableJournal
     artifacts: ArtifactStore
@@ -47,21 +51,24 @@ class Executor:
         superstep, or ends if it was to be cancelled. `threads` takes the place of the shared
         ones."""
         faults.point("after_claim")
+        journal = paced(self.journal, claimed.durability, claimed.lease)
         try:
-            await self._run(claimed, threads or self.threads)
+            await self._run(claimed, journal, threads or self.threads)
         except Fenced as error:
             _log.info("Left run %s: %s", claimed.lease.run_id, error)
+            # Not ours any more, or to be cancelled and stopped by its node's transaction.
+            await self._put_back(claimed, journal)
         except asyncio.CancelledError:
-            await self._put_back(claimed)
+            await self._put_back(claimed, journal)
             raise
 
-    async def _run(self, claimed: Claimed, threads: Pool) -> None:
+    async def _run(self, claimed: Claimed, journal: PacedJournal, threads: Pool) -> None:
         try:
             workflow = workflows.get(claimed.workflow)
             settings = conf()
             execution = Execution(
                 graph=workflow.graph.graph,
-                journal=self.journal,
+                journal=journal,
                 lease=claimed.lease,
                 artifacts=self.artifacts,
                 threads=threads,
@@ -70,25 +77,32 @@ class Executor:
                 max_value_bytes=settings.max_value_bytes,
                 max_state_bytes=settings.max_state_bytes,
                 checkpoint_id=claimed.checkpoint_id,
-                fresh=claimed.checkpoint_id is None,
+                fresh=claimed.checkpoint_id is None and claimed.lease.attempt == 1,
             )
             outcome = await advance(execution, claimed.payload)
             if outcome.status == "done":
                 output = workflow.graph.output(outcome.position)
-                await self._complete(execution, outcome.position, output)
+                await self._complete(execution, journal, outcome.position, output)
             else:
-                await self._park(execution, outcome)
+                await self._park(execution, journal, outcome)
         except (Fenced, asyncio.CancelledError):
             raise
         except (
             BaseException
         ) as error:  # a router or reducer may raise SystemExit: no reason to exit
-            await self._fail(claimed, error)
+            await self._fail(claimed, journal, error)
 
     async def _complete(
-        self, execution: Execution, position: Position, output: dict[str, Any]
+        self,
+        execution: Execution,
+        journal: PacedJournal,
+        position: Position,
+        output: dict[str, Any],
     ) -> None:
-        body = await execution.in_thread(serde.pretty, output)
+        if sum(t.full_size + t.delta_size for t in position.tails.values()) <= SMALL:
+            body = serde.pretty(output)
+        else:  # too long for the event loop
+            body = await asyncio.to_thread(serde.pretty, output)
         result = await execution.save(None, RESULT, body, "application/json")
         now = execution.clock.now()
         told = [
@@ -101,10 +115,11 @@ class Executor:
         ]
         faults.point("before_finish")
         ending = Ending(status=RunStatus.COMPLETED, at=now)
+        journal.flush()
         await self.journal.end(execution.lease, ending, told, [result])
         faults.point("after_finish")
 
-    async def _park(self, execution: Execution, outcome: Outcome) -> None:
+    async def _park(self, execution: Execution, journal: PacedJournal, outcome: Outcome) -> None:
         now = execution.clock.now()
         if outcome.interrupts:
             status, name = RunStatus.INTERRUPTED, events.INTERRUPTED
@@ -115,10 +130,11 @@ class Executor:
         event = Event(name=name, ts=now, data=serde.dumps(told))
         faults.point("before_finish")
         ending = Ending(status=status, at=now, wake_at=outcome.until)
+        journal.flush()
         await self.journal.end(execution.lease, ending, [event])
         faults.point("after_finish")
 
-    async def _fail(self, claimed: Claimed, error: BaseException) -> None:
+    async def _fail(self, claimed: Claimed, journal: PacedJournal, error: BaseException) -> None:
         now = SystemClock().now()
         told = describe(error)
         # The storable text, not exc_info: an error may hold what no log file takes.
@@ -127,11 +143,19 @@ class Executor:
         short = {key: told[key] for key in ("type", "message", "node")}
         event = Event(name=events.FAILED, ts=now, node=told["node"] or "", data=serde.dumps(short))
         ending = Ending(status=RunStatus.FAILED, at=now, error=told)
-        await self.journal.end(claimed.lease, ending, [event])
+        journal.flush()
+        try:
+            await self.journal.end(claimed.lease, ending, [event])
+        except Fenced:
+            raise
+        except Exception as unstorable:  # of what was held back; the end alone is kept
+            _log.warning("Steps of run %s are lost: %s", claimed.lease.run_id, unstorable)
+            await self.journal.end(claimed.lease, ending, [event])
 
-    async def _put_back(self, claimed: Claimed) -> None:
+    async def _put_back(self, claimed: Claimed, journal: PacedJournal) -> None:
         ending = Ending(status=RunStatus.PENDING, at=SystemClock().now())
         try:
+            journal.flush()
             await self.journal.end(claimed.lease, ending)
         except Fenced as error:  # somebody else has it already
             _log.info("Left run %s: %s", claimed.lease.run_id, error)

@@ -42,7 +42,6 @@ class Held:
     task: asyncio.Task[None]
     threads: CountedThreads
     attempt: int
-    suspect: bool = False
     told_at: float | None = field(default=None)
 
     def stop(self, loop: asyncio.AbstractEventLoop) -> None:

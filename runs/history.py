@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Min, Q
+from django.db.models import Max, Min, Q
 
 from runs import models
 from runs.engine import serde
 from runs.engine.checkpoint import Change, Checkpoint, Frontier, Note, Saved
-from runs.engine.events import CHECKPOINT
+from runs.engine.events import CHECKPOINT, checkpoint_id_of
 from runs.engine.graph import Graph
 from runs.engine.restore import restore
 
@@ -28,10 +28,12 @@ class StateView:
 def load(
     thread_id: str, namespace: str, checkpoint_id: str | None, run_id: str | None
 ) -> Saved | None:
-    """What `Journal.load` answers. At most six queries, whatever the size of the history."""
+    """What `Journal.load` answers. At most seven queries, whatever the size of the history."""
     query = models.Checkpoint.objects.filter(thread_id=UUID(thread_id), namespace=namespace)
     if checkpoint_id is not None:
         row = query.filter(id=UUID(checkpoint_id)).first()
+    elif namespace and run_id is not None:
+        row = query.filter(run_id=UUID(run_id)).order_by("-id").first()
     else:
         head = models.Thread.objects.filter(id=UUID(thread_id)).values("checkpoint_id")
         row = query.filter(id__in=head).first() or query.order_by("-id").first()
@@ -42,7 +44,7 @@ def load(
         checkpoint=checkpoint,
         chains=_chains(row, checkpoint.versions),
         notes=_notes(row, UUID(run_id) if run_id else row.run_id),
-        heard=_heard(run_id) if run_id and not namespace else {},
+        heard=heard(run_id, row) if run_id and not namespace else {},
         entered=_entered(row),
     )
 
@@ -100,27 +102,46 @@ def _chains(row: models.Checkpoint, versions: Mapping[str, str]) -> dict[str, li
             wanted |= Q(channel=channel, base=base)
         deltas = {(state.channel, str(state.version)): state for state in stored.filter(wanted)}
     known = {**tips, **deltas}
-    return {channel: _chain(known, channel, version) for channel, version in versions.items()}
+    chains = {channel: _chain(known, channel, version) for channel, version in versions.items()}
+    payloads = _payloads([state for chain in chains.values() for state in chain if state.given])
+    return {
+        channel: [_change(state, payloads) for state in chain] for channel, chain in chains.items()
+    }
 
 
 def _chain(
     known: Mapping[tuple[str, str], models.State], channel: str, version: str
-) -> list[Change]:
-    chain: list[Change] = []
-    at: str | None = version
+) -> list[models.State]:
+    chain: list[models.State] = []
+    at: UUID | None = UUID(version)
     while at is not None:
-        state = known[channel, at]
-        chain.append(
-            Change(
-                channel=channel,
-                version=at,
-                base=str(state.base),
-                previous=str(state.previous) if state.previous else None,
-                value=state.value.encode(),
-            )
-        )
-        at = chain[-1].previous if state.is_delta else None
+        state = known[channel, str(at)]
+        chain.append(state)
+        at = state.previous if state.is_delta else None
     return chain[::-1]
+
+
+def _payloads(given: Sequence[models.State]) -> dict[UUID, Any]:
+    """What the runs were given that wrote these values, by version."""
+    if not given:
+        return {}
+    wrote = models.Checkpoint.objects.filter(id__in={state.version for state in given})
+    found = wrote.values_list("id", "run__payload", "run__large__value")
+    return {version: large if small is None else small for version, small, large in found}
+
+
+def _change(state: models.State, payloads: Mapping[UUID, Any]) -> Change:
+    value = state.value.encode()
+    if state.given:
+        value = serde.dumps(payloads[state.version][state.channel])
+        value = b"[%b]" % value if state.is_delta else value
+    return Change(
+        channel=state.channel,
+        version=str(state.version),
+        base=str(state.base),
+        previous=str(state.previous) if state.previous else None,
+        value=value,
+    )
 
 
 def _notes(row: models.Checkpoint, run_id: UUID | None) -> list[Note]:
@@ -140,28 +161,51 @@ def _notes(row: models.Checkpoint, run_id: UUID | None) -> list[Note]:
     ]
 
 
-def _heard(run_id: str) -> dict[str, list[tuple[str, bytes]]]:
-    """What the run's tasks stated since the last checkpoint of their namespace."""
+def heard(run_id: str, at: models.Checkpoint | None) -> dict[str, list[tuple[str, bytes]]]:
+    """What the run's tasks stated since the last kept checkpoint of their namespace, `at` being
+    that of the graph itself, and the checkpoints that were announced since and not kept."""
     events = models.Event.objects.filter(run_id=UUID(run_id))
-    checkpoints = events.filter(name=CHECKPOINT, namespace="").order_by("-seq")
-    last = checkpoints.values_list("seq", flat=True).first()
+    since = 0
+    if at is not None and at.run_id == UUID(run_id):
+        own = events.filter(name=CHECKPOINT, namespace="", step=at.step).order_by("-seq")
+        since = own.values_list("seq", flat=True).first() or 0
+    told = list(
+        events.filter(seq__gt=since)
+        .order_by("seq")
+        .values_list("task_id", "name", "namespace", "data")
+    )
+    kept = _kept([data for _, name, _, data in told if name == CHECKPOINT])
     heard: dict[str, dict[str, list[tuple[str, bytes]]]] = {}
-    told = events.filter(seq__gt=last or 0).order_by("seq")
-    for task_id, name, namespace, data in told.values_list("task_id", "name", "namespace", "data"):
+    for task_id, name, namespace, data in told:
         if name == CHECKPOINT:
-            heard.pop(namespace, None)
+            announced = checkpoint_id_of(data)
+            if announced is None or announced in kept:
+                heard.pop(namespace, None)
+            else:
+                heard.setdefault(namespace, {})[announced] = [(name, data.encode())]
         elif task_id is not None:
             tasks = heard.setdefault(namespace, {})
             tasks.setdefault(str(task_id), []).append((name, data.encode()))
-    return {task_id: told for tasks in heard.values() for task_id, told in tasks.items()}
+    return {about: told for tasks in heard.values() for about, told in tasks.items()}
+
+
+def _kept(announced: Sequence[str]) -> set[str]:
+    """The ids of the checkpoints, of those that events announced, that there are."""
+    ids = [UUID(found) for data in announced if (found := checkpoint_id_of(data))]
+    if not ids:
+        return set()
+    kept = models.Checkpoint.objects.filter(id__in=ids).values_list("id", flat=True)
+    return {str(checkpoint_id) for checkpoint_id in kept}
 
 
 def _entered(row: models.Checkpoint) -> int:
-    """The step at which the checkpoint's run began."""
+    """The step at which the checkpoint's run began, or the call of its subgraph."""
     if row.run_id is None:
         return row.step
-    own = models.Checkpoint.objects.filter(run_id=row.run_id, namespace=row.namespace)
-    begun = own.filter(source__in=("input", "fork")).aggregate(step=Min("step"))["step"]
+    own = models.Checkpoint.objects.filter(
+        run_id=row.run_id, namespace=row.namespace, step__lte=row.step
+    )
+    begun = own.filter(source__in=("input", "fork")).aggregate(step=Max("step"))["step"]
     if begun is not None:
         return int(begun)
     return int(own.aggregate(step=Min("step"))["step"]) - 1

@@ -7,6 +7,7 @@ connections of their own, so that neither waits for the other.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,17 +15,20 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
-from runs import history
+from runs import history, transactions
 from runs.engine import serde
 from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
-from runs.engine.ports import ArtifactRef, Lease, Superstep
-from runs.entries import Ending, Entry, Record, Waiter
+from runs.engine.ports import ArtifactRef, Lease, Record, Superstep, Transacted
+from runs.entries import Ending, Entry, Waiter
 from runs.models import Event as EventRow
 from runs.models import Thread
-from runs.writer import Writer
+from runs.outages import is_outage
+from runs.writer import FIRST_PAUSE, LONGEST_PAUSE, QUEUE_BYTES, Writer
+
+_log = logging.getLogger("fastgraph.journal")
 
 T = TypeVar("T")
 
@@ -34,14 +38,18 @@ READERS = 4
 class DurableJournal:
     """One per process that executes runs. `attach` inserts an artifact's row; it is called inside
     the transaction that the artifact's event is written in. `hint` is called after each commit, on
-    the writer's thread: it must not block, nor raise."""
+    the writer's thread: it must not block, nor raise. `queue_bytes` may wait to be written before
+    `room` waits."""
 
     def __init__(
         self,
         attach: Callable[[ArtifactRef], None],
         hint: Callable[[], object] = lambda: None,
+        queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        self._writer = Writer(attach, hint)
+        self._attach = attach
+        self._hint = hint
+        self._writer = Writer(attach, hint, queue_bytes)
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
 
     async def load(
@@ -63,13 +71,32 @@ class DurableJournal:
         record = Record(
             namespace=checkpoint.namespace, checkpoint_id=checkpoint.checkpoint_id, notes=notes
         )
-        self._writer.put(Entry(lease=lease, record=record))
+        self._writer.put(Entry(lease=lease, records=[record]))
+
+    async def room(self) -> None:
+        while self._writer.behind:
+            waiter = Waiter(asyncio.get_running_loop())
+            self._writer.when_lighter(waiter)
+            await waiter.future
 
     async def settle(self, lease: Lease) -> None:
         await self._put(Entry(lease=lease))
 
     async def commit(self, lease: Lease, superstep: Superstep) -> None:
-        await self._put(Entry(lease=lease, superstep=superstep))
+        await self._put(Entry(lease=lease, supersteps=[superstep]))
+
+    def submit(
+        self, lease: Lease, supersteps: Sequence[Superstep], records: Sequence[Record] = ()
+    ) -> asyncio.Future[None]:
+        return self._put(Entry(lease=lease, supersteps=supersteps, records=records, ahead=True))
+
+    def transact(
+        self, lease: Lease, checkpoint: Checkpoint, task_id: str, work: Callable[[], Transacted]
+    ) -> Note:
+        return transactions.transact(lease, checkpoint, task_id, work, self._attach, self._hint)
+
+    async def heard(self, run_id: str) -> Mapping[str, Sequence[tuple[str, bytes]]]:
+        return await self._read(history.heard, run_id, None)
 
     async def end(
         self,
@@ -101,14 +128,25 @@ class DurableJournal:
             self._readers.submit(_let_go, together, seconds)
         self._readers.shutdown(wait=True)
 
-    async def _put(self, entry: Entry) -> None:
+    def _put(self, entry: Entry) -> asyncio.Future[None]:
         entry.waiter = waiter = Waiter(asyncio.get_running_loop())
         self._writer.put(entry)
-        await waiter.future
+        return waiter.future
 
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
+        """What `function` reads, and again while the database cannot be read: a run that begins, or
+        is taken up, while the database restarts has done nothing wrong."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, _fresh, function, *args)
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await loop.run_in_executor(self._readers, _fresh, function, *args)
+            except Error as error:
+                if not is_outage(error):
+                    raise
+                _log.warning("The journal cannot be read, trying again: %s", error)
+            await asyncio.sleep(pause)  # not in the reader's thread: others may have more luck
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _fresh(function: Callable[..., T], *args: Any) -> T:

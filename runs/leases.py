@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import takewhile
-from typing import Any
+from functools import cache, partial
+from time import monotonic, sleep
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import doorbell, rows
+from runs import doorbell, limits, locks, pauses, rows
+from runs.collected import EVENT
+from runs.columns import Row, adapted, column, table
 from runs.conf import conf
 from runs.engine import events
 from runs.engine.ports import Lease
-from runs.models import Event, Run, RunStatus, Worker
+from runs.models import Event, Payload, Run, RunStatus, Worker, WorkflowPause
+from runs.prepared import Prepared
+
+#: How long `renew` waits for runs that are locked, and between two looks. Seconds.
+_RENEW_SECONDS, _RENEW_PAUSE = 0.25, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,69 +38,118 @@ class Claimed:
     workflow: str
     payload: Any
     checkpoint_id: str | None
-    suspect: bool = False
+    durability: str = "sync"
 
 
-def any_pending() -> bool:
-    """Whether there may be something to claim; one look at an index of pending runs."""
-    return _claimable().exists()
+class _Pending(NamedTuple):
+    """What the claim reads of a run; `head` is its thread's newest checkpoint."""
+
+    id: UUID
+    thread_id: UUID
+    workflow: str
+    payload: Any
+    attempt: int
+    crashes: int
+    seq: int
+    created_at: datetime
+    started_at: datetime | None
+    wake_at: datetime | None
+    checkpoint_id: UUID | None
+    durability: str
+    concurrency_key: str | None
+    concurrency_limit: int | None
+    head: UUID | None
 
 
-def claim(worker_id: UUID, limit: int, *, idle: bool = True) -> list[Claimed]:
+def suspicious() -> int:
+    """With so many crashes in a row a run is a suspect: one more would end it."""
+    return max(1, conf().max_attempts - 1)
+
+
+def any_pending(*, apart: bool = False) -> bool:
+    """Whether there is something to claim; one look at an index of pending runs."""
+    full = limits.full_workflows()
+    if full:
+        return _claimable(full, apart=apart, suspicious=suspicious()).exists()
+    return bool(_first(apart, suspicious()).rows(1))
+
+
+def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
     """Take up to `limit` pending runs, first by priority, then by age: running from now on, with a
     lease, the next attempt number, and the event that says so, all in one transaction. Of a thread
-    at most one run is ever running.
+    at most one run is ever running; of a key or a workflow with a limit at most so many. What
+    waits for a place holds up nobody else, but may make a batch smaller than it could be: the next
+    one has the rest.
 
-    A run whose next crash would be its last is a suspect: it is taken alone, by a worker that is
-    `idle`, so that it cannot take innocent runs with it, nor they it.
+    A run whose next crash would be its last is a suspect: it is taken by those only who execute
+    `apart`, in a process that has no other run, so that it cannot take innocent ones with it, nor
+    they it. With its next superstep it goes back to the queue, and is one of the others again.
     """
-    with transaction.atomic():
-        found = _apart(_first_of_each_thread(_locked(limit)), idle=idle)
+    full = limits.full_workflows()
+    prepared = _next(apart, suspicious()).compiled()
+    with rows.written(connection, ordinary=bool(full)) as written:
+        read: Iterable[Sequence[Any]] = (
+            _all_next(full, apart=apart, suspicious=suspicious())[:limit]
+            if full
+            else prepared.rows(limit, written.ask)
+        )
+        free = _on_free_threads([_Pending(*row) for row in read], written.ask)
+        found = limits.fitting(_first_of_each_thread(free))
         if not found:
             return []
         now = timezone.now()  # not before the lock was had: no run starts before it was created
-        ids = [run.id for run in found]
-        Run.objects.filter(id__in=ids).update(
-            status=RunStatus.RUNNING,
-            attempt=F("attempt") + 1,
-            entries=0,
-            seq=F("seq") + 1,
-            started_at=Coalesce("started_at", now),
-            lease_owner=worker_id,
-            lease_expires_at=now + timedelta(seconds=conf().lease_seconds),
-            wake_at=None,
-            updated_at=now,
-        )
-        rows.insert(connection, Event, rows.EVENT, [_begun(run, worker_id, now) for run in found])
+        until = now + timedelta(seconds=conf().lease_seconds)
+        written.expect(2 * len(found))
+        held = [_held(run, worker_id, now, until) for run in found]
+        rows.update(connection, Run, _HELD, adapted(connection, held))
+        begun = [_begun(run, worker_id, now) for run in found]
+        rows.insert(connection, Event, EVENT, adapted(connection, begun))
         doorbell.announce()
-    return [_claimed(run) for run in found]
-
-
-def cleared(run_ids: Collection[str]) -> bool:
-    """Whether none of these suspects is one any more: each has got further since, or has ended."""
-    return not Run.objects.filter(id__in=run_ids, status=RunStatus.RUNNING, crashes__gt=0).exists()
+        payloads = _payloads(found)
+    return [_claimed(run, payloads.get(run.id), apart) for run in found]
 
 
 def renew(worker_id: UUID, held: Mapping[str, int]) -> set[str]:
     """Say that the worker is alive, and prolong the leases of the runs it executes (`held`: run id
-    → attempt), in three statements. Answers which of them are still its own: a lease that the
-    sweep took back stays taken, and one that nobody executes is left to lapse."""
+    → attempt). Answers which of them are still its own: a lease that the sweep took back stays
+    taken, and one that nobody executes is left to lapse. A run that somebody else has locked for
+    long is left out, and costs the others nothing."""
     now = timezone.now()
     Worker.objects.filter(id=worker_id).update(heartbeat_at=now)
     if not held:
         return set()
     own = Run.objects.filter(id__in=held, lease_owner=worker_id, status=RunStatus.RUNNING)
-    own.update(lease_expires_at=now + timedelta(seconds=conf().lease_seconds))
+    until = now + timedelta(seconds=conf().lease_seconds)
+    give_up_at = monotonic() + _RENEW_SECONDS
+    # Most that is locked is being written by this very process, and free in a moment.
+    while _prolong(own, until) and monotonic() < give_up_at:
+        sleep(_RENEW_PAUSE)
     found = own.values_list("id", "attempt")
     return {str(run_id) for run_id, attempt in found if held[str(run_id)] == attempt}
 
 
+def _prolong(own: QuerySet[Run], until: datetime) -> bool:
+    """Renew those of `own` that are not renewed yet and that nobody has locked. Whether some are
+    left."""
+    left = own.filter(Q(lease_expires_at__lt=until) | Q(lease_expires_at=None))
+    with transaction.atomic():
+        Run.objects.filter(pk__in=locks.free(left)).update(lease_expires_at=until)
+    return connection.features.has_select_for_update and left.exists()
+
+
 def give_back(worker_id: UUID) -> None:
-    """Put back what the worker still holds, at its last superstep. Whatever it writes of these runs
-    afterwards is fenced off."""
-    Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING).update(
-        status=RunStatus.PENDING, lease_owner=None, lease_expires_at=None, updated_at=timezone.now()
-    )
+    """Put back what the worker still holds, at its last superstep, but for what somebody else has
+    locked. Whatever it writes of these runs afterwards is fenced off."""
+    held = Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING)
+    with transaction.atomic():
+        free = locks.free(held)
+        pauses.tell(free)
+        Run.objects.filter(pk__in=free).update(
+            status=RunStatus.PENDING,
+            lease_owner=None,
+            lease_expires_at=None,
+            updated_at=timezone.now(),
+        )
 
 
 def in_flight() -> dict[UUID, int]:
@@ -103,45 +158,110 @@ def in_flight() -> dict[UUID, int]:
     return {owner: count for owner, count in held.annotate(Count("id")) if owner is not None}
 
 
-def _claimable() -> QuerySet[Run]:
-    busy = Run.objects.filter(thread=OuterRef("thread"), status=RunStatus.RUNNING)
-    pending = Run.objects.filter(~Exists(busy), status=RunStatus.PENDING)
+def begun_on_thread() -> QuerySet[Run]:
+    """The other unfinished runs of an outer run's thread that have begun."""
+    begun = Run.objects.filter(started_at__isnull=False, finished_at__isnull=True)
+    return begun.filter(thread=OuterRef("thread"))
+
+
+def _claimable(full: Collection[str] = (), *, apart: bool, suspicious: int) -> QuerySet[Run]:
+    """The pending runs that nothing keeps from running: the suspects (`apart`), or the others. Who
+    has begun on a thread goes on before anybody else begins there, or the two would branch off from
+    one state; only a run that waits for an answer holds nobody up, as it may wait for ever. `full`:
+    workflows without a place."""
+    # The first of the two is what the index of suspects says of itself.
+    kind = Q(crashes__gt=0, crashes__gte=suspicious) if apart else Q(crashes__lt=suspicious)
+    begun = begun_on_thread()
+    paused = WorkflowPause.objects.filter(workflow=OuterRef("workflow"), ended_at=None)
+    pending = Run.objects.filter(
+        ~Exists(begun.filter(status=RunStatus.RUNNING)),
+        Q(started_at__isnull=False) | ~Exists(begun.exclude(status=RunStatus.INTERRUPTED)),
+        ~Exists(paused),
+        limits.key_has_room(),
+        kind,
+        status=RunStatus.PENDING,
+        paused_at=None,
+    )
+    if full:
+        pending = pending.exclude(workflow__in=full)
     return pending.order_by("-priority", "created_at", "id")
 
 
-def _locked(limit: int) -> list[Run]:
-    query = _claimable().select_related("thread")
-    if not connection.features.has_select_for_update:
-        return list(query[:limit])  # SQLite: the transaction holds the whole database
-    # The thread is locked along, so that no two workers take two runs of it at the same time ...
-    found = list(query.select_for_update(of=("self", "thread"), skip_locked=True)[:limit])
-    # ... and looked at once more: the query above may have begun before another one's commit.
-    busy = set(
-        Run.objects.filter(
-            thread__in=[run.thread_id for run in found], status=RunStatus.RUNNING
-        ).values_list("thread_id", flat=True)
-    )
+#: What of a run the claim changes.
+_HELD = (
+    "status",
+    "attempt",
+    "entries",
+    "seq",
+    "started_at",
+    "lease_owner",
+    "lease_expires_at",
+    "wake_at",
+    "updated_at",
+)
+
+
+def _all_next(
+    full: Collection[str] = (), *, apart: bool, suspicious: int
+) -> QuerySet[Run, tuple[Any, ...]]:
+    # The threads are locked along, so that no two workers take two runs of one at the same time.
+    columns = (*_Pending._fields[:-1], "thread__checkpoint_id")
+    claimable = _claimable(full, apart=apart, suspicious=suspicious)
+    return claimable.values_list(*columns).select_for_update(skip_locked=True)
+
+
+@cache
+def _first(apart: bool, suspicious: int) -> Prepared:
+    claimable = partial(_claimable, apart=apart, suspicious=suspicious)
+    return Prepared(lambda: claimable().order_by().values_list("id"))
+
+
+@cache
+def _next(apart: bool, suspicious: int) -> Prepared:
+    return Prepared(partial(_all_next, apart=apart, suspicious=suspicious))
+
+
+_BUSY = (
+    f"SELECT {column(Run, 'thread_id')} FROM {table(Run)} "  # noqa: S608
+    f"WHERE {column(Run, 'status')} = '{RunStatus.RUNNING}'"
+    f" AND {column(Run, 'thread_id')} = ANY(%s::uuid[])"
+)
+
+
+def _on_free_threads(found: list[_Pending], ask: rows.Ask) -> list[_Pending]:
+    if not found or not connection.features.has_select_for_update:
+        return found  # SQLite: the transaction holds the whole database
+    # Looked at once more: the query above may have begun before another one's commit.
+    threads = [str(run.thread_id) for run in found]
+    busy = {thread_id for (thread_id,) in ask(_BUSY, [threads])}
     return [run for run in found if run.thread_id not in busy]
 
 
-def _first_of_each_thread(found: Sequence[Run]) -> list[Run]:
-    first: dict[UUID, Run] = {}
+def _first_of_each_thread(found: Sequence[_Pending]) -> list[_Pending]:
+    first: dict[UUID, _Pending] = {}
     for run in found:
         first.setdefault(run.thread_id, run)
     return list(first.values())
 
 
-def _apart(found: Sequence[Run], *, idle: bool) -> list[Run]:
-    if found and _is_suspect(found[0]):
-        return [found[0]] if idle else []  # whoever is not idle takes nothing more until it is
-    return list(takewhile(lambda run: not _is_suspect(run), found))
+def _held(run: _Pending, worker_id: UUID, now: datetime, until: datetime) -> Row:
+    """The new values of `_HELD`, and the key. From what was read: the rows are locked."""
+    began = run.started_at or now
+    return (
+        RunStatus.RUNNING.value,
+        run.attempt + 1,
+        0,
+        run.seq + 1,
+        began,
+        worker_id,
+        until,
+        None,
+        now,
+        run.id,
+    )
 
 
-def _is_suspect(run: Run) -> bool:
-    return run.crashes >= max(1, conf().max_attempts - 1)
-
-
-def _begun(run: Run, worker_id: UUID, now: datetime) -> rows.Row:
+def _begun(run: _Pending, worker_id: UUID, now: datetime) -> Row:
     attempt = run.attempt + 1
     if run.wake_at is not None:  # it was waiting, and its time has come
         name = events.RESUMED
@@ -151,18 +271,27 @@ def _begun(run: Run, worker_id: UUID, now: datetime) -> rows.Row:
     return (run.id, run.seq + 1, name, now, "", None, "", None, data)
 
 
-def _claimed(run: Run) -> Claimed:
-    place = run.checkpoint_id or run.thread.checkpoint_id
+def _payloads(found: Sequence[_Pending]) -> dict[UUID, Any]:
+    """What the runs begin with; one query for those that are large. A replay from a checkpoint goes
+    on there: its payload, kept to be seen, went in before."""
+    begin = [run for run in found if run.checkpoint_id is None]
+    apart = [run.id for run in begin if run.payload is None]
+    large = Payload.objects.filter(run__in=apart).values_list("run", "value") if apart else ()
+    return {run.id: run.payload for run in begin} | dict(large)
+
+
+def _claimed(run: _Pending, payload: Any, apart: bool) -> Claimed:
+    place = run.checkpoint_id or run.head
     return Claimed(
         lease=Lease(
             run_id=str(run.id),
             thread_id=str(run.thread_id),
             attempt=run.attempt + 1,
             created_ms=int(run.created_at.timestamp() * 1000),
+            apart=apart,
         ),
         workflow=run.workflow,
-        # A replay from a checkpoint goes on there; its payload, kept to be seen, went in before.
-        payload=None if run.checkpoint_id else run.payload,
+        payload=payload,
         checkpoint_id=str(place) if place else None,
-        suspect=_is_suspect(run),
+        durability=run.durability,
     )

@@ -7,22 +7,21 @@ nothing was written.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Max, Min, Q
+from django.db import connection, transaction
+from django.db.models import Max, Min
 from django.utils import timezone
 
-from runs import cancellation, doorbell, rows, wakeup, workflows
+from runs import cancellation, doorbell, keys, multitask, rows, wakeup, workflows
+from runs.engine.durability import DURABILITIES
 from runs.errors import Problem
 from runs.forks import fork
-from runs.models import Checkpoint, Event, Run, RunStatus, Thread
+from runs.models import Checkpoint, Event, Payload, Run, RunStatus, Thread
 from runs.payloads import Fault, pointer, schema_faults, value_faults
 
 MAX_NAME = 200
@@ -35,7 +34,9 @@ MAX_PRIORITY = 100
 
 @dataclass(frozen=True, kw_only=True)
 class NewRun:
-    """What is asked for. Without `thread` the run gets one of its own."""
+    """What is asked for. Without `thread` the run gets one of its own; `multitask_strategy` says
+    what becomes of the unfinished runs of a thread that is given. At most `concurrency_limit` runs
+    of one `concurrency_key` run at once."""
 
     workflow: str = workflows.DEFAULT
     name: str = ""
@@ -44,11 +45,28 @@ class NewRun:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
     priority: int = 0
+    durability: str = "sync"
+    concurrency_key: str | None = None
+    concurrency_limit: int | None = None
+    multitask_strategy: str = multitask.ENQUEUE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A run that may be created, with its concurrency key and limit (`place`). With a `key` it is
+    found again by it; `fingerprint` is then of what was asked for."""
+
+    new: NewRun
+    workflow: workflows.Workflow
+    place: keys.Place
+    key: str | None = None
+    fingerprint: str = ""
 
 
 def create_run(new: NewRun) -> Run:
     """The new run, pending. Problem 422 for anything in `new` that does not fit: `invalid` with
-    one error per fault, `unknown_workflow` or `unknown_thread`."""
+    one error per fault, `unknown_workflow` or `unknown_thread`; 409 for a thread with an unfinished
+    run and the strategy `reject`."""
     return create_runs([new])[0]
 
 
@@ -56,49 +74,36 @@ def create_runs(news: Sequence[NewRun]) -> list[Run]:
     """The new runs, pending, in the order given, all or none; they are claimed in that order.
     Problem 422 for the first that does not fit, as `create_run`; where there are several, faults
     are at `/<index>/…`."""
-    with transaction.atomic():
-        return _create(_checked(news))
+    wanted = check(news)
+    with rows.written(connection, ordinary=True) as opened:
+        return insert(wanted, opened)
 
 
-def create_run_once(new: NewRun, key: str) -> tuple[Run, bool]:
-    """The run that was asked for under `key`, and whether it is new. Problem 409 when it was asked
-    for with anything else. Any number of callers at the same time get one run."""
-    checked = _checked([new])
-    asked = json.dumps(asdict(new), sort_keys=True, default=str)
-    fingerprint = hashlib.sha256(asked.encode()).hexdigest()
-    run = Run.objects.filter(idempotency_key=key).first()
-    if run is None:
-        try:
-            with transaction.atomic():
-                return _create(checked, idempotency_key=key, fingerprint=fingerprint)[0], True
-        except IntegrityError:  # somebody was faster
-            run = Run.objects.filter(idempotency_key=key).first()
-            if run is None:
-                raise
-    if run.fingerprint != fingerprint:
-        raise Problem(
-            409,
-            "idempotency_key_reused",
-            f"Idempotency-Key {key!r} was used for another request, which made run {run.pk}. Use a"
-            " new key for a new request.",
-        )
-    return run, False
-
-
-_Checked: TypeAlias = list[tuple[NewRun, workflows.Workflow]]
-
-
-def _checked(news: Sequence[NewRun]) -> _Checked:
+def check(news: Sequence[NewRun]) -> list[Checked]:
+    """The same runs, of which nothing but what their threads bear can still be refused. Problem 422
+    for the first that does not fit, as `create_runs`."""
     found = []
     for index, new in enumerate(news):
         try:
             _check_fields(new)
             workflow = _workflow(new.workflow)
             _check_payload(workflow, new.payload)
+            place = keys.place(workflow, new.payload, new.concurrency_key, new.concurrency_limit)
         except Problem as problem:
             raise _of_batch(problem, index, news) from None
-        found.append((new, workflow))
+        found.append(Checked(new=new, workflow=workflow, place=place))
+    _check_threads(news)
     return found
+
+
+def _check_threads(news: Sequence[NewRun]) -> None:
+    """Of runs that are made together, one must not make way for another."""
+    given = [new.thread for new in news]
+    for index, new in enumerate(news):
+        shared = new.thread is not None and given.count(new.thread) > 1
+        if shared and new.multitask_strategy != multitask.ENQUEUE:
+            detail = "Other runs of this request are for the same thread: they can only `enqueue`."
+            _refuse([{"at": f"/{index}/multitask_strategy", "detail": detail}])
 
 
 def _of_batch(problem: Problem, index: int, news: Sequence[NewRun]) -> Problem:
@@ -108,34 +113,49 @@ def _of_batch(problem: Problem, index: int, news: Sequence[NewRun]) -> Problem:
     return Problem(problem.status, problem.code, f"Run {index}: {problem.detail}", errors)
 
 
-def _create(checked: _Checked, **more: str) -> list[Run]:
-    """Threads, runs, events 1 and one wake-up, a fixed number of statements; the caller owns the
-    transaction."""
-    threads = [Thread() for new, _ in checked if new.thread is None]
-    rows.create(connection, Thread, threads)
-    fresh = iter(threads)
+def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
+    """Threads, runs, events 1 and one wake-up, a fixed number of statements, in the transaction
+    `opened`: an ordinary one if threads are given. Problem 422 for an unknown thread, 409 for one
+    that is to be rejected."""
+    if not wanted:
+        return []
+    given = {one.new.thread: one.new.multitask_strategy for one in wanted if one.new.thread}
+    multitask.lock_runs(given)
+    known = _lock_threads(list(given))
+    made = [Thread() for one in wanted if one.new.thread is None]
+    wakeup.ring(ask=opened.ask)  # first, because it asks before it writes
+    opened.expect(len(made) + 2 * len(wanted))
+    rows.create(connection, Thread, made)
+    fresh = iter(made)
     runs = [
         Run(
-            thread=next(fresh) if new.thread is None else _lock_thread(new.thread),
-            workflow=workflow.name,
-            workflow_version=workflow.version,
-            name=new.name,
-            payload=new.payload,
-            metadata=new.metadata,
-            tags=list(new.tags),
-            priority=new.priority,
+            thread=next(fresh) if one.new.thread is None else known[one.new.thread],
+            workflow=one.workflow.name,
+            workflow_version=one.workflow.version,
+            name=one.new.name,
+            payload=one.new.payload,
+            metadata=one.new.metadata,
+            tags=list(one.new.tags),
+            priority=one.new.priority,
+            durability=one.new.durability,
+            concurrency_key=one.place.key,
+            concurrency_limit=one.place.limit,
+            idempotency_key=one.key,
+            fingerprint=one.fingerprint,
             seq=1,
-            **more,
         )
-        for new, workflow in checked
+        for one in wanted
     ]
-    for run in runs:
+    for run, one in zip(runs, wanted, strict=True):
         run.updated_at = run.created_at
+        if one.new.thread is not None:
+            multitask.make_way(run.thread, one.new.multitask_strategy, run.pk)
+    payloads = Payload.apart(runs)
     rows.create(connection, Run, runs)
+    rows.create(connection, Payload, payloads)
     told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
     events = [_told(run, "created", data) for run, data in told]
     rows.create(connection, Event, events)
-    wakeup.ring()
     doorbell.announce()
     return runs
 
@@ -177,24 +197,12 @@ def cancel_run(run_id: UUID, *, by: str = "", reason: str = "") -> Run:
                 409, "already_ended", f"Run {run_id} is {run.status}: there is nothing to cancel."
             )
         if run.status != RunStatus.CANCELLED and run.cancel_requested_at is None:
-            _request_cancel(run, by, reason)
+            cancellation.request(run, by, reason, timezone.now())
     return run
 
 
-def _request_cancel(run: Run, by: str, reason: str) -> None:
-    now = timezone.now()
-    run.cancel_requested_at = run.updated_at = now
-    run.cancel_by, run.cancel_reason = by, reason
-    run.save(update_fields=["cancel_requested_at", "cancel_by", "cancel_reason", "updated_at"])
-    if run.status != RunStatus.RUNNING:
-        cancellation.end(run, Q(), now)
-        run.refresh_from_db()
-    doorbell.announce()
-    doorbell.announce(doorbell.CHANNEL)  # the worker that holds it
-
-
 def _begin_again(source: Run, workflow: workflows.Workflow, changes: Mapping[str, Any]) -> Run:
-    payload = {**(source.payload or {}), **changes}
+    payload = {**(source.given or {}), **changes}
     _check_payload(workflow, payload)
     with transaction.atomic():
         return _insert(_copy(source, workflow, Thread.objects.create(), payload))
@@ -221,6 +229,7 @@ def _go_on(
 
 
 def _copy(source: Run, workflow: workflows.Workflow, thread: Thread, payload: Any) -> Run:
+    place = keys.place_again(workflow, source, payload)
     return Run(
         thread=thread,
         workflow=workflow.name,
@@ -229,6 +238,9 @@ def _copy(source: Run, workflow: workflows.Workflow, thread: Thread, payload: An
         payload=payload,
         metadata=source.metadata,
         tags=source.tags,
+        durability=source.durability,
+        concurrency_key=place.key,
+        concurrency_limit=place.limit,
         source_run=source,
     )
 
@@ -237,7 +249,9 @@ def _insert(run: Run) -> Run:
     """Run, event 1 and wake-up; the caller owns the transaction."""
     run.seq = 1
     run.updated_at = run.created_at
+    payloads = Payload.apart([run])
     run.save(force_insert=True)
+    rows.create(connection, Payload, payloads)
     _event(run, "created", {"workflow": run.workflow, "name": run.name})
     wakeup.ring()
     doorbell.announce()
@@ -255,16 +269,23 @@ def _told(run: Run, name: str, told: Mapping[str, Any], *, step: int | None = No
 
 
 def _lock_thread(thread_id: UUID) -> Thread:
-    # Locked until the commit: a thread that is deleted meanwhile would leave a dangling run.
-    thread = Thread.objects.select_for_update(no_key=True).filter(pk=thread_id).first()
-    if thread is None:
-        raise Problem(
-            422,
-            "unknown_thread",
-            f"There is no thread {thread_id}. Leave `thread` out to begin a new one.",
-            [{"at": "/thread", "detail": "This thread does not exist."}],
-        )
-    return thread
+    return _lock_threads([thread_id])[thread_id]
+
+
+def _lock_threads(thread_ids: Collection[UUID]) -> dict[UUID, Thread]:
+    # Locked until the commit: a thread that is deleted meanwhile would leave a dangling run. In
+    # the order of their ids, so that two who lock the same ones cannot wait for each other.
+    threads = Thread.objects.select_for_update(no_key=True).order_by("id")
+    found = {t.id: t for t in threads.filter(pk__in=thread_ids)} if thread_ids else {}
+    for thread_id in thread_ids:
+        if thread_id not in found:
+            raise Problem(
+                422,
+                "unknown_thread",
+                f"There is no thread {thread_id}. Leave `thread` out to begin a new one.",
+                [{"at": "/thread", "detail": "This thread does not exist."}],
+            )
+    return found
 
 
 def _checkpoint(source: Run, step: int) -> Checkpoint:
@@ -323,11 +344,16 @@ def _check_fields(new: NewRun) -> None:
     if type(priority) is not int or abs(priority) > MAX_PRIORITY:
         detail = f"This must be a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}."
         faults.append({"at": "/priority", "detail": detail})
+    if new.durability not in DURABILITIES:
+        detail = f"This must be one of {', '.join(map(repr, DURABILITIES))}."
+        faults.append({"at": "/durability", "detail": detail})
     if not isinstance(new.tags, list | tuple) or len(new.tags) > MAX_TAGS:
         faults.append({"at": "/tags", "detail": f"This must be a list of at most {MAX_TAGS} tags."})
     else:
         for index, tag in enumerate(new.tags):
             faults += _text_faults(tag, f"/tags/{index}", MAX_TAG, least=1)
+    faults += keys.faults(new.concurrency_key, new.concurrency_limit)
+    faults += multitask.faults(new.multitask_strategy, threaded=new.thread is not None)
     _refuse(faults)
 
 

@@ -9,15 +9,21 @@ database JSON, which would reorder keys and refuse some strings.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
+import orjson
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
 from runs.engine.ids import uuid7
 from runs.fields import JsonTextField
+
+#: From so many bytes on, what a run was given has a row of its own, and is not stored once more
+#: with the state.
+LARGE = 8_192
 
 
 class RunStatus(models.TextChoices):
@@ -28,6 +34,14 @@ class RunStatus(models.TextChoices):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+
+
+class Durability(models.TextChoices):
+    """`runs.engine.durability` says what they promise."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+    EXIT = "exit"
 
 
 WAITING = (RunStatus.SLEEPING, RunStatus.INTERRUPTED)
@@ -63,7 +77,9 @@ class Run(models.Model):
     workflow_version = models.CharField(max_length=100, default="1")
     name = models.CharField(max_length=200, blank=True, default="")
     status = models.CharField(max_length=12, choices=RunStatus, default=RunStatus.PENDING)
-    payload = JsonTextField(null=True, blank=True)
+    payload = JsonTextField(
+        null=True, blank=True, help_text="what it was given; empty when that is large: see Payload"
+    )
     metadata = JsonTextField(default=dict, blank=True)
     tags = JsonTextField(default=list, blank=True)
     error = JsonTextField(null=True, blank=True)
@@ -79,6 +95,15 @@ class Run(models.Model):
     )
 
     priority = models.SmallIntegerField(default=0)
+    durability = models.CharField(
+        max_length=5, choices=Durability, default=Durability.SYNC, help_text="when steps are kept"
+    )
+    concurrency_key = models.CharField(  # noqa: DJ001
+        max_length=255, null=True, blank=True, help_text="runs of one key share its places"
+    )
+    concurrency_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="it begins while fewer runs of its key run"
+    )
     attempt = models.PositiveIntegerField(default=0)
     crashes = models.PositiveIntegerField(
         default=0, help_text="claims since the last progress that ended in a lost lease"
@@ -93,6 +118,15 @@ class Run(models.Model):
     )
     cancel_by = models.CharField(max_length=150, blank=True, default="")
     cancel_reason = models.CharField(max_length=500, blank=True, default="")
+    rolled_back = models.BooleanField(
+        default=False, help_text="it is cancelled, and what it did to its thread is taken back"
+    )
+
+    paused_at = models.DateTimeField(
+        null=True, blank=True, help_text="it is not claimed, and stops at its next superstep"
+    )
+    pause_by = models.CharField(max_length=150, blank=True, default="")
+    pause_reason = models.CharField(max_length=500, blank=True, default="")
 
     entries = models.BigIntegerField(
         default=0, help_text="how many entries of the present attempt the journal has written"
@@ -120,15 +154,30 @@ class Run(models.Model):
             models.Index(fields=["status", "-created_at", "-id"], name="run_status_newest"),
             models.Index(fields=["workflow", "-created_at", "-id"], name="run_workflow_newest"),
             # The claim and the sweep look at live rows only: their cost must not grow with history.
+            # With the status in front, or SQLite takes another index and sorts all that wait.
             models.Index(
-                fields=["-priority", "created_at"],
+                fields=["status", "-priority", "created_at", "id"],
                 condition=Q(status="pending"),
                 name="run_pending",
             ),
             models.Index(
+                fields=["status", "crashes"],
+                condition=Q(status="pending", crashes__gt=0),
+                name="run_crashed",
+            ),
+            models.Index(
                 fields=["lease_expires_at"], condition=Q(status="running"), name="run_leases"
             ),
-            models.Index(fields=["thread"], condition=Q(status="running"), name="run_thread_busy"),
+            models.Index(
+                fields=["thread"],
+                condition=Q(started_at__isnull=False, finished_at__isnull=True),
+                name="run_thread_begun",
+            ),
+            models.Index(
+                fields=["status", "concurrency_key"],
+                condition=Q(status="running", concurrency_key__isnull=False),
+                name="run_key_busy",
+            ),
             models.Index(fields=["updated_at"], name="run_updated"),
             models.Index(
                 fields=["cancel_requested_at"],
@@ -145,6 +194,19 @@ class Run(models.Model):
         return self.status in TERMINAL
 
     @property
+    def given(self) -> Any:
+        """What the run was asked to begin with, wherever that is stored. A replay from a step has
+        the large payload of the run that it replays."""
+        run: Run | None = self
+        while run is not None:
+            if run.payload is not None:
+                return run.payload
+            if (own := Payload.objects.filter(run=run).first()) is not None:
+                return own.value
+            run = run.source_run
+        return None
+
+    @property
     def duration(self) -> timedelta | None:
         """From first claim to the end, or until now; None before the first claim."""
         if self.started_at is None:
@@ -152,12 +214,76 @@ class Run(models.Model):
         return (self.finished_at or timezone.now()) - self.started_at
 
 
+class Payload(models.Model):
+    """What a run was given, when that is large: a run's row changes with every step, and SQLite
+    writes a row anew as a whole when its length changes."""
+
+    run = models.OneToOneField(
+        Run, primary_key=True, on_delete=models.CASCADE, related_name="large"
+    )
+    value = JsonTextField()
+
+    def __str__(self) -> str:
+        return f"payload of {self.run_id}"
+
+    @staticmethod
+    def apart(runs: Iterable[Run]) -> list[Payload]:
+        """Take the payloads that are large out of new runs; the caller stores both."""
+        found = []
+        for run in runs:
+            if run.payload is not None and len(orjson.dumps(run.payload)) > LARGE:
+                found.append(Payload(run=run, value=run.payload))
+                run.payload = None
+        return found
+
+
+class WorkflowPause(models.Model):
+    """That a workflow was paused, by whom and why; none of its runs goes on until somebody
+    unpauses it. At most one of a workflow is open; the others are its history."""
+
+    workflow = models.CharField(max_length=200)
+    paused_at = models.DateTimeField(default=timezone.now)
+    paused_by = models.CharField(max_length=150, blank=True, default="")
+    reason = models.CharField(max_length=500, blank=True, default="")
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.CharField(max_length=150, blank=True, default="")
+
+    class Meta:
+        ordering = ["-paused_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workflow"], condition=Q(ended_at__isnull=True), name="workflow_pause_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} since {self.paused_at:%Y-%m-%d %H:%M:%S}"
+
+
+class DeletedRun(models.Model):
+    """That there was a run, for those who still show it. Forgotten after a while."""
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    thread_id = models.UUIDField()
+    workflow = models.CharField(max_length=200)
+    deleted_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["deleted_at"]
+        indexes = [models.Index(fields=["deleted_at"], name="deleted_run_at")]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} {self.id}"
+
+
 class Checkpoint(models.Model):
     """The state of a thread at a superstep boundary: which version of which channel, and what is
     to run next. Its parent is the checkpoint before it; a thread's checkpoints form a tree."""
 
     id = models.UUIDField(primary_key=True, editable=False)
-    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="checkpoints")
+    thread = models.ForeignKey(  # no index of its own: `checkpoint_newest` begins with it
+        Thread, on_delete=models.CASCADE, related_name="checkpoints", db_index=False
+    )
     run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="checkpoints")
     namespace = models.CharField(max_length=500, blank=True, default="")
     parent_id = models.UUIDField(null=True, blank=True)
@@ -185,7 +311,9 @@ class State(models.Model):
     """The value of one channel as one checkpoint (`version`) wrote it: in full, or as a delta that
     follows `previous` and is counted from the full value at `base`."""
 
-    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="states")
+    thread = models.ForeignKey(  # no index of its own: others begin with it
+        Thread, on_delete=models.CASCADE, related_name="states", db_index=False
+    )
     namespace = models.CharField(max_length=500, blank=True, default="")
     channel = models.CharField(max_length=200)
     version = models.UUIDField()
@@ -193,6 +321,9 @@ class State(models.Model):
     previous = models.UUIDField(null=True, blank=True)
     value = models.TextField()
     size = models.BigIntegerField()
+    given = models.BooleanField(
+        default=False, help_text="the value is what the run was given for this key, and kept there"
+    )
 
     class Meta:
         constraints = [
@@ -239,7 +370,9 @@ class PendingWrite(models.Model):
 class Event(models.Model):
     """A numbered fact about a run. `seq` is gap-free per run, from 1; rows never change."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    run = models.ForeignKey(  # no index of its own: that of (run, seq) begins with it
+        Run, on_delete=models.CASCADE, related_name="events", db_index=False
+    )
     seq = models.BigIntegerField()
     name = models.CharField(max_length=40)
     ts = models.DateTimeField()

@@ -27,6 +27,12 @@ def process_started(pid: int) -> str | None:
     return _linux_start(pid) if _LINUX else _posix_start(pid)
 
 
+def stopped(pid: int) -> bool:
+    """Whether the process is frozen by a signal (SIGSTOP), and not merely slow or traced."""
+    state = "".join(_linux_stat(pid)[:1]) if _LINUX else _posix_stat(pid)[0]
+    return state.startswith("T")
+
+
 def host() -> str:
     """The name of this machine, as Worker rows carry it."""
     return socket.gethostname()
@@ -97,18 +103,29 @@ def _linux_epoch() -> str:
 
 
 def _linux_start(pid: int) -> str | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The name, field 2, is in parentheses and may hold any character: count from the last one.
-    state, *fields = stat.rpartition(")")[2].split()
+    state, *fields = _linux_stat(pid) or ["X"]
     if state in "ZX":
         return None
     return f"{_linux_epoch()}:{fields[18]}"
 
 
+def _linux_stat(pid: int) -> list[str]:
+    """The fields from the state on; empty when there is no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    # The name, field 2, is in parentheses and may hold any character: count from the last one.
+    return stat.rpartition(")")[2].split()
+
+
 def _posix_start(pid: int) -> str | None:
+    state, started = _posix_stat(pid)
+    return None if not state or state.startswith("Z") else started
+
+
+def _posix_stat(pid: int) -> tuple[str, str]:
+    """State and start; empty when there is no such process."""
     result = subprocess.run(
         ["/bin/ps", "-o", "stat=,lstart=", "-p", str(pid)],
         capture_output=True,
@@ -117,6 +134,4 @@ def _posix_start(pid: int) -> str | None:
         env={**os.environ, "LC_ALL": "C"},
     )
     state, _, started = result.stdout.strip().partition(" ")
-    if not state or state.startswith("Z"):
-        return None
-    return " ".join(started.split())
+    return state, " ".join(started.split())

@@ -19,7 +19,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from runs import cancellation, doorbell, processes, wakeup
+from runs import cancellation, doorbell, leases, locks, pauses, processes, wakeup
 from runs.conf import conf
 from runs.models import WAITING, Event, Run, RunStatus, Worker
 
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 CRASHED = "CrashedTooOften"
 #: Longer than this for the write lock, and the database was not there for others either.
 _PROMPT_SECONDS = 0.5
+#: A worker of this host that a signal has stopped for so many leases is ended: what it has locked
+#: stays locked as long as it lives. Not after one: whoever stopped it may let it go on.
+_FROZEN_LEASES = 2
 #: A worker of another host that was silent for so many leases is gone.
 _SILENT_LEASES = 6
 
@@ -47,7 +50,10 @@ class Swept:
 
 
 def sweep(now: datetime) -> Swept:
-    """Do all of that; when there is nothing to do, a few reads and no write."""
+    """Do all of that; when there is nothing to do, a few reads and no write. Rows that somebody
+    else has locked are left to the next sweep."""
+    # Before any write: it may hold the lock that the first one waits for.
+    _end_frozen(now)
     dead = _dead_workers(now)
     lost = Q(status=RunStatus.RUNNING) & (
         Q(lease_expires_at__lte=now) | Q(lease_expires_at=None) | Q(lease_owner__in=dead)
@@ -102,7 +108,7 @@ def _dead_workers(now: datetime) -> list[UUID]:
         elif processes.process_started(worker.pid) == worker.process_started:
             gone = False
             if worker.awake and is_silent:
-                _end_frozen(worker)
+                _end_silent(worker)
         else:
             gone = is_silent or processes.known_dead(worker.pid, worker.process_started)
         if gone:
@@ -110,13 +116,27 @@ def _dead_workers(now: datetime) -> list[UUID]:
     return dead
 
 
-def _end_frozen(worker: Worker) -> None:
+def _end_frozen(now: datetime) -> None:
+    """End the workers of this host that were stopped by a signal for so long that their leases are
+    over, from reads alone: what they have locked stays locked as long as they live."""
+    silent = now - timedelta(seconds=_FROZEN_LEASES * conf().lease_seconds)
+    for worker in Worker.objects.filter(host=processes.host(), awake=True, heartbeat_at__lt=silent):
+        started = processes.process_started(worker.pid)
+        if started == worker.process_started and processes.stopped(worker.pid):
+            _kill(worker, "is frozen, its leases are over, and it")
+
+
+def _end_silent(worker: Worker) -> None:
     """End a worker of this host that lives and says nothing. Its runs are long back in the queue,
     but it holds its slot, and nobody else of this host executes in its place."""
     if worker.pid != os.getpid() and _writes_are_prompt():
-        logger.error("Worker %s was silent for too long and is killed", worker.pid)
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(worker.pid, signal.SIGKILL)
+        _kill(worker, "was silent for too long and")
+
+
+def _kill(worker: Worker, why: str) -> None:
+    logger.error("Worker %s %s is killed", worker.pid, why)
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(worker.pid, signal.SIGKILL)
 
 
 def _vouch_for_sleepers(now: datetime) -> None:
@@ -150,18 +170,23 @@ def _writes_are_prompt() -> bool:
 
 def _put_back(lost: Q, now: datetime) -> int:
     left = Q(crashes__lt=conf().max_attempts - 1, cancel_requested_at=None)
-    return Run.objects.filter(lost, left).update(
-        status=RunStatus.PENDING,
-        crashes=F("crashes") + 1,
-        lease_owner=None,
-        lease_expires_at=None,
-        updated_at=now,
-    )
+    with transaction.atomic():
+        free = locks.free(Run.objects.filter(lost, left))
+        pauses.tell(free)
+        return Run.objects.filter(pk__in=free).update(
+            status=RunStatus.PENDING,
+            crashes=F("crashes") + 1,
+            lease_owner=None,
+            lease_expires_at=None,
+            updated_at=now,
+        )
 
 
 def _wake(due: QuerySet[Run], now: datetime) -> int:
     # The claim takes `wake_at` away: it tells a run that goes on from one that lost its worker.
-    return due.update(status=RunStatus.PENDING, updated_at=now)
+    with transaction.atomic():
+        found = Run.objects.filter(pk__in=locks.free(due))
+        return found.update(status=RunStatus.PENDING, updated_at=now)
 
 
 def _fail(run: Run, lost: Q, now: datetime) -> int:
@@ -169,6 +194,8 @@ def _fail(run: Run, lost: Q, now: datetime) -> int:
     crashes = run.crashes + 1
     error = {"type": CRASHED, "message": _explanation(run, crashes), "node": None}
     with transaction.atomic():
+        if not locks.free(Run.objects.filter(pk=run.pk)):
+            return 0
         # With the seq that was read: the event must get the next number, whoever wrote since.
         ours = Run.objects.filter(lost, pk=run.pk, crashes=run.crashes, seq=run.seq).update(
             status=RunStatus.FAILED,
@@ -188,22 +215,26 @@ def _fail(run: Run, lost: Q, now: datetime) -> int:
 
 
 def _explanation(run: Run, crashes: int) -> str:
+    recorded, again = "a step", f"again: manage.py replay_run {run.pk}"
+    if run.checkpoint_id is not None:
+        recorded = f"another step (the last recorded one is {run.step})"
+        again = f"again from its last step: manage.py replay_run {run.pk} --from-step {run.step}"
     return (
         f"{crashes} times in a row the worker that executed this run ended, or was silent for too "
-        f"long, before it had recorded another step (the last recorded one is {run.step}). Look in "
-        "the server's log for what ended the worker: it may have run out of memory, or a node may "
-        "have crashed or stopped the process. Then start the run again from its last step: "
-        f"manage.py replay_run {run.pk} --from-step {run.step}"
+        f"long, before it had recorded {recorded}. Look in the server's log for what ended the "
+        "worker: it may have run out of memory, or a node may have crashed or stopped the process. "
+        f"Then start the run {again}"
     )
 
 
 def _ring_if_needed() -> bool:
-    """Make up for a wake-up that got lost. A host without any worker that is known gets one, too:
-    it registers, and people see that it is there."""
-    needed = (
-        Run.objects.filter(status=RunStatus.PENDING).exists()
-        or not Worker.objects.filter(host=processes.host()).exists()
-    )
+    """Make up for a wake-up that got lost, and wake who executes suspects: nobody else does. A host
+    without any worker that is known gets one, too: it registers, and people see that it is there.
+    """
+    if leases.any_pending(apart=True):
+        wakeup.ring(apart=True)
+    # Not for what waits its turn or is paused: that would keep a worker awake for nothing.
+    needed = leases.any_pending() or not Worker.objects.filter(host=processes.host()).exists()
     if not needed or wakeup.queued():
         return False
     wakeup.ring()

@@ -25,11 +25,7 @@ def resume_run(run_id: UUID, command: Command[Any]) -> Run:
         if run is None:
             raise Problem(404, "unknown_run", f"There is no run {run_id}.")
         if run.status != RunStatus.INTERRUPTED:
-            raise Problem(
-                409,
-                "not_interrupted",
-                f"Run {run_id} is {run.status}: only an interrupted run takes an answer.",
-            )
+            raise Problem(409, "not_interrupted", _why_not(run))
         _record(run, command)
         now = timezone.now()
         # `wake_at` tells the claim that the run goes on, and did not lose its worker.
@@ -39,6 +35,15 @@ def resume_run(run_id: UUID, command: Command[Any]) -> Run:
         return run
 
 
+def _why_not(run: Run) -> str:
+    told = f"Run {run.pk} is {run.status}: only an interrupted run takes an answer."
+    if run.paused_at is not None:
+        return f"{told} It is paused: unpause it to let it go on."
+    if run.finished:
+        return f"{told} Start another one on its thread {run.thread_id}, or replay it."
+    return f"{told} /api/runs/{run.pk}/why says what it waits for."
+
+
 def _record(run: Run, command: Command[Any]) -> None:
     graph = workflows.get(run.workflow).graph.graph
     at = run.checkpoint_id or run.thread.checkpoint_id
@@ -46,6 +51,10 @@ def _record(run: Run, command: Command[Any]) -> None:
     if saved is None:
         raise Problem(409, "not_interrupted", f"Run {run.id} has no checkpoint to go on from.")
     known = engine_notes.read(saved.notes)
+    if command == Command() and not all(one.stop for one in known.open()):
+        questions = ", ".join(one.id for one in known.open() if not one.stop)
+        detail = f"Nothing is said. Give `resume`, an answer to what waits: {questions}."
+        raise Problem(422, "invalid_answer", detail)
     try:
         said = engine_notes.resume(graph, str(run.id), saved.checkpoint, known, command)
     except GraphError as error:

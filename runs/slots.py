@@ -1,6 +1,7 @@
 """Slots: how many of a host's django-q2 workers may execute runs at once.
 
-One worker more than there are slots always stays free for django-q2's other work.
+One slot is apart from the others: for suspects, which are executed one by one (`leases`). One
+worker more than there are slots always stays free for django-q2's other work.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Slot:
     """The right to execute runs, for as long as it is open. The kernel takes it back from a
     process that ends, in whatever way."""
 
-    def __init__(self, number: int, descriptor: int) -> None:
-        self.number = number
+    def __init__(self, name: str, descriptor: int) -> None:
+        self.name = name
         self._descriptor = descriptor
 
     def __enter__(self) -> Self:
@@ -37,32 +38,33 @@ class Slot:
         os.close(self._descriptor)
 
 
-def acquire() -> Slot | None:
+def acquire(*, apart: bool = False) -> Slot | None:
     """A free slot, to be left as a context manager; None when all are taken."""
-    slot = _first_free()
+    slot = _first_free(apart)
     if slot is None:
         # `free` takes a slot for some microseconds to see whether it can be had.
         time.sleep(_GLANCE_SECONDS)
-        slot = _first_free()
+        slot = _first_free(apart)
     return slot
 
 
-def free() -> bool:
+def free(*, apart: bool = False) -> bool:
     """Whether a slot of this host could be had at this moment."""
-    slot = _first_free()
+    slot = _first_free(apart)
     if slot is None:
         return False
     with slot:
         return True
 
 
-def _first_free() -> Slot | None:
+def _first_free(apart: bool) -> Slot | None:
     folder = conf().data_dir / "slots"
     folder.mkdir(exist_ok=True)
-    for number in range(conf().workers):
-        descriptor = _lock(folder / str(number))
+    names = ["apart"] if apart else [str(number) for number in range(conf().workers)]
+    for name in names:
+        descriptor = _lock(folder / name)
         if descriptor is not None:
-            return Slot(number, descriptor)
+            return Slot(name, descriptor)
     return None
 
 

@@ -66,10 +66,21 @@ def detail(run: Run) -> dict[str, Any]:
     if run.error is not None:
         summary["error"]["traceback"] = run.error.get("traceback")
     return summary | {
-        "payload": run.payload,
+        "payload": run.given,
         "metadata": run.metadata,
+        "durability": run.durability,
         "cancel": _cancel(run),
+        "pause": pause(run.paused_at, run.pause_by, run.pause_reason),
+        "concurrency_key": run.concurrency_key,
+        "concurrency_limit": run.concurrency_limit,
     }
+
+
+def pause(since: datetime | None, by: str, reason: str) -> dict[str, Any] | None:
+    """A pause as plain JSON values; None for none."""
+    if since is None:
+        return None
+    return {"paused_at": timestamp(since), "by": by, "reason": reason}
 
 
 def _cancel(run: Run) -> dict[str, Any] | None:

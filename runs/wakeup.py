@@ -1,45 +1,87 @@
 """The wake-up: a django-q2 job that says "there may be work" and is never the record of it.
 
-Wake-ups lie under a queue key of their own, so that they can be counted without being unpacked.
+Wake-ups lie under queue keys of their own, so that they can be counted without being unpacked:
+one for work as such, one for that which is executed apart from all other (`leases`).
 """
 
 from __future__ import annotations
 
-from django.db import transaction
-from django_q.brokers import get_broker
+from django.db import connections, transaction
+from django.utils import timezone
+from django_q.brokers import Broker
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from runs import doorbell
+from runs import doorbell, rows
 from runs.conf import conf
+from runs.prepared import Prepared
+from runs.rows import Ask
 
 
-def key() -> str:
+def key(*, apart: bool = False) -> str:
     """The queue key of wake-ups."""
-    return f"{Conf.CLUSTER_NAME}:wakeup"
+    return f"{Conf.CLUSTER_NAME}:wakeup{'-apart' * apart}"
 
 
-def queued() -> bool:
+def queued(*, apart: bool = False, ask: Ask | None = None) -> bool:
     """Whether a wake-up lies in the queue that nobody has taken yet."""
-    return bool(OrmQ.objects.using(Conf.ORM).filter(key=key()).exists())
+    return bool((_QUEUED_APART if apart else _QUEUED).rows(1, ask))
 
 
-def ring() -> None:
+_QUEUED = Prepared(lambda: OrmQ.objects.filter(key=key()).values_list("id"))
+_QUEUED_APART = Prepared(lambda: OrmQ.objects.filter(key=key(apart=True)).values_list("id"))
+
+
+def prepare() -> None:
+    """To be called before a transaction that Django does not know of and in which `ring` is."""
+    _QUEUED.compiled()
+
+
+def ring(*, apart: bool = False, ask: Ask | None = None) -> None:
     """Wake a worker, unless a wake-up is queued already. To be called inside the transaction that
-    makes work: what it queues commits or rolls back with it.
+    makes work: what it queues commits or rolls back with it. `ask` is of one that Django does not
+    know of (`rows.written`).
 
     On Postgres the wake-up that is seen here may be taken before our transaction commits. That
-    costs no run: a woken worker stays awake for a while, and the sweep rings again.
+    costs no run: a woken worker stays awake for a while, longer than a transaction takes, and the
+    sweep rings again.
     """
-    with transaction.atomic(using=Conf.ORM, savepoint=False):
-        if not queued():
-            async_task(
-                conf().worker_job,
-                task_name="wake-up",
-                broker=get_broker(key()),
-                timeout=-1,  # a worker stays awake as long as there is work
-                save=False,  # no row in the table of results
-                ack_failure=True,
-            )
-        doorbell.announce(doorbell.CHANNEL)
+    if ask is None:
+        with transaction.atomic(using=Conf.ORM, savepoint=False):
+            _ring(apart, None)
+    else:
+        _ring(apart, ask)
+
+
+def _ring(apart: bool, ask: Ask | None) -> None:
+    if not queued(apart=apart, ask=ask):
+        rows.create(connections[Conf.ORM], OrmQ, [_job(apart)])
+    doorbell.announce(doorbell.CHANNEL)
+
+
+def _job(apart: bool) -> OrmQ:
+    pack = _Pack(key(apart=apart))
+    async_task(
+        conf().worker_job,
+        apart,
+        task_name="wake-up",
+        broker=pack,
+        timeout=-1,  # a worker stays awake as long as there is work
+        save=False,  # no row in the table of results
+        ack_failure=True,
+    )
+    return OrmQ(key=pack.list_key, payload=pack.payload, lock=timezone.now())
+
+
+class _Pack(Broker):
+    """Keeps a job, where django-q2's own broker would write it on a connection that it may close
+    before."""
+
+    payload = ""
+
+    def __init__(self, list_key: str) -> None:
+        self.list_key = list_key
+
+    def enqueue(self, task: str) -> None:
+        self.payload = task

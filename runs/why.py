@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
-
-from runs import leases, workflows
+from runs import blocked, leases, workflows
+from runs.causes import Cause, within
 from runs.conf import conf
 from runs.engine import events
 from runs.errors import Problem
 from runs.models import Event, Run, RunStatus, Worker
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cause:
-    """One reason. `code` is stable and for programs, `detail` a sentence for people; `until` is
-    when it is over at the latest, if that is known."""
-
-    code: str
-    detail: str
-    until: datetime | None = None
 
 
 def causes(run: Run, now: datetime) -> list[Cause]:
@@ -36,9 +24,13 @@ def _causes(run: Run, now: datetime) -> Iterator[Cause]:
         return
     if run.cancel_requested_at is not None:
         yield _cancelling(run, now)
+    waiting = [*blocked.paused(run)]
+    if run.status == RunStatus.PENDING:
+        waiting += blocked.behind(run)
+    yield from waiting
     match run.status:
         case RunStatus.PENDING:
-            yield from _pending(run, now)
+            yield from _pending(run, now, held_up=bool(waiting))
         case RunStatus.RUNNING:
             yield from _running(run, now)
         case RunStatus.INTERRUPTED:
@@ -54,17 +46,11 @@ def _cancelling(run: Run, now: datetime) -> Cause:
     by = f" by {run.cancel_by}" if run.cancel_by else ""
     known = "its worker knows" if run.cancel_acknowledged_at else "its worker does not know yet"
     until = run.cancel_requested_at + timedelta(seconds=conf().cancel_seconds)
-    detail = f"It was cancelled{by} and {known}; it is ended {_in(until, now)} at the latest."
+    detail = f"It was cancelled{by} and {known}; it is ended {within(until, now)} at the latest."
     return Cause(code="cancelling", detail=detail, until=until)
 
 
-def _pending(run: Run, now: datetime) -> Iterator[Cause]:
-    other = Run.objects.filter(thread=run.thread_id, status=RunStatus.RUNNING).first()
-    if other is not None:
-        yield Cause(
-            code="thread_busy",
-            detail=f"Run {other.pk} of the same thread is running: one at a time.",
-        )
+def _pending(run: Run, now: datetime, *, held_up: bool) -> Iterator[Cause]:
     if run.crashes:
         most = conf().max_attempts
         yield Cause(
@@ -77,8 +63,12 @@ def _pending(run: Run, now: datetime) -> Iterator[Cause]:
         detail = "No worker is alive; start one with `manage.py serve`."
         yield Cause(code="no_worker", detail=detail)
         return
-    before = Q(priority__gt=run.priority) | Q(priority=run.priority, created_at__lt=run.created_at)
-    ahead = Run.objects.filter(before, status=RunStatus.PENDING).count()
+    if held_up:
+        return
+    if run.crashes >= leases.suspicious():
+        yield _apart(run)
+        return
+    ahead = blocked.ahead(run).filter(crashes__lt=leases.suspicious()).count()
     held = leases.in_flight()
     free = sum(max(0, worker.capacity - held.get(worker.id, 0)) for worker in alive)
     if ahead or not free:
@@ -86,8 +76,19 @@ def _pending(run: Run, now: datetime) -> Iterator[Cause]:
             code="queued",
             detail=f"{ahead} pending runs come before it; workers have room for {free} now.",
         )
-    elif other is None:
+    else:
         yield Cause(code="starting", detail="A worker is about to take it.")
+
+
+def _apart(run: Run) -> Cause:
+    suspects = Run.objects.filter(crashes__gte=leases.suspicious())
+    running = suspects.filter(status=RunStatus.RUNNING).count()
+    first = (suspects & blocked.ahead(run)).count()
+    return Cause(
+        code="apart",
+        detail="Its next step is executed apart, one such run at a time on each host:"
+        f" {running} running, and {first} that come{'s' * (first == 1)} before it.",
+    )
 
 
 def _running(run: Run, now: datetime) -> Iterator[Cause]:
@@ -96,7 +97,7 @@ def _running(run: Run, now: datetime) -> Iterator[Cause]:
         yield Cause(
             code="lease_lapsed",
             detail="Its worker has not been heard of for too long; the sweep puts it back"
-            f" {_in(until, now)} at the latest.",
+            f" {within(until, now)} at the latest.",
             until=until,
         )
         return
@@ -132,7 +133,7 @@ def _retrying(run: Run, event: Event, now: datetime) -> Cause:
     return Cause(
         code="retrying",
         detail=f"Node {event.node!r}: attempt {said['attempt'] + 1}{most} begins"
-        f" {_in(until, now)}, because the last one raised {said['error']}",
+        f" {within(until, now)}, because the last one raised {said['error']}",
         until=until,
     )
 
@@ -156,10 +157,5 @@ def _interrupted(run: Run) -> Cause:
 def _sleeping(run: Run, now: datetime) -> Cause:
     if run.wake_at is None:
         return Cause(code="sleeping", detail="It sleeps, and no time is set at which it wakes.")
-    detail = f"It sleeps until {run.wake_at:%Y-%m-%d %H:%M:%S} UTC, {_in(run.wake_at, now)}."
+    detail = f"It sleeps until {run.wake_at:%Y-%m-%d %H:%M:%S} UTC, {within(run.wake_at, now)}."
     return Cause(code="sleeping", detail=detail, until=run.wake_at)
-
-
-def _in(moment: datetime, now: datetime) -> str:
-    seconds = (moment - now).total_seconds()
-    return f"in {seconds:.0f} s" if seconds > 0 else "now"

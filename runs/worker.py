@@ -21,10 +21,11 @@ from django.db import DatabaseError, connection, connections
 from django.db.models import Q
 from django.utils import timezone
 
-from runs import cancellation, leases, processes, shutdown
+from runs import cancellation, idle, leases, processes, shutdown
 from runs.conf import conf
 from runs.doorbell import doorbell
 from runs.engine.ids import uuid7
+from runs.engine.pool import Pool
 from runs.engine.ports import ArtifactStore
 from runs.executor import Executor
 from runs.held import CountedThreads, Held
@@ -57,16 +58,21 @@ async def _after(before: Held | None, executing: Coroutine[Any, Any, None]) -> N
 class Worker:
     """Executes runs until there are none for a while, or the cluster stops. `hint` is told of each
     commit, on a thread of ours: it must not block, nor raise. `abandon` ends the
-    process: for a node that takes no notice of being cancelled there is no other way."""
+    process: for a node that takes no notice of being cancelled there is no other way. `apart`: it
+    executes suspects, one by one, and nothing else; without it, everything else."""
 
     def __init__(
         self,
         artifacts: ArtifactStore,
         hint: Callable[[], object] = lambda: None,
         abandon: Callable[[], object] = _end_process,
+        *,
+        apart: bool = False,
     ) -> None:
         self.id: UUID = uuid7()  # until the row of this process is known
         self._settings = conf()
+        self._apart = apart
+        self._capacity = 1 if apart else self._settings.concurrency
         self._artifacts = artifacts
         self._hint = hint
         self._abandon = abandon
@@ -74,6 +80,7 @@ class Worker:
         self._stray: list[CountedThreads] = []
         self._news = asyncio.Event()
         self._rang = threading.Event()
+        self._seen = False  # by who listens: something to claim, so that it is not looked for twice
         self._leaving = threading.Event()
         self._put_down = threading.Event()
         self._ended = threading.Event()
@@ -83,7 +90,7 @@ class Worker:
         durable, what was unfinished is back in the queue, and no thread is left but those of sync
         nodes that do not end."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "claims") as claims:
+        with ThreadPoolExecutor(1, "claims", idle.end_here) as claims:
             try:
                 await loop.run_in_executor(claims, self._register)
                 with self._watched(loop):
@@ -92,9 +99,10 @@ class Worker:
                 await loop.run_in_executor(claims, self._go_to_sleep)
 
     async def _execute(self, claims: ThreadPoolExecutor) -> None:
-        journal = DurableJournal(self._artifacts.attach, self._hint)
+        queue_bytes = self._settings.journal_queue_bytes
+        journal = DurableJournal(self._artifacts.attach, self._hint, queue_bytes)
         try:
-            nodes = ThreadPoolExecutor(self._settings.node_threads, "node")
+            nodes = Pool(self._settings.node_threads)
             executor = Executor(journal=journal, artifacts=self._artifacts, threads=nodes)
             try:
                 await self._work(executor, claims)
@@ -129,7 +137,7 @@ class Worker:
         leave_at = monotonic() + self._settings.linger_seconds
         while not shutdown.stopping() and not self._leaving.is_set():
             self._news.clear()
-            room = self._settings.concurrency - len(self._held)
+            room = self._capacity - len(self._held)
             found = await loop.run_in_executor(claims, self._claim, room) if room else []
             for claimed in found:
                 self._start(executor, claimed)
@@ -156,7 +164,6 @@ class Worker:
             task=task,
             threads=threads,
             attempt=claimed.lease.attempt,
-            suspect=claimed.suspect,
         )
         task.add_done_callback(self._finished)
 
@@ -185,11 +192,11 @@ class Worker:
             await asyncio.wait(running, timeout=STOP_SECONDS)
 
     def _claim(self, room: int) -> list[Claimed]:
-        suspects = [run_id for run_id, held in list(self._held.items()) if held.suspect]
         try:
-            if not leases.any_pending() or (suspects and not leases.cleared(suspects)):
+            seen, self._seen = self._seen, False
+            if not seen and not leases.any_pending(apart=self._apart):
                 return []
-            return leases.claim(self.id, room, idle=not self._held)
+            return leases.claim(self.id, room, apart=self._apart)
         except DatabaseError as error:
             _log.warning("Runs cannot be claimed, trying again: %s", error)
             connection.close()
@@ -204,9 +211,9 @@ class Worker:
             defaults={
                 "heartbeat_at": timezone.now(),
                 "awake": True,
-                "capacity": self._settings.concurrency,
+                "capacity": self._capacity,
             },
-            create_defaults={"id": self.id, "capacity": self._settings.concurrency},
+            create_defaults={"id": self.id, "capacity": self._capacity},
         )
         self.id = row.id
 
@@ -221,6 +228,7 @@ class Worker:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew the leases and stop what is to be cancelled, from a thread of its own: a node that
         blocks the event loop must not cost the lease, and must not outlive its cancellation."""
+        idle.end_here()
         renew_at = monotonic() + self._settings.lease_seconds / 4
         while not self._ended.is_set():
             self._rang.wait(min(CANCEL_LOOK, self._settings.lease_seconds / 4))
@@ -279,14 +287,19 @@ class Worker:
         self._abandon()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake the event loop whenever something was committed."""
+        """Wake the event loop when there is something to claim, and room for it. Most of what rings
+        is our own commits: they must not cost the loop anything."""
         while not self._ended.is_set():
             try:
-                bell = doorbell("default")
+                bell = doorbell("default", rung=True)
+                loop.call_soon_threadsafe(self._news.set)  # for what came before it was heard
                 while not self._ended.is_set():
                     if bell.wait(0.2):
                         self._rang.set()
-                        loop.call_soon_threadsafe(self._news.set)
+                        room = len(self._held) < self._capacity
+                        if room and leases.any_pending(apart=self._apart):
+                            self._seen = True
+                            loop.call_soon_threadsafe(self._news.set)
                 bell.close()
             except DatabaseError as error:
                 _log.warning("The doorbell broke, trying again: %s", error)

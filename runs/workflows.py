@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
@@ -22,16 +22,25 @@ from runs.errors import Problem
 
 DEFAULT = "text_report"
 
+#: Makes a concurrency key of a payload; None: the run has none.
+KeyOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """A compiled graph with a name and a version. `input_schema` is JSON Schema for the payload."""
+    """A compiled graph with a name and a version. `input_schema` is JSON Schema for the payload.
+    At most `concurrency_limit` of its runs run at once (None: any number). `concurrency_key` makes
+    a run's key of its payload (None for no key), for runs that are given none; `key_limit` is then
+    how many of one key run at once."""
 
     name: str
     version: str
     description: str
     input_schema: Mapping[str, Any] = field(repr=False)
     graph: CompiledGraph = field(repr=False)
+    concurrency_limit: int | None = None
+    concurrency_key: KeyOf | None = field(default=None, repr=False)
+    key_limit: int = 1
 
 
 _registry: dict[str, Workflow] = {}
@@ -44,17 +53,26 @@ def register(
     version: str = "1",
     description: str = "",
     input_schema: Mapping[str, Any] | None = None,
+    concurrency_limit: int | None = None,
+    concurrency_key: KeyOf | None = None,
+    key_limit: int = 1,
 ) -> Workflow:
     """Make `graph` startable as `name`. Without `input_schema` one is derived from the graph's
-    input type. A second workflow of the same name raises ValueError: rename one of them."""
+    input type. A second workflow of the same name raises ValueError: rename one of them. So does
+    a limit below 1: to let none run, pause the workflow."""
     if name in _registry:
         raise ValueError(f"There is a workflow named {name!r} already; give this one another name.")
+    if key_limit < 1 or (concurrency_limit is not None and concurrency_limit < 1):
+        raise ValueError(f"The limits of workflow {name!r} must be 1 or more.")
     workflow = Workflow(
         name=name,
         version=version,
         description=description or (graph.description or ""),
         input_schema=graph.input_json_schema() if input_schema is None else input_schema,
         graph=graph,
+        concurrency_limit=concurrency_limit,
+        concurrency_key=concurrency_key,
+        key_limit=key_limit,
     )
     _registry[name] = workflow
     return workflow
@@ -74,6 +92,15 @@ def get(name: str) -> Workflow:
 def names() -> list[str]:
     """The names of all workflows, sorted."""
     return sorted(_registry)
+
+
+def limited() -> dict[str, int]:
+    """The workflows that have a limit, and their limits."""
+    return {
+        name: workflow.concurrency_limit
+        for name, workflow in _registry.items()
+        if workflow.concurrency_limit is not None
+    }
 
 
 def autodiscover() -> None:

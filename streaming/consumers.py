@@ -12,24 +12,28 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import orjson
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from streaming import hub
+from streaming import hub, wire
+from streaming.batch import Batch
+from streaming.commands import Commands
 from streaming.conversation import Conversation, together
 from streaming.feed import FeedSubscriber, Lagging
 from streaming.queries import Refused, parse_feed, parse_run
 from streaming.reader import Closed
-from streaming.subscriber import UnknownRun
+from streaming.subscriber import Subscriber, UnknownRun
 
 logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
+READY = orjson.dumps({"event": "ready", "protocol": PROTOCOL})
 LONGEST_MESSAGE = 64 * 1024  # characters or bytes that a client may send at once
+LONGEST_REASON = 123  # bytes: what RFC 6455 has room for
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
@@ -42,6 +46,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     channel_layer_alias = None  # no channel of its own: the hub listens for all
 
     _task: asyncio.Task[None] | None = None
+    _closing = False
 
     async def stream(self) -> None:
         """Send everything. Returns when there is no more; raises Refused to close otherwise."""
@@ -53,12 +58,18 @@ class StreamConsumer(AsyncWebsocketConsumer):
         finally:
             await self._end()
 
+    async def dispatch(self, message: Any) -> None:
+        # Not Channels' own, which goes to a thread first to close what nothing here ever opens.
+        await getattr(self, get_handler_name(message))(message)
+
     async def connect(self) -> None:
         await self.accept()
         self._task = asyncio.create_task(self._stream_and_close())
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         message = text_data or bytes_data or ""
+        if self._closing:
+            return  # it was sent before the client knew
         try:
             if len(message) > LONGEST_MESSAGE:
                 raise Refused(1009, "messages may have 64 KiB")
@@ -69,6 +80,19 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     def listen(self, message: str | bytes) -> None:
         """Take a message of the client; here they are ignored. Refused closes the socket."""
+
+    async def send_body(self, body: bytes) -> None:
+        """Send one message."""
+        await self.send(text_data=body.decode())
+
+    async def send_frames(self, frames: Batch) -> None:
+        """Send each as a message; return when there is room for more."""
+        if wire.taken(self.scope):
+            for piece in frames.once(wire.messages):
+                await self.base_send({"type": "websocket.send", wire.EXTENSION: piece})
+        else:
+            for frame in frames:
+                await self.send(text_data=frame.body.decode())
 
     async def _stream_and_close(self) -> None:
         try:
@@ -87,8 +111,12 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self._close(1011, "")
 
     async def _close(self, code: int, reason: str) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
         with contextlib.suppress(OSError):
-            await self.close(code, reason)
+            await self.close(code, short)
 
     async def _end(self) -> None:
         if self._task is not None:
@@ -98,53 +126,71 @@ class StreamConsumer(AsyncWebsocketConsumer):
             self._task = None
 
 
-class RunConsumer(StreamConsumer):
-    """Every event of one run after `?after=`: past ones, then live ones, the terminal one last."""
+class TalkingConsumer(StreamConsumer):
+    """A socket that greets with the version of the protocol, and answers what the client says
+    (`streaming/conversation.py`)."""
+
+    subscribing = False  # whether the client may subscribe to runs
+
+    def __init__(self, commands: Commands | None = None) -> None:
+        super().__init__()
+        self.commands = commands
+
+    async def connect(self) -> None:
+        self._conversation = Conversation(
+            self, self.scope, self.commands, subscribing=self.subscribing
+        )
+        await super().connect()
+
+    def listen(self, message: str | bytes) -> None:
+        self._conversation.hear(message)
+
+    async def talk(self, *works: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Greet, and do `works` beside the conversation, until one of them ends or raises."""
+        try:
+            await self._conversation.tell(READY)
+            await together(self._conversation.hold(), *(work() for work in works))
+        finally:
+            await self._conversation.close()
+
+
+class RunConsumer(TalkingConsumer):
+    """A `ready` frame, then every event of one run after `?after=`: past ones, then live ones, the
+    terminal one last."""
 
     async def stream(self) -> None:
         query = parse_run(self.scope["url_route"]["kwargs"]["run_id"], self.scope["query_string"])
+        straight = wire.straight(self.scope)
+        subscribing = hub.current().subscribe(query.run_id, after=query.after, straight=straight)
         try:
-            async with hub.current().subscribe(query.run_id, after=query.after) as subscriber:
-                while frames := await subscriber.next():
-                    for frame in frames:
-                        await self.send(text_data=frame.body.decode())
+            async with subscribing as subscriber:
+                await self.talk(partial(self._send_all, subscriber))
         except UnknownRun:
             raise Refused(4404, "there is no such run") from None
 
+    async def _send_all(self, subscriber: Subscriber) -> None:
+        while frames := await subscriber.next():
+            await self.send_frames(frames)
 
-class FeedConsumer(StreamConsumer):
-    """A `ready` frame, then the summary of each run that is created or changes; and what the
-    client asks for (`streaming/conversation.py`)."""
 
-    _conversation: Conversation | None = None
+class FeedConsumer(TalkingConsumer):
+    """A `ready` frame, then the summary of each run that is created or changes; and the runs that
+    the client subscribes to."""
 
-    async def connect(self) -> None:
-        self._conversation = Conversation(self._send_body)
-        await super().connect()
+    subscribing = True
 
     async def stream(self) -> None:
         query = parse_feed(self.scope["query_string"])
-        conversation = self._conversation
-        assert conversation is not None
-        try:
-            async with AsyncExitStack() as stack:
-                works: list[Callable[[], Coroutine[Any, Any, None]]] = [conversation.hold]
-                if query.told:
-                    subscribing = hub.current().feed.subscribe(query.filter)
-                    changes = await stack.enter_async_context(subscribing)
-                    works.append(partial(_tell, conversation, changes))
-                ready = {"event": "ready", "protocol": PROTOCOL}
-                await conversation.tell(orjson.dumps(ready))
-                await together(*(work() for work in works))
-        finally:
-            await conversation.close()
+        if not query.told:
+            await self.talk()
+            return
+        async with hub.current().feed.subscribe(query.filter) as changes:
+            await self.talk(partial(self._tell, changes))
 
-    def listen(self, message: str | bytes) -> None:
-        if self._conversation is not None:
-            self._conversation.hear(message)
-
-    async def _send_body(self, body: bytes) -> None:
-        await self.send(text_data=body.decode())
+    async def _tell(self, changes: FeedSubscriber) -> None:
+        while True:
+            for body in await changes.next():
+                await self._conversation.tell(body)
 
 
 class UnknownConsumer(StreamConsumer):
@@ -152,9 +198,3 @@ class UnknownConsumer(StreamConsumer):
 
     async def stream(self) -> None:
         raise Refused(4404, "there is no socket at this address")
-
-
-async def _tell(conversation: Conversation, changes: FeedSubscriber) -> None:
-    while True:
-        for body in await changes.next():
-            await conversation.tell(body)

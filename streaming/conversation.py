@@ -1,4 +1,4 @@
-"""The socket `/api/ws/` as a conversation: what a client says, and what it is answered."""
+"""A socket as a conversation: what a client says, and what it is answered."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 import orjson
+from asgiref.typing import WebSocketScope
 
-from streaming.messages import Allowance, Message, Misunderstood, parse
+from runs.errors import Problem
+from streaming.commands import Commands
+from streaming.messages import Allowance, Command, Message, Misunderstood, parse
 from streaming.queries import Refused
-from streaming.subscriptions import Send, Subscriptions
+from streaming.subscriptions import Outlet, Subscriptions
 
 INBOX = 256 * 1024  # bytes of messages that may wait while the client does not take its answers
 OVERHEAD = 100  # bytes that a message costs beside its text
@@ -18,10 +21,20 @@ OVERHEAD = 100  # bytes that a message costs beside its text
 
 class Conversation:
     """Takes the messages of one client, and answers each in its turn. Nothing is answered before
-    `hold` is called."""
+    `hold` is called. Without `subscribing` it can not follow further runs."""
 
-    def __init__(self, send: Send) -> None:
-        self._subscriptions = Subscriptions(send)
+    def __init__(
+        self,
+        outlet: Outlet,
+        asker: WebSocketScope,
+        commands: Commands | None = None,
+        *,
+        subscribing: bool = True,
+    ) -> None:
+        self._subscribing = subscribing
+        self._asker = asker
+        self._commands = commands
+        self._subscriptions = Subscriptions(outlet)
         self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._inbox_bytes = 0
         self._allowance = Allowance()
@@ -50,16 +63,39 @@ class Conversation:
             text = await self._inbox.get()
             self._inbox_bytes -= len(text) + OVERHEAD
             try:
-                await self._do(parse(text))
+                message = parse(text)
+                if isinstance(message, Command):
+                    await self._carry_out(message)
+                else:
+                    await self._do(message)
             except Misunderstood as error:
                 await self.tell(
                     _frame("error", error.id, code=error.code, detail=error.detail),
                 )
 
+    async def _carry_out(self, command: Command) -> None:
+        if self._commands is None:
+            detail = f"This server does not take `{command.kind}` on a socket."
+            raise Misunderstood("unsupported", detail, command.id)
+        about = {"type": command.kind, "run_id": str(command.run_id)}
+        act = self._commands.cancel if command.kind == "cancel" else self._commands.resume
+        try:
+            status = await act(self._asker, command.run_id, command.said)
+        except Problem as problem:
+            why: dict[str, object] = {"code": problem.code, "detail": problem.detail}
+            if problem.errors:
+                why["errors"] = problem.errors
+            await self.tell(_frame("problem", command.id, **about, **why))
+        else:
+            await self.tell(_frame("ok", command.id, **about, status=status))
+
     async def _do(self, message: Message) -> None:
         own, run_id, after = message.id, message.run_id, message.after
         if run_id is None:
             await self.tell(_frame("pong", own))
+        elif not self._subscribing:
+            detail = "This socket follows one run. Many can be followed at /api/ws/."
+            raise Misunderstood("unsupported", detail, own)
         elif message.kind == "subscribe":
             await self._subscriptions.subscribe(
                 run_id,

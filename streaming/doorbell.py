@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_DELAY = 0.1  # seconds until a broken doorbell is tried again; doubled each time …
 LONGEST_DELAY = 5.0  # … up to this
+LINGER = 1.0  # seconds that doorbells are listened to after the last who wanted to hear has left
 
 
 class Doorbell(Protocol):
@@ -26,17 +27,22 @@ class Doorbell(Protocol):
 
 
 class Doorbells:
-    """All the doorbells of an installation, listened to only while somebody wants to hear them."""
+    """All the doorbells of an installation, listened to only while somebody wants to hear them, and
+    for a while after: to begin costs more than to go on, on Postgres a connection."""
 
     def __init__(self, doorbells: Sequence[Doorbell]) -> None:
         self._doorbells = doorbells
         self._listeners: set[asyncio.Event] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listening = False
+        self._stopping: asyncio.TimerHandle | None = None
 
     @contextmanager
     def heard_by(self, event: asyncio.Event) -> Iterator[None]:
         """Set `event` at each ring, inside the block."""
-        if not self._listeners:
+        if self._stopping is not None:
+            self._stopping.cancel()
+        if not self._listening:
             self._start()
         self._listeners.add(event)
         try:
@@ -44,19 +50,22 @@ class Doorbells:
         finally:
             self._listeners.discard(event)
             if not self._listeners:
-                self._stop()
+                self._stopping = asyncio.get_running_loop().call_later(LINGER, self._stop)
 
     async def close(self) -> None:
-        """Wait until those that were stopped have freed what they opened."""
+        """Stop listening, and return when all that was opened is free."""
+        self._stop()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _start(self) -> None:
+        self._listening = True
         for doorbell in self._doorbells:
             task = asyncio.create_task(self._keep(doorbell))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _stop(self) -> None:
+        self._listening = False
         for task in self._tasks:
             task.cancel()
 

@@ -85,8 +85,8 @@ def read_query(scope: HTTPScope, declared: Sequence[Parameter]) -> dict[str, Any
 
 @asynccontextmanager
 async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscriber]:
-    """A subscriber to the run that was asked for; Problem 404 when there is none, 503 when the
-    database or this process cannot say."""
+    """A subscriber to the run that was asked for; Problem 404 when there is none, or none any more,
+    503 when the database or this process cannot say."""
     opening: AbstractAsyncContextManager[Subscriber] = hub.current().subscribe(
         request.run_id, after=after
     )
@@ -100,6 +100,8 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
         raise Problem(503, "database_unavailable", detail) from None
     try:
         yield subscriber
+    except UnknownRun:
+        raise unknown("run", request.given_id) from None
     finally:
         await opening.__aexit__(None, None, None)
 

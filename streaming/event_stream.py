@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
@@ -13,13 +13,14 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 from runs.api.parameters import Parameter
 from runs.errors import Problem
 from runs.frames import Frame
+from streaming.batch import Batch
 from streaming.endpoint import AFTER, BIGGEST_SEQ, Request, subscribed, while_there
 from streaming.modes import MODES, Modes, parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
 BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut
-PIECE = 16 * 1024  # bytes that are handed over at once, and held twice by who does not read
+PIECE = 16 * 1024  # bytes that are handed over at once
 RETRY = 1000  # milliseconds after which a client whose stream was cut comes back
 
 HEADERS = (
@@ -65,7 +66,7 @@ async def _follow(subscriber: Subscriber, writer: EventWriter) -> None:
             if writer.until_beat <= 0:
                 await writer.beat(str(subscriber.cursor))
             else:
-                await writer.write(await subscriber.now(), _seq)
+                await writer.write_run(await subscriber.now())
     except (Closed, UnknownRun):
         pass  # the client comes back with its cursor, and is told of a deleted run then
     await writer.end()
@@ -95,16 +96,16 @@ class EventWriter:
 
     async def write(self, frames: Sequence[Frame], cursor: Callable[[UUID, int], str]) -> None:
         """Send those of `frames` that the modes let through; `cursor` makes the `id` of each."""
-        piece = bytearray()
-        for frame in frames:
-            now = cursor(frame.run_id, frame.seq)
-            if self._modes.let(frame):
-                piece += lines(frame, now)
-            if len(piece) > PIECE:
-                await self._write(bytes(piece))
-                piece.clear()
-        if piece:
-            await self._write(bytes(piece))
+        for piece in pieces(frames, self._modes, cursor):
+            await self._write(piece)
+
+    async def write_run(self, frames: Batch) -> None:
+        """The same for a stream of one run, where the seq of each is its `id`."""
+        if not self._modes.all:
+            await self.write(frames, _seq)
+            return
+        for piece in frames.once(_unfiltered):
+            await self._write(piece)
 
     async def beat(self, cursor: str) -> None:
         """Send a comment, and where the client is."""
@@ -121,6 +122,26 @@ class EventWriter:
 
 def _seq(run_id: UUID, seq: int) -> str:
     return str(seq)
+
+
+def pieces(
+    frames: Iterable[Frame], modes: Modes, cursor: Callable[[UUID, int], str]
+) -> Iterator[bytes]:
+    """Those of `frames` that the modes let through, in pieces of about PIECE bytes."""
+    piece = bytearray()
+    for frame in frames:
+        now = cursor(frame.run_id, frame.seq)
+        if modes.let(frame):
+            piece += lines(frame, now)
+        if len(piece) > PIECE:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
+
+
+def _unfiltered(frames: Batch) -> Sequence[bytes]:
+    return tuple(pieces(frames, Modes(), _seq))
 
 
 def lines(frame: Frame, cursor: str) -> bytes:

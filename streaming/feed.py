@@ -1,4 +1,4 @@
-"""The feed: which runs were created or changed, as lists of runs show them."""
+"""The feed: which runs were created, changed or deleted, as lists of runs show them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import orjson
 from django.db.models import Max
 from django.utils import timezone
 
-from runs.models import TERMINAL, Run
+from runs.models import TERMINAL, DeletedRun, Run
 from runs.summaries import COLUMNS, summarise
+from streaming.deletions import Deletions
 from streaming.doorbell import Doorbells
 from streaming.lookout import Lookout
 from streaming.reader import Closed, Reader
@@ -51,12 +52,13 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A run as it is now; `body` is the frame for clients, encoded."""
+    """A run as it is now, without a status when it was deleted; `body` is the frame for clients,
+    encoded."""
 
     run_id: UUID
     thread_id: UUID
     workflow: str
-    status: str
+    status: str | None
     created_at: datetime
     body: bytes
 
@@ -111,6 +113,9 @@ class FeedSubscriber:
             return False
         if wanted.thread_id not in (None, change.thread_id):
             return False
+        if change.status is None:  # whether the client has it on its list, the client knows
+            self._passed.pop(change.run_id, None)
+            return True
         passes = not wanted.statuses or change.status in wanted.statuses
         passed = self._passed.pop(change.run_id, change.created_at <= self._since)
         if change.status not in TERMINAL:
@@ -122,12 +127,13 @@ class Feed:
     """Finds changed runs by `updated_at` and tells each change to every subscriber once.
 
     A commit may become visible after a later one, so each look goes back over a window and leaves
-    out what it has told. One query finds what changed, one more reads it; none while nobody
-    listens.
+    out what it has told. One query finds what changed, one more reads it, one finds what was
+    deleted; none while nobody listens.
     """
 
     def __init__(self, reader: Reader, doorbells: Doorbells, *, slow_poll: float) -> None:
         self._reader = reader
+        self._deletions = Deletions(reader)
         self._subscribers: set[FeedSubscriber] = set()
         self._told: dict[UUID, tuple[datetime, Mark]] = {}
         self._edge: datetime | None = None  # the newest updated_at that was seen
@@ -169,6 +175,7 @@ class Feed:
 
     async def _begin(self) -> datetime:
         """What is there already is no news; the newest `updated_at` of it."""
+        await self._deletions.begin(FAR)
         edge = await self._reader.read(_newest)
         rows = await self._reader.read(_marks, edge - FAR)
         self._told = {run_id: (updated, mark) for run_id, updated, mark in rows}
@@ -179,7 +186,8 @@ class Feed:
         edge = self._edge
         if edge is None:
             return False
-        rows = await self._reader.read(_marks, edge - self._window())
+        window = self._window()
+        rows = await self._reader.read(_marks, edge - window)
         new = [
             run_id for run_id, _, mark in rows if self._told.get(run_id, (None, None))[1] != mark
         ]
@@ -188,6 +196,8 @@ class Feed:
         if rows and self._edge is not None:
             # A host whose clock is ahead must not drag the window past the others' commits.
             self._edge = max(edge, min(rows[-1][1], timezone.now()))
+        for deleted in await self._deletions.news(window, FAR):
+            self._offer(_farewell(deleted))
         return False
 
     async def _tell(self, run_ids: Sequence[UUID]) -> None:
@@ -201,8 +211,11 @@ class Feed:
                 created_at=row["created_at"],
                 body=orjson.dumps({"event": "run", "data": summarise(row)}),
             )
-            for subscriber in self._subscribers:
-                subscriber.offer(change)
+            self._offer(change)
+
+    def _offer(self, change: Change) -> None:
+        for subscriber in self._subscribers:
+            subscriber.offer(change)
 
     def _window(self) -> timedelta:
         """How far back to look; now and then far, and what is older still is forgotten."""
@@ -213,6 +226,17 @@ class Feed:
         oldest = self._edge - FAR
         self._told = {run_id: told for run_id, told in self._told.items() if told[0] >= oldest}
         return FAR
+
+
+def _farewell(deleted: DeletedRun) -> Change:
+    return Change(
+        run_id=deleted.id,
+        thread_id=deleted.thread_id,
+        workflow=deleted.workflow,
+        status=None,
+        created_at=deleted.deleted_at,
+        body=orjson.dumps({"event": "deleted", "run_id": str(deleted.id)}),
+    )
 
 
 def _newest() -> datetime:

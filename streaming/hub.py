@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -16,35 +17,42 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from runs import frames as log
-from runs.frames import Frame
+from runs import rows
+from runs.columns import column, form, table
 from runs.models import TERMINAL, Run
 from streaming import roll_call
+from streaming.batch import Batch
 from streaming.data_version import DataVersion
 from streaming.doorbell import Doorbell, Doorbells
 from streaming.feed import Feed
 from streaming.hints import Hints, crossing_layer
 from streaming.lookout import Lookout
 from streaming.notifications import Notifications
+from streaming.pages import PAGE_READS, Pages
 from streaming.reader import Closed, Reader
-from streaming.subscriber import Room, Subscriber, UnknownRun
+from streaming.subscriber import Room, Straight, Subscriber, UnknownRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 SLOW_POLL = 1.0  # seconds between two looks when no doorbell rings
-PAGE_READS = 2  # pages that are read at the same time, for all who are behind
 LOOK_FRAMES = 1000  # the most that one query gives; a further one gives the rest
 FEW_RUNS = 20  # of more than these it is asked first which have moved
 ROLL_CALL = 1.0  # seconds after which it is asked anyway, for who was deleted
 LOOK_RUNS = 200  # runs in one query: SQLite refuses a condition of a thousand terms
+REST = 20e-6  # seconds for each who was given something, until the run is looked at again …
+LONGEST_REST = 0.05  # … up to this
+SHORTEST_REST = 0.001  # less is not worth a timer
 
 
 @dataclass(eq=False)
 class Watch:
-    """A run that is followed: `head` is the seq of the last frame that was handed out."""
+    """A run that is followed: `head` is the seq of the last frame that was handed out. While it is
+    `resting`, what is new is not handed out."""
 
     head: int
     subscribers: set[Subscriber] = field(default_factory=set)
+    resting: bool = False
 
 
 class Hub:
@@ -52,14 +60,18 @@ class Hub:
 
     It looks when a doorbell rings, reads what is new of all watched runs together, and hands each
     frame, encoded once, to every subscriber of its run. Without a subscriber that waits for an
-    unfinished run it does nothing. It belongs to the event loop on which it was made.
+    unfinished run it reads nothing. It belongs to the event loop on which it was made.
+
+    To write to each of a crowd is dear, however little. So a run that many follow rests between
+    two hand-outs, for a time that grows with the crowd: what happens meanwhile is one write each.
+    Those who follow other runs wait for nothing.
     """
 
     def __init__(
         self, doorbells: Sequence[Doorbell] | None = None, *, slow_poll: float = SLOW_POLL
     ) -> None:
         self._reader = Reader("streaming", threads=PAGE_READS + 1)
-        self._page_turns = asyncio.Semaphore(PAGE_READS)
+        self._pages = Pages(self._reader)
         self._doorbells = Doorbells(installed_doorbells() if doorbells is None else doorbells)
         self.subscribers: set[Subscriber] = set()
         self._watches: dict[UUID, Watch] = {}
@@ -81,13 +93,23 @@ class Hub:
         """How many subscribers are offered what is new; the others read the log."""
         return sum(len(watch.subscribers) for watch in self._watches.values())
 
+    @property
+    def page_reads(self) -> int:
+        """Queries of those who were behind, however many they were."""
+        return self._pages.reads
+
     @asynccontextmanager
     async def subscribe(
-        self, run_id: UUID, *, after: int = 0, room: Room | None = None
+        self,
+        run_id: UUID,
+        *,
+        after: int = 0,
+        room: Room | None = None,
+        straight: Straight | None = None,
     ) -> AsyncIterator[Subscriber]:
         """A subscriber to the events of `run_id` with a seq above `after`: those in the log, then
-        those to come, to the terminal one. Subscribers of one client share its `room`. Raises
-        UnknownRun, or Closed when the hub is."""
+        those to come, to the terminal one. Subscribers of one client share its `room`; `straight`
+        writes to a client that has only this one. Raises UnknownRun, or Closed when the hub is."""
         standing = await self._reader.read(_standing, run_id)
         if standing is None:
             raise UnknownRun(run_id)
@@ -95,7 +117,13 @@ class Hub:
             raise Closed
         status, seq = standing
         subscriber = Subscriber(
-            self, run_id, after=after, committed=seq, finished=status in TERMINAL, room=room
+            self,
+            run_id,
+            after=after,
+            committed=seq,
+            finished=status in TERMINAL,
+            room=room,
+            straight=straight,
         )
         self.subscribers.add(subscriber)
         try:
@@ -105,16 +133,13 @@ class Hub:
             subscriber.fail()  # so that nothing of it is left in the room
             self._leave(subscriber)
 
-    async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
-        """The next frames in the log, for one subscriber alone. Those who are behind take turns,
-        so that the look for everybody never waits for them."""
-        async with self._page_turns:
-            return await self._reader.read(log.read, {run_id: after}, limit=limit)
+    async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
+        """The next frames in the log, for those who are behind."""
+        return await self._pages.page(run_id, after=after, limit=limit)
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of another query of a stream, in the same turns as the pages."""
-        async with self._page_turns:
-            return await self._reader.read(query, *args, **kwargs)
+        return await self._pages.read(query, *args, **kwargs)
 
     def join(self, subscriber: Subscriber) -> int:
         """Hand new frames to `subscriber`, too; the seq of the last one handed out to others."""
@@ -154,20 +179,23 @@ class Hub:
 
     async def _look(self) -> bool:
         """Hand out what is new of all watched runs; True: there may be more at once."""
-        moved = list(self._watches.items())
-        loop = asyncio.get_running_loop()
-        if len(moved) > FEW_RUNS or loop.time() >= self._roll_call_at:
+        now = asyncio.get_running_loop().time()
+        moved = [(run_id, watch) for run_id, watch in self._watches.items() if not watch.resting]
+        if moved and (len(moved) > FEW_RUNS or now >= self._roll_call_at):
             moved = await self._call_roll(dict(moved))
-            self._roll_call_at = loop.time() + ROLL_CALL
+            self._roll_call_at = now + ROLL_CALL
         more = False
         for start in range(0, len(moved), LOOK_RUNS):
             some = dict(moved[start : start + LOOK_RUNS])
             heads = {run_id: watch.head for run_id, watch in some.items()}
             frames = await self._reader.read(log.read, heads, limit=LOOK_FRAMES)
             self.log_reads += 1
-            more |= len(frames) == LOOK_FRAMES
+            full = len(frames) == LOOK_FRAMES
+            more |= full
             for run_id, of_run in groupby(frames, key=attrgetter("run_id")):
-                self._hand_out(run_id, some[run_id], list(of_run))
+                self._hand_out(run_id, some[run_id], Batch(of_run))
+                if not full:
+                    self._rest(some[run_id])
         return more
 
     async def _call_roll(self, watched: dict[UUID, Watch]) -> list[tuple[UUID, Watch]]:
@@ -181,14 +209,25 @@ class Hub:
                 subscriber.fail(UnknownRun)
         return [(run_id, watched[run_id]) for run_id in moved]
 
-    def _hand_out(self, run_id: UUID, watch: Watch, frames: Sequence[Frame]) -> None:
+    def _hand_out(self, run_id: UUID, watch: Watch, batch: Batch) -> None:
         if self._watches.get(run_id) is not watch:
             return  # deserted during the read; a new watch of the run has a head of its own
-        watch.head = frames[-1].seq
-        watch.subscribers = {each for each in watch.subscribers if each.offer(frames)}
-        if frames[-1].terminal:
+        watch.head = batch.last
+        watch.subscribers = {each for each in watch.subscribers if each.offer(batch)}
+        if batch.terminal:
             watch.subscribers.clear()
         self._drop_if_deserted(run_id, watch)
+
+    def _rest(self, watch: Watch) -> None:
+        rest = min(REST * len(watch.subscribers), LONGEST_REST)
+        if rest >= SHORTEST_REST:
+            watch.resting = True
+            asyncio.get_running_loop().call_later(rest, self._end_rest, watch)
+
+    def _end_rest(self, watch: Watch) -> None:
+        watch.resting = False  # not by the time: a timer may be a little early
+        if not self._closed:
+            self._lookout.kick()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
@@ -230,4 +269,12 @@ def installed_doorbells() -> list[Doorbell]:
 
 
 def _standing(run_id: UUID) -> tuple[str, int] | None:
-    return Run.objects.filter(id=run_id).values_list("status", "seq").first()
+    connection = connections[DEFAULT_DB_ALIAS]
+    found = rows.ask(connection, _where_it_stands(), [form(connection.vendor).id(str(run_id))])
+    return (found[0][0], found[0][1]) if found else None
+
+
+@cache
+def _where_it_stands() -> str:
+    names = ", ".join(column(Run, name) for name in ("status", "seq"))
+    return f"SELECT {names} FROM {table(Run)} WHERE {column(Run, 'id')} = %s"  # noqa: S608

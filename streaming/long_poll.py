@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import orjson
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
@@ -13,6 +15,7 @@ from runs.api.base import unknown
 from runs.api.parameters import Parameter
 from runs.frames import Frame
 from runs.models import Run
+from runs.prepared import One
 from runs.summaries import detail
 from streaming import hub
 from streaming.endpoint import (
@@ -24,7 +27,7 @@ from streaming.endpoint import (
     while_there,
 )
 from streaming.reader import Closed
-from streaming.subscriber import Subscriber, UnknownRun
+from streaming.subscriber import Subscriber
 
 LONGEST_WAIT = 60  # seconds; proxies cut what is silent for longer
 
@@ -37,6 +40,14 @@ WAIT = Parameter(
     high=LONGEST_WAIT,
     default=0,
     help="If there is no such event yet, wait up to so many seconds for one.",
+)
+#: Of `POST /api/runs/`, for who creates a run and wants to know how it ends.
+UNTIL_END = Parameter(
+    name="wait",
+    kind="integer",
+    high=LONGEST_WAIT,
+    default=0,
+    help="Answer when the run has ended, or after so many seconds, wherever it stands then.",
 )
 TIMEOUT = Parameter(
     name="timeout",
@@ -78,13 +89,32 @@ class RunWait:
         async with subscribed(request, after=BIGGEST_SEQ) as subscriber:
 
             async def answer() -> None:
-                await _within(request.values["timeout"], subscriber)
-                run = await hub.current().read(Run.objects.filter(id=subscriber.run_id).first)
+                run = await _stands(subscriber, request.values["timeout"])
                 if run is None:
                     raise unknown("run", request.given_id)
-                await send_json(send, detail(run))
+                await send_json(send, run)
 
             await while_there(receive, answer())
+
+
+async def stands_after(run_id: UUID, seconds: float) -> dict[str, Any] | None:
+    """The run when it has ended, or where it stands when the time is over; None or UnknownRun when
+    it was deleted. Closed when the server stops. Waits longer while the database is away."""
+    async with hub.current().subscribe(run_id, after=BIGGEST_SEQ) as subscriber:
+        return await _stands(subscriber, seconds)
+
+
+async def _stands(subscriber: Subscriber, seconds: float) -> dict[str, Any] | None:
+    await _within(seconds, subscriber)
+    return await hub.current().read(partial(_described, subscriber.run_id))
+
+
+def _described(run_id: UUID) -> dict[str, Any] | None:
+    run = _RUN.get(run_id)
+    return None if run is None else detail(run)
+
+
+_RUN = One(Run)
 
 
 async def _first(subscriber: Subscriber, limit: int, seconds: float) -> Sequence[Frame]:
@@ -102,8 +132,6 @@ async def _within(seconds: float, subscriber: Subscriber) -> Sequence[Frame]:
             return await subscriber.next()
     except (TimeoutError, Closed):
         return ()  # a server that stops answers what it has
-    except UnknownRun:
-        raise unknown("run", str(subscriber.run_id)) from None  # deleted while we waited
 
 
 def _page(frames: Sequence[Frame], after: int, limit: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ AFTER_ERROR = 1.0  # seconds until the next look after one that failed
 
 
 class Lookout:
-    """Calls `look` for as long as `wanted()`, and costs nothing at all when not.
+    """Calls `look` for as long as `wanted()`, and not at all when not.
 
     `look` says whether there may be more to see at once. `pause` is the least time between two
     looks, `slow_poll` the most. A look that raises is logged, and looked again.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
@@ -16,8 +18,14 @@ RATE = 50.0  # messages a second that a client may send in the long run …
 BURST = 1000  # … and at once, as one does that comes back and subscribes to all it shows
 LONGEST_ID = 100
 
-#: Words that are kept for what is to come.
-RESERVED = frozenset({"resume", "cancel"})
+#: The fields of each type of message beside `type` and `id`.
+FIELDS: Mapping[str, Sequence[str]] = {
+    "subscribe": ("run_id", "after"),
+    "unsubscribe": ("run_id",),
+    "ping": (),
+    "cancel": ("run_id", "reason"),
+    "resume": ("run_id", "resume"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +39,16 @@ class Message:
     after: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A message that asks to do something to a run: `said` is the reason, or the answer."""
+
+    kind: Literal["cancel", "resume"]
+    id: str | int | None
+    run_id: UUID
+    said: object
+
+
 class Misunderstood(Exception):
     """A message that is answered with an error, after which the socket goes on."""
 
@@ -41,7 +59,7 @@ class Misunderstood(Exception):
         self.id = id
 
 
-def parse(text: str | bytes) -> Message:
+def parse(text: str | bytes) -> Message | Command:
     """The message; Misunderstood when it is none."""
     try:
         given = orjson.loads(text)
@@ -50,7 +68,8 @@ def parse(text: str | bytes) -> Message:
     if not isinstance(given, dict):
         raise Misunderstood("invalid", "A message is a JSON object with a `type`.")
     own = _id(given)
-    match given.get("type"):
+    _refuse_unknown_fields(given, own)
+    match given["type"]:
         case "ping":
             return Message(kind="ping", id=own)
         case "subscribe":
@@ -58,11 +77,34 @@ def parse(text: str | bytes) -> Message:
             return Message(kind="subscribe", id=own, run_id=run_id, after=after)
         case "unsubscribe":
             return Message(kind="unsubscribe", id=own, run_id=_run_id(given, own))
-        case str(kind) if kind in RESERVED:
-            detail = f"This server does not take `{kind}` on a socket."
-            raise Misunderstood("unsupported", detail, own)
-    detail = "`type` must be one of subscribe, unsubscribe, ping."
-    raise Misunderstood("unknown_type", detail, own)
+        case "cancel":
+            reason = given.get("reason", "")
+            return Command(kind="cancel", id=own, run_id=_run_id(given, own), said=reason)
+        case _:
+            return _resume(given, text, own)
+
+
+def _resume(given: dict[str, Any], text: str | bytes, own: str | int | None) -> Command:
+    run_id = _run_id(given, own)
+    if "resume" not in given:
+        raise Misunderstood("invalid", "`resume` must be the answer.", own)
+    # Read again: an answer is stored, and orjson makes floats of whole numbers beyond 64 bits.
+    try:
+        answer = json.loads(text)["resume"]
+    except (ValueError, RecursionError):
+        raise Misunderstood("invalid", "`resume` is nested too deeply.", own) from None
+    return Command(kind="resume", id=own, run_id=run_id, said=answer)
+
+
+def _refuse_unknown_fields(given: dict[str, Any], own: str | int | None) -> None:
+    """As strictly as REST reads them: what is misspelt would be lost."""
+    kind = given.get("type")
+    if not isinstance(kind, str) or kind not in FIELDS:
+        raise Misunderstood("unknown_type", f"`type` must be one of {', '.join(FIELDS)}.", own)
+    known = ("type", "id", *FIELDS[kind])
+    if unknown := [name[:100] for name in given if name not in known]:
+        detail = f"Unknown field `{unknown[0]}`. Known: {', '.join(known)}."
+        raise Misunderstood("invalid", detail, own)
 
 
 class Allowance:
@@ -82,7 +124,8 @@ class Allowance:
 
 def _id(given: dict[str, Any]) -> str | int | None:
     own = given.get("id")
-    if own is None or isinstance(own, int) or (isinstance(own, str) and len(own) <= LONGEST_ID):
+    number = isinstance(own, int) and not isinstance(own, bool)
+    if own is None or number or (isinstance(own, str) and len(own) <= LONGEST_ID):
         return own
     raise Misunderstood("invalid", f"`id` must be a number or at most {LONGEST_ID} characters.")
 

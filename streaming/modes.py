@@ -28,17 +28,18 @@ CHOSEN = frozenset().union(*MODES.values())
 
 
 class Modes:
-    """A filter for frames. It has no memory and moves no cursor."""
+    """A filter for frames, or none when it lets through `all`. It has no memory and moves no
+    cursor."""
 
     def __init__(self, names: frozenset[str] = frozenset()) -> None:
-        self._all = not names or "debug" in names
+        self.all = not names or "debug" in names
         self._custom = "custom" in names
         self._passing = frozenset().union(*(MODES[name] for name in names))
 
     def let(self, frame: Frame) -> bool:
         """Whether the frame passes."""
         event = frame.event
-        if self._all or event in self._passing:
+        if self.all or event in self._passing:
             return True
         if event.startswith("custom"):
             return self._custom and event != MESSAGES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from runs.api.parameters import parse_uuid
@@ -47,7 +47,8 @@ def parse_run(run_id: str, query: bytes) -> RunQuery:
         raise Refused(4400, "the run id is not a UUID") from None
     if str(parsed) != run_id.lower():
         raise Refused(4400, "the run id is not a UUID in its usual form")
-    after = _one(query, "after") or "0"
+    given = _read(query, "after")
+    after = given.get("after") or "0"
     if not re.fullmatch(r"[0-9]{1,19}", after) or int(after) > BIGGEST_SEQ:
         raise Refused(4400, "after is not a whole number from 0 up")
     return RunQuery(run_id=parsed, after=int(after))
@@ -56,24 +57,31 @@ def parse_run(run_id: str, query: bytes) -> RunQuery:
 def parse_feed(query: bytes) -> FeedQuery:
     """Refused with 4400 for a status that there is not, or a thread that is no id. `status` may
     name several, with commas."""
-    statuses = frozenset(name for name in (_one(query, "status") or "").split(",") if name)
+    given = _read(query, "workflow", "status", "thread", "feed")
+    statuses = frozenset(name for name in given.get("status", "").split(",") if name)
     if unknown := statuses - set(RunStatus.values):
         raise Refused(4400, f"no such status: {', '.join(sorted(unknown))[:60]}")
-    thread = _one(query, "thread") or None
+    thread = given.get("thread")
     thread_id = parse_uuid(thread) if thread else None
     if thread and not thread_id:
         raise Refused(4400, "the thread is not a UUID")
-    feed = _one(query, "feed") or "on"
+    feed = given.get("feed") or "on"
     if feed not in ("on", "off"):
         raise Refused(4400, "feed is on or off")
-    wanted = Filter(
-        workflow=_one(query, "workflow") or None, statuses=statuses, thread_id=thread_id
-    )
+    wanted = Filter(workflow=given.get("workflow") or None, statuses=statuses, thread_id=thread_id)
     return FeedQuery(filter=wanted, told=feed == "on")
 
 
-def _one(query: bytes, name: str) -> str | None:
-    values = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(name, [])
-    if len(values) > 1:
-        raise Refused(4400, f"{name} is given more than once")
-    return values[0] if values else None
+def _read(query: bytes, *known: str) -> dict[str, str]:
+    """The parameters that are given. Refused with 4400 for one that is not known here, or given
+    twice: what is misspelt would be lost."""
+    try:
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise Refused(4400, "too many parameters") from None
+    given = dict(pairs)
+    if unknown := set(given) - set(known):
+        raise Refused(4400, f"no such parameter: {min(unknown)[:60]}")
+    if len(given) < len(pairs):
+        raise Refused(4400, "a parameter is given more than once")
+    return given

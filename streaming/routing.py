@@ -10,19 +10,24 @@ from django.http import QueryDict
 from django.urls import re_path
 
 from runs.errors import Problem
+from streaming.commands import Commands
 from streaming.consumers import FeedConsumer, RunConsumer, UnknownConsumer
 from streaming.endpoint import Endpoint, Request, read_query
 from streaming.event_stream import RunStream
 from streaming.long_poll import RunEvents, RunWait
 from streaming.thread_stream import ThreadStream
 
-router = URLRouter(
-    [
-        re_path(r"^api/ws/?$", FeedConsumer.as_asgi()),
-        re_path(r"^api/ws/(?P<run_id>[^/]+)/?$", RunConsumer.as_asgi()),
-        re_path(r"", UnknownConsumer.as_asgi()),
-    ]
-)
+
+def sockets(commands: Commands | None = None) -> URLRouter:
+    """The WebSockets. Without `commands` a client can look, and do nothing."""
+    return URLRouter(
+        [
+            re_path(r"^api/ws/?$", FeedConsumer.as_asgi(commands=commands)),
+            re_path(r"^api/ws/(?P<run_id>[^/]+)/?$", RunConsumer.as_asgi(commands=commands)),
+            re_path(r"", UnknownConsumer.as_asgi()),
+        ]
+    )
+
 
 ENDPOINTS: dict[str, Endpoint] = {
     "/api/runs/{run_id}/stream": RunStream(),

@@ -6,6 +6,7 @@ from typing import Any
 
 from runs.api.parameters import Parameter
 from runs.api.problems import MEDIA_TYPE
+from streaming.long_poll import UNTIL_END
 from streaming.routing import ENDPOINTS, EVENTS
 
 _ANSWERS = {
@@ -45,7 +46,7 @@ _SUMMARIES = {
 
 
 def add_streams(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """drf-spectacular's hook: the paths that never reach a view, and `wait` of one that does."""
+    """drf-spectacular's hook: the paths that never reach a view, and `wait` of those that do."""
     for path, endpoint in ENDPOINTS.items():
         summary, description, answers = _SUMMARIES[path]
         result["paths"][f"{path}/"] = {
@@ -64,6 +65,8 @@ def add_streams(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     events = result["paths"]["/api/runs/{run_id}/events/"]["get"]
     known = {parameter["name"] for parameter in events["parameters"]}
     events["parameters"] += [_documented(p) for p in EVENTS.parameters if p.name not in known]
+    create = result["paths"]["/api/runs/"]["post"]
+    create.setdefault("parameters", []).append(_documented(UNTIL_END))
     result["paths"] = dict(sorted(result["paths"].items()))
     return result
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
 from runs.frames import Frame
+from streaming.batch import Batch
 from streaming.reader import Closed
 
 QUEUE_FRAMES = 256  # what a subscriber may have waiting before it must read the log itself
-QUEUE_BYTES = 256 * 1024
-PAGE_FRAMES = 64  # of its first page; then as many as weigh PAGE_BYTES
-PAGE_BYTES = 128 * 1024
-LONGEST_PAGE = 500
-SHORTEST_PAGE = 4
+QUEUE_BYTES = 64 * 1024
+PAGE_FRAMES = 64  # of its first page; then as many as weigh no more than a page may
+
+#: Writes what is ready to be written, and tells whether there was room for it.
+Straight = Callable[[bytes], bool]
 
 
 class UnknownRun(LookupError):
@@ -42,7 +43,7 @@ class Room:
 class Log(Protocol):
     """What a subscriber needs of the hub."""
 
-    async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
+    async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
         """The next frames in the log; fewer than `limit`: that was all there is now."""
         ...
 
@@ -59,6 +60,9 @@ class Subscriber:
     what is new. Its queue is small. When the queue is full, it is emptied and the subscriber is
     behind again: it loses its queue, never an event. `committed` is a seq that is known to be in
     the log; `finished` that no event can come beyond it.
+
+    With `straight`, what is offered while somebody waits in `ready` is written by that at once, as
+    long as it takes it, and is not given by `next`; whoever waits there has sent all it was given.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Subscriber:
         committed: int,
         finished: bool,
         room: Room | None = None,
+        straight: Straight | None = None,
     ) -> None:
         self.run_id = run_id
         self.cursor = after
@@ -80,7 +85,10 @@ class Subscriber:
         self._queue: deque[Frame] = deque()
         self._queued_bytes = 0
         self._fed = asyncio.Event()
+        self._straight = straight
+        self._waited_for = False
         self._behind = True
+        self._asked = False  # whether it has looked for more than is known to be there
         self._over = False
         self._failure: type[Exception] | None = None
         self._page_limit = PAGE_FRAMES
@@ -104,41 +112,69 @@ class Subscriber:
         """Return when `next` has something to do other than wait for news. Cancelling it, or
         `next`, loses nothing."""
         if not (self._behind or self._over or self._failure):
-            await self._fed.wait()
+            self._waited_for = True
+            try:
+                await self._fed.wait()
+            finally:
+                self._waited_for = False
 
-    async def next(self) -> Sequence[Frame]:
+    async def next(self) -> Batch:
         """The next frames, at least one; none: the run has ended and everything was given.
         Raises Closed when the hub closes, UnknownRun when the run is deleted."""
         while not self._over:
             await self.ready()
             if frames := await self.now():
                 return frames
-        return ()
+        return Batch()
 
-    async def now(self) -> Sequence[Frame]:
+    async def now(self) -> Batch:
         """What is there, read from the log if need be; it may be nothing, though more is to come.
         Raises as `next` does."""
         if self._failure and not self._over:
             raise self._failure
         return await self._catch_up() if self._behind else self._take()
 
-    def offer(self, frames: Sequence[Frame]) -> bool:
+    def offer(self, batch: Batch) -> bool:
         """The hub's next frames of this run, in order. False: there was no room, and none will be
         taken until the subscriber joins again."""
+        if self._wrote_straight(batch):
+            return True
         newest = self._queue[-1].seq if self._queue else self.cursor
-        fresh = [frame for frame in frames if frame.seq > newest]
+        if not self._behind and batch.first > newest + 1:
+            return self._fall_behind()  # something went wrong before: the log has it all
+        fresh = batch
+        if batch.first <= newest:
+            fresh = Batch(frame for frame in batch if frame.seq > newest)
         self._fed.set()
-        if not fresh and frames[-1].terminal:
+        if not fresh and batch.terminal:
             self._over = True  # its cursor is beyond the end
         self._queue.extend(fresh)
-        size = sum(len(frame.body) for frame in fresh)
-        self._queued_bytes += size
-        self._room.take(len(fresh), size)
-        if not self._room.overfull:
-            return True
+        self._queued_bytes += fresh.size
+        self._room.take(len(fresh), fresh.size)
+        return True if not self._room.overfull else self._fall_behind()
+
+    def _fall_behind(self) -> bool:
         self._empty()
         self._behind = True
+        self._fed.set()
         return False
+
+    def _wrote_straight(self, batch: Batch) -> bool:
+        if (
+            self._straight is None
+            or not self._waited_for
+            or self._fed.is_set()
+            or batch.ready is None
+            or batch.first != self.cursor + 1
+            or not self._straight(batch.ready)
+        ):
+            return False
+        self.cursor = self.committed = batch.last
+        self._page_limit = batch.page_limit
+        if batch.terminal:
+            self._over = True
+            self._fed.set()
+        return True
 
     def fail(self, failure: type[Exception] = Closed) -> None:
         """Make `next` raise `failure`, now and later."""
@@ -146,14 +182,19 @@ class Subscriber:
         self._empty()
         self._fed.set()
 
-    def _take(self) -> Sequence[Frame]:
+    def _take(self) -> Batch:
         self._fed.clear()
-        frames = tuple(self._queue)
+        frames = Batch(self._queue)
         self._empty()
         self._advance(frames)
         return frames
 
-    async def _catch_up(self) -> Sequence[Frame]:
+    async def _catch_up(self) -> Batch:
+        if not self._asked and self.cursor >= self.committed and self._last is None:
+            self._asked = True  # nothing is there: the first page would be empty
+            self._behind = not self._join()
+            return Batch()
+        self._asked = True
         limit = self._page_limit
         page = await self._log.page(self.run_id, after=self.cursor, limit=limit)
         self._advance(page)
@@ -179,13 +220,12 @@ class Subscriber:
         self._fed.set()
         return self._queue[0].seq == self.cursor + 1
 
-    def _advance(self, frames: Sequence[Frame]) -> None:
+    def _advance(self, frames: Batch) -> None:
         if not frames:
             return
-        self.cursor = self.committed = frames[-1].seq
-        self._over = frames[-1].terminal
-        mean = sum(len(frame.body) for frame in frames) // len(frames) + 1
-        self._page_limit = max(SHORTEST_PAGE, min(PAGE_BYTES // mean, LONGEST_PAGE))
+        self.cursor = self.committed = frames.last
+        self._over = frames.terminal
+        self._page_limit = frames.page_limit
 
     def _empty(self) -> None:
         self._room.take(-len(self._queue), -self._queued_bytes)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Protocol
 from uuid import UUID
 
 from streaming import hub
+from streaming.batch import Batch
 from streaming.queries import Refused
 from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Room, UnknownRun
 
 MOST = 500  # runs that one socket may follow
 
-#: Sends frames to the client, and returns when there is room for more.
-Send = Callable[[bytes], Awaitable[None]]
+
+class Outlet(Protocol):
+    """The way to the client. Each returns when there is room for more."""
+
+    async def send_body(self, body: bytes) -> None: ...
+
+    async def send_frames(self, frames: Batch) -> None: ...
 
 
 class Subscriptions:
@@ -24,8 +31,8 @@ class Subscriptions:
     one log in memory, whatever it subscribed to; and all of them share the room of one queue.
     """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._turn = asyncio.Lock()
         self._room = Room(QUEUE_FRAMES, QUEUE_BYTES)
@@ -50,7 +57,7 @@ class Subscriptions:
     async def answer(self, frame: bytes) -> None:
         """Send a frame of the socket itself."""
         async with self._turn:
-            await self._send(frame)
+            await self._outlet.send_body(frame)
 
     async def failing(self) -> None:
         """Raises what a subscription fails with: the client's leaving, the end of the server, or
@@ -87,8 +94,7 @@ class Subscriptions:
                 while not subscriber.ended:
                     await subscriber.ready()
                     async with self._turn:
-                        for frame in await subscriber.now():
-                            await self._send(frame.body)
+                        await self._outlet.send_frames(await subscriber.now())
                 return 1000
         return 4404
 

@@ -64,6 +64,7 @@ class Client:
         found: list[dict[str, Any]] = []
         address = f"{self.url.replace('http', 'ws', 1)}/api/ws/{run_id}?after={after}"
         with connect(address) as socket:
+            assert json.loads(socket.recv()) == {"event": "ready", "protocol": 1}
             # Ends at a normal close; any other raises.
             found.extend(json.loads(frame) for frame in socket)
         assert socket.close_code == NORMAL, f"closed with {socket.close_code}"

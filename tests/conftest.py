@@ -13,6 +13,7 @@ from fastgraph_site.environment import BASE_DIR
 from tests import needs
 from tests.client import Client
 from tests.processes import Server, own_database
+from tests.redis_server import Redis
 
 # What Hypothesis draws is the same on every run of CI: what it finds elsewhere becomes a test.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -61,6 +62,15 @@ def postgres_url() -> str:
 def redis_url() -> str:
     """The URL of a Redis server; skips where there is none."""
     return _need(needs.redis_url)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[Redis]:
+    """A Redis server of one test, which may stop, start and flush it; skips where there is none."""
+    redis = Redis(_need(needs.redis_server), tmp_path)
+    redis.start()
+    yield redis
+    redis.stop()
 
 
 @pytest.fixture(scope="session")

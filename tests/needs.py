@@ -50,6 +50,13 @@ def redis_url() -> str:
     return url
 
 
+def redis_server() -> str:
+    """The path of a redis-server, for tests that kill one of their own."""
+    if found := shutil.which("redis-server"):
+        return found
+    raise Missing("no redis-server on this machine")
+
+
 def chromium() -> str:
     """The path of a Chromium or Chrome that Playwright can drive."""
     for name in ("chromium", "chromium-browser", "google-chrome"):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests import needs
+from tests.gates.__main__ import environment
 from tests.gates.runner import Gate, Outcome, report, run
 
 
@@ -50,3 +51,11 @@ def test_what_is_missing_is_skipped_here_and_fails_on_ci(
     monkeypatch.setenv("CI", ci)
     (outcome,) = run([Gate(name="needy", group="a", command=_missing)], os.environ)
     assert (outcome.state, outcome.note) == (state, "no such thing here")
+
+
+def test_the_gates_on_sqlite_are_on_sqlite_whatever_the_developer_uses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://somebody@192.0.2.1/precious")
+    assert environment("/data")["DATABASE_URL"] == ""
+    assert environment("/data")["FASTGRAPH_DATA_DIR"] == "/data"

@@ -1,3 +1,3 @@
 """The admin of everything in the record. Rows that the journal owns are shown, never edited."""
 
-from runs.admin import records, runs  # noqa: F401  they register their models
+from runs.admin import pauses, records, runs  # noqa: F401  they register their models

@@ -14,11 +14,12 @@ from django.utils.safestring import SafeString
 from runs.admin.base import ReadOnlyAdmin
 from runs.admin.display import list_link, row_link, short, stored_text
 from runs.conf import conf
-from runs.models import Checkpoint, Event, PendingWrite, State, Worker
+from runs.models import Checkpoint, DeletedRun, Event, Payload, PendingWrite, State, Worker
 
 EVENT_NAMES = (
     "created", "started", "recovered", "node_started", "node_update", "retry", "custom",
-    "artifact", "checkpoint", "completed", "failed", "cancelled",
+    "artifact", "checkpoint", "interrupted", "sleeping", "paused", "unpaused", "resumed",
+    "completed", "failed", "cancelled",
 )  # fmt: skip
 
 
@@ -131,8 +132,29 @@ class StateAdmin(ReadOnlyAdmin):
         return row_link("runs_thread", state.thread_id)
 
     @admin.display(description="value")
-    def content(self, state: State) -> SafeString:
+    def content(self, state: State) -> SafeString | str:
+        if state.given:
+            return "What the run was given for this key: see its payload."
         return stored_text(state, "value")
+
+
+@admin.register(Payload)
+class PayloadAdmin(ReadOnlyAdmin):
+    list_display = ("run_link",)
+    ordering = ("-pk",)
+    id_fields = ("run__id",)
+    search_help_text = "The beginning of a run's id"
+    large_fields = ("value",)
+    fields = ("run_link", "content")
+    readonly_fields = fields
+
+    @admin.display(description="run")
+    def run_link(self, payload: Payload) -> SafeString | str:
+        return row_link("runs_run", payload.run_id)
+
+    @admin.display(description="value")
+    def content(self, payload: Payload) -> SafeString:
+        return stored_text(payload, "value")
 
 
 @admin.register(PendingWrite)
@@ -174,3 +196,13 @@ class WorkerAdmin(ReadOnlyAdmin):
     @admin.display(description="claimed runs")
     def claimed(self, worker: Worker) -> SafeString:
         return list_link("runs_run", "Runs", lease_owner=worker.pk, status__exact="running")
+
+
+@admin.register(DeletedRun)
+class DeletedRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "workflow", "thread_id", "deleted_at")
+    ordering = ("-deleted_at",)
+    id_fields = ("id", "thread_id")
+    search_help_text = "The beginning of a run's or a thread's id"
+    fields = list_display
+    readonly_fields = fields

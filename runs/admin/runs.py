@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,7 +14,7 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from runs import manager, retention, workflows
+from runs import manager, pausing, retention, workflows
 from runs.admin.base import RecordAdmin
 from runs.admin.display import badge, list_link, pretty, row_link
 from runs.errors import Problem
@@ -166,7 +167,8 @@ class RunAdmin(GuardedDeletion):
         (
             "Execution",
             {
-                "fields": ("attempt", "crashes", "priority", "seq", "step", "checkpoint", "source",
+                "fields": ("attempt", "crashes", "priority", "durability", "concurrency_key",
+                           "concurrency_limit", "seq", "step", "checkpoint", "source",
                            "lease_owner", "lease_expires_at", "wake_at"),
             },
         ),
@@ -174,18 +176,21 @@ class RunAdmin(GuardedDeletion):
             "Cancellation",
             {
                 "fields": ("cancel_requested_at", "cancel_acknowledged_at", "cancel_by",
-                           "cancel_reason"),
+                           "cancel_reason", "rolled_back"),
                 "classes": ("collapse",),
             },
         ),
+        ("Pause", {"fields": ("paused_at", "pause_by", "pause_reason"), "classes": ("collapse",)}),
     )  # fmt: skip
     readonly_fields = (
         "id", "workflow", "workflow_version", "state", "thread_link", "links", "input", "failure",
         "created_at", "started_at", "finished_at", "took", "updated_at", "attempt", "crashes",
-        "priority", "seq", "step", "checkpoint", "source", "lease_owner", "lease_expires_at",
-        "wake_at", "cancel_requested_at", "cancel_acknowledged_at", "cancel_by", "cancel_reason",
+        "priority", "durability", "seq", "step", "checkpoint", "source", "lease_owner",
+        "lease_expires_at", "wake_at", "cancel_requested_at", "cancel_acknowledged_at", "cancel_by",
+        "cancel_reason", "rolled_back", "paused_at", "pause_by", "pause_reason", "concurrency_key",
+        "concurrency_limit",
     )  # fmt: skip
-    actions = ("cancel",)
+    actions = ("cancel", "pause", "unpause")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         queryset = super().get_queryset(request)
@@ -210,15 +215,41 @@ class RunAdmin(GuardedDeletion):
     @admin.action(description="Cancel the selected runs", permissions=["change"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         by = request.user.get_username()
-        asked = 0
+        self._each(
+            request,
+            queryset,
+            lambda run_id: manager.cancel_run(run_id, by=by, reason="from the admin"),
+            "cancelled, or about to be",
+        )
+
+    @admin.action(description="Pause the selected runs", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        by = request.user.get_username()
+        self._each(
+            request,
+            queryset,
+            lambda run_id: pausing.pause_run(run_id, by=by, reason="from the admin"),
+            "paused",
+        )
+
+    @admin.action(description="Unpause the selected runs", permissions=["change"])
+    def unpause(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        by = request.user.get_username()
+        self._each(request, queryset, lambda run_id: pausing.unpause_run(run_id, by=by), "unpaused")
+
+    def _each(
+        self, request: HttpRequest, queryset: QuerySet[Run], act: Callable[[UUID], Run], done: str
+    ) -> None:
+        """Do it with each; say with how many, and why not with the others."""
+        count = 0
         for run_id in queryset.values_list("pk", flat=True):
             try:
-                manager.cancel_run(run_id, by=by, reason="from the admin")
-                asked += 1
+                act(run_id)
+                count += 1
             except Problem as problem:
                 self.message_user(request, problem.detail, messages.WARNING)
-        if asked:
-            self.message_user(request, f"{asked} cancelled, or about to be.", messages.SUCCESS)
+        if count:
+            self.message_user(request, f"{count} {done}.", messages.SUCCESS)
 
     @admin.display(description="status")
     def state(self, run: Run) -> SafeString:
@@ -245,7 +276,7 @@ class RunAdmin(GuardedDeletion):
 
     @admin.display(description="payload")
     def input(self, run: Run) -> SafeString:
-        return pretty(run.payload)
+        return pretty(run.given)
 
     @admin.display(description="error")
     def failure(self, run: Run) -> SafeString:

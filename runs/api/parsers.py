@@ -32,16 +32,22 @@ class JsonParser(BaseParser):
         limit = conf().max_body_bytes
         if _declared_length(parser_context) > limit or len(body := stream.read(limit + 1)) > limit:
             raise Problem(413, "body_too_large", f"A request body may have {limit} bytes.")
-        if not body.strip():
-            return {}
-        try:
-            return json.loads(body, parse_constant=_refuse_constant)
-        except RecursionError:
-            raise _malformed("It is nested too deeply.") from None
-        except UnicodeDecodeError:
-            raise _malformed("It is not UTF-8.") from None
-        except ValueError as error:
-            raise _malformed(f"{error}.") from None
+        return read_json(body)
+
+
+def read_json(body: bytes) -> Any:
+    """The value of a request's body, an empty object where there is none. Problem 400 for what is
+    no JSON."""
+    if not body.strip():
+        return {}
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise _malformed("It is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise _malformed("It is not UTF-8.") from None
+    except ValueError as error:
+        raise _malformed(f"{error}.") from None
 
 
 def object_of(data: Any, known: Iterable[str], at: str = "") -> dict[str, Any]:

@@ -8,6 +8,7 @@ HTML page there, never a traceback.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from http import HTTPStatus
 from typing import Any
 
@@ -20,59 +21,88 @@ from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
 from runs.errors import Problem
+from runs.outages import is_outage
 from runs.payloads import printable
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+#: With a 503: when to ask again.
+RETRY = {"Retry-After": "2"}
 
 _UNEXPECTED = "Something went wrong here, not with your request. The server's log says what."
 _NO_DATABASE = "The database does not answer at the moment. Try again in a few seconds."
+_NO_ROOM = (
+    "The database's disk is full: nothing new can be stored, and what was accepted goes on when"
+    " there is room again. Make some, then try again."
+)
+_DISK_FULL = "53100"  # Postgres' code
 
 
 def respond(
     request: HttpRequest, problem: Problem, headers: dict[str, str] | None = None
 ) -> HttpResponse:
     """`problem` as a response. `instance` is the path that was asked for."""
+    return HttpResponse(
+        body_of(problem, request.path),
+        status=problem.status,
+        content_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def body_of(problem: Problem, path: str) -> bytes:
+    """Problem details as JSON; `path` is what was asked for."""
     body: dict[str, Any] = {
         "type": "about:blank",  # the status says what `title` says; `code` is the finer word
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": printable(problem.detail),
-        "instance": printable(request.path),
+        "instance": printable(path),
         "code": problem.code,
     }
     if problem.errors:
         body["errors"] = problem.errors
-    return HttpResponse(
-        orjson.dumps(body), status=problem.status, content_type=MEDIA_TYPE, headers=headers
-    )
+    return orjson.dumps(body)
+
+
+def _is_full(error: Exception) -> bool:
+    cause = error.__cause__
+    on_sqlite = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return on_sqlite or getattr(cause, "sqlstate", None) == _DISK_FULL
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's hook: every exception of an API view becomes a problem, and what is open is rolled
     back. Unexpected ones are logged with their traceback."""
     set_rollback()
-    headers = {}
+    headers: dict[str, str] = {}
     if isinstance(error, exceptions.MethodNotAllowed):
         headers["Allow"] = ", ".join(context["view"].allowed_methods)
-    if isinstance(error, OperationalError | InterfaceError):
-        logger.warning("The database failed: %s", error)
-        headers["Retry-After"] = "2"
-        problem = Problem(503, "database_unavailable", _NO_DATABASE)
-    else:
-        problem = _problem(error, context["request"])
-    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("Unexpected error in %s", context["request"].path, exc_info=error)
+    problem = told(error, context["request"].method, context["request"].path)
+    if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers |= RETRY
     return respond(context["request"], problem, headers)
 
 
-def _problem(error: Exception, request: HttpRequest) -> Problem:
+def told(error: Exception, method: str | None, path: str) -> Problem:
+    """What a client is told of an error, and the log, where it is not the client's doing."""
+    if isinstance(error, OperationalError | InterfaceError) or is_outage(error):
+        logger.warning("The database failed: %s", error)
+        why = _NO_ROOM if _is_full(error) else _NO_DATABASE
+        return Problem(503, "database_unavailable", why)
+    problem = _problem(error, method)
+    if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("Unexpected error in %s", path, exc_info=error)
+    return problem
+
+
+def _problem(error: Exception, method: str | None) -> Problem:
     match error:
         case Problem():
             return error
         case exceptions.MethodNotAllowed():
-            return Problem(405, "method_not_allowed", f"{request.method} is not possible here.")
+            return Problem(405, "method_not_allowed", f"{method} is not possible here.")
         case RequestDataTooBig():
             return Problem(413, "body_too_large", "The request body is too large.")
         case exceptions.APIException():
@@ -92,7 +122,7 @@ def _problem(error: Exception, request: HttpRequest) -> Problem:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """handler400: a Host that is not ours, a body over the limit, and the like."""
-    return refuse(request, _problem(exception, request))
+    return refuse(request, _problem(exception, request.method))
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

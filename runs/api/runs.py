@@ -20,8 +20,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import frames, history, manager, why, workflows
-from runs.api.base import ApiViewSet, documented, problems, unknown
+from runs import creations, frames, history, manager, why, workflows
+from runs.api import creating
+from runs.api.base import documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import Parameter, parse_uuid
 from runs.api.parsers import object_of
@@ -37,6 +38,8 @@ from runs.api.schemas import (
     StateSerializer,
     WhySerializer,
 )
+from runs.api.steering import Steering
+from runs.creations import Made
 from runs.engine import serde
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
@@ -83,7 +86,6 @@ GROUPS = (12, 16, 20, 24)
 _PART_OF_ID = re.compile(r"[0-9a-f]{4,31}", re.ASCII)
 NEW_RUN = {"name": "Test Run", "payload": {"input": "hello"}}
 CANCEL = {"reason": "no longer needed"}
-NEW_RUN_FIELDS = tuple(NewRunSerializer().fields)
 REPLAY = {"from_step": 2, "set": {}}
 
 
@@ -111,7 +113,7 @@ REPLAY = {"from_step": 2, "set": {}}
         summary="Look at one run", responses={200: RunSerializer, **problems(404, 503)}
     ),
 )
-class RunViewSet(ApiViewSet):
+class RunViewSet(Steering):
     """A run is one execution of a workflow. It is durable once it has been answered with 201."""
 
     queryset = Run.objects.all()
@@ -128,15 +130,8 @@ class RunViewSet(ApiViewSet):
     }
 
     def create(self, request: Request) -> Response:
-        new = _new_run(request.data, "")
-        key = request.headers.get("Idempotency-Key")
-        if key is None:
-            return self._created(manager.create_run(new))
-        if not 1 <= len(key) <= 255 or not key.isprintable():
-            why_not = "Idempotency-Key must be 1 to 255 printable characters."
-            raise Problem(400, "bad_idempotency_key", why_not)
-        run, made = manager.create_run_once(new, key)
-        return self._created(run) if made else Response(detail(run))
+        made = creations.create(creating.wish(request.data, request.headers.get("Idempotency-Key")))
+        return self._made(made)
 
     def list(self, request: Request) -> Response:
         return self.page(Run.objects.values(*COLUMNS).filter(_filter(self.values)), summarise)
@@ -153,13 +148,8 @@ class RunViewSet(ApiViewSet):
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def batch(self, request: Request) -> Response:
-        asked = request.data
-        if not isinstance(asked, list) or not 1 <= len(asked) <= manager.MAX_BATCH:
-            why_not = f"The body must be a list of 1 to {manager.MAX_BATCH} runs."
-            raise Problem(422, "invalid", why_not, [{"at": "", "detail": why_not}])
-        news = [_new_run(one, f"/{index}") for index, one in enumerate(asked)]
-        runs = manager.create_runs(news)
-        return Response({"results": [summarise(run) for run in runs]}, status=201)
+        wish = creating.wish_of_many(request.data, request.headers.get("Idempotency-Key"))
+        return self._made(creations.create(wish), many=True)
 
     @extend_schema(
         summary="Read the state of a run",
@@ -220,7 +210,7 @@ class RunViewSet(ApiViewSet):
         run = manager.replay_run(
             run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set")
         )
-        return self._created(run)
+        return self._made(Made(runs=[run]))
 
     @extend_schema(
         summary="Tell why a run is not moving",
@@ -252,8 +242,12 @@ class RunViewSet(ApiViewSet):
         run = manager.cancel_run(run_uuid, by=self.who(), reason=fields.get("reason", ""))
         return Response(detail(run), status=200 if run.finished else 202)
 
-    def _created(self, run: Run) -> Response:
-        return Response(detail(run), status=201, headers={"Location": f"/api/runs/{run.id}"})
+    def _made(self, made: Made, *, many: bool = False) -> Response:
+        return Response(
+            creating.content(made, many=many),
+            status=creating.status(made),
+            headers=creating.headers(made, many=many),
+        )
 
 
 def _find(run_id: str, *columns: str) -> Run:
@@ -325,29 +319,8 @@ def _checkpoint(row: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _new_run(asked: Any, at: str) -> manager.NewRun:
-    fields = dict(object_of(asked, NEW_RUN_FIELDS, at))
-    if fields.get("thread") is None:
-        fields.pop("thread", None)
-    else:
-        fields["thread"] = _thread_id(fields["thread"], at)
-    return manager.NewRun(**fields)
-
-
-def _thread_id(value: Any, at: str) -> UUID:
-    thread_id = parse_uuid(value) if isinstance(value, str) else None
-    if thread_id is None:
-        raise _invalid(f"{at}/thread", "This must be the id of a thread.")
-    return thread_id
-
-
 def _step(value: Any) -> int | None:
     # JSON's true is Python's 1.
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise _invalid("/from_step", "This must be a whole number from 0.")
-
-
-def _invalid(at: str, detail: str) -> Problem:
-    errors = [{"at": at, "detail": detail}]
-    return Problem(422, "invalid", f"The request is not valid: at {at}: {detail}", errors)
+    raise creating.invalid("/from_step", "This must be a whole number from 0.")

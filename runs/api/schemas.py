@@ -8,7 +8,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers as s
 
-from runs.models import RunStatus
+from runs.models import Durability, RunStatus
+from runs.multitask import STRATEGIES
 
 _OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": {}}
 
@@ -51,6 +52,34 @@ class NewRunSerializer(Shape):
     priority = s.IntegerField(
         required=False, min_value=-100, max_value=100, help_text="Higher ones begin first"
     )
+    durability = s.ChoiceField(
+        Durability.values,
+        required=False,
+        help_text="When its steps are kept: before the next begins (`sync`, unless given), while it"
+        " goes on (`async`), or when the run stops (`exit`)",
+    )
+    concurrency_key = s.CharField(
+        required=False,
+        allow_null=True,
+        max_length=255,
+        help_text="Runs of one key, of whatever workflow, share its places; without one the"
+        " workflow may make one of the payload",
+    )
+    concurrency_limit = s.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=1,
+        max_value=100_000,
+        help_text="It begins while fewer runs of its key run; unless given, as its workflow says,"
+        " or 1",
+    )
+    multitask_strategy = s.ChoiceField(
+        [(name, name) for name in STRATEGIES],
+        required=False,
+        help_text="What becomes of unfinished runs of `thread`: `enqueue` (the default) waits for"
+        " them, `reject` is answered with 409, `interrupt` cancels them and goes on from what they"
+        " did, `rollback` cancels them and goes on from before they began",
+    )
 
 
 class ReplaySerializer(Shape):
@@ -71,6 +100,46 @@ class CancelSerializer(Shape):
     reason = s.CharField(
         required=False, allow_blank=True, max_length=500, help_text="Kept with the run"
     )
+
+
+class PauseSerializer(Shape):
+    reason = s.CharField(
+        required=False, allow_blank=True, max_length=500, help_text="Kept with the pause"
+    )
+
+
+class AnswerSerializer(Shape):
+    """LangGraph's Command."""
+
+    resume: Any = s.JSONField(
+        required=False,
+        allow_null=True,
+        help_text="The answer to the first open question, or an object of interrupt id → answer",
+    )
+    update: Any = ObjectField(
+        required=False, allow_null=True, help_text="Written to the state before the run goes on"
+    )
+    goto: Any = s.JSONField(
+        required=False,
+        allow_null=True,
+        help_text="A node to run along, an object with its `node` and `input`, or a list of these",
+    )
+
+
+class RunPauseSerializer(Shape):
+    """That a run is paused."""
+
+    paused_at = s.DateTimeField()
+    by = s.CharField()
+    reason = s.CharField()
+
+
+class WorkflowPauseSerializer(RunPauseSerializer):
+    """That a workflow is paused, or was."""
+
+    workflow = s.CharField()
+    ended_at = s.DateTimeField(allow_null=True, help_text="Null while it is paused")
+    ended_by = s.CharField()
 
 
 class CancellationSerializer(Shape):
@@ -125,8 +194,14 @@ class BatchSerializer(Shape):
 class RunSerializer(RunSummarySerializer):
     payload = s.JSONField()
     metadata = ObjectField()
+    durability = s.ChoiceField(Durability.values)
     error = FullRunErrorSerializer(allow_null=True)
     cancel = CancellationSerializer(allow_null=True)
+    pause = RunPauseSerializer(
+        allow_null=True, help_text="The run's own; that of its workflow stands with the workflow"
+    )
+    concurrency_key = s.CharField(allow_null=True)
+    concurrency_limit = s.IntegerField(allow_null=True)
 
 
 class CauseSerializer(Shape):
@@ -183,6 +258,10 @@ class WorkflowSerializer(Shape):
     version = s.CharField()
     description = s.CharField(allow_blank=True)
     input_schema = ObjectField(help_text="JSON Schema (2020-12) of the payload")
+    concurrency_limit = s.IntegerField(
+        allow_null=True, help_text="How many of its runs run at once; null: any number"
+    )
+    pause = RunPauseSerializer(allow_null=True)
 
 
 @extend_schema_serializer(many=False)

@@ -44,10 +44,10 @@ class Cluster(q2.Cluster):
         self.stop_event = Flag()
         self.start_event = Flag()
         self._keep_from_children = keep_from_children
-        shutdown.arm(self.stop_event)
 
     def start(self) -> int:
         """Fork the sentinel and wait until it has started its children."""
+        shutdown.arm(self.stop_event)
         self._spawn()
         deadline = monotonic() + _START_SECONDS
         while not self.start_event.wait(0.1):

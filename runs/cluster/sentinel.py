@@ -17,7 +17,7 @@ from django_q.conf import logger as q2_logger
 from django_q.scheduler import scheduler
 from django_q.worker import worker
 
-from runs import processes
+from runs import idle, processes
 from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.timers import Timer
 from runs.flags import Flag
@@ -37,6 +37,8 @@ def begin(parent: int, name: str, target: Callable[..., object], *args: object) 
     """What every forked process of ours runs: it never outlives `parent`."""
     processes.die_with_parent(parent)
     processes.name_process(name)
+    if target is not worker:  # which executes jobs that are not ours
+        idle.end_here()
     target(*args)
 
 

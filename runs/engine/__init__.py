@@ -10,6 +10,7 @@ from .channels import EphemeralValue
 from .checkpoint import Checkpoint, Position
 from .compiled import CompiledGraph
 from .context import Context, SyncContext
+from .entrypoints import entrypoint
 from .errors import (
     EmptyInputError,
     GraphError,
@@ -21,10 +22,10 @@ from .errors import (
     NotStorableError,
     RunTimeoutError,
 )
-from .functional import entrypoint, task
+from .functional import task
 from .memo import interrupt
 from .memory import MemoryJournal
-from .messages import REMOVE_ALL_MESSAGES, RemoveMessage, add_messages
+from .messages import REMOVE_ALL_MESSAGES, MessagesState, RemoveMessage, add_messages
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
 from .state_graph import StateGraph
 from .threads import StateSnapshot
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidUpdateError",
     "Journal",
     "MemoryJournal",
+    "MessagesState",
     "NodeTimeoutError",
     "NotStorableError",
     "Position",

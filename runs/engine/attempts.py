@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from . import events, retry, serde
 from .errors import (
@@ -21,15 +21,21 @@ from .plan import Task
 T = TypeVar("T")
 
 
-async def until_done(memo: Memo, attempt: Callable[[], Awaitable[T]]) -> T:
-    """What `attempt` gives, called again after an error as the task's retry policies say. What is
-    final comes out as NodeError; GraphInterrupt and the end of the run pass."""
+async def until_done(memo: Memo, attempt: Callable[[Memo], Awaitable[T]]) -> T:
+    """What `attempt` gives, called again, with a memo of its own, after an error as the task's
+    retry policies say. What is final comes out as NodeError; GraphInterrupt and the end of the run
+    pass."""
     execution, task = memo.execution, memo.task
     while True:
-        memo.begin()
         try:
-            return await attempt()
-        except (GraphInterrupt, Fenced):
+            answer = await attempt(memo)
+            if memo.begun:
+                await memo.rest()
+            return answer
+        except GraphInterrupt:
+            await memo.parts_over()
+            raise
+        except Fenced:
             raise
         except ParentCommand:
             if execution.namespace:
@@ -38,7 +44,6 @@ async def until_done(memo: Memo, attempt: Callable[[], Awaitable[T]]) -> T:
             raise NodeError(task.node.name, orphan) from orphan
         except BaseException as error:  # a node may raise SystemExit; the worker must not exit
             if is_ours(error):
-                memo.stopped = True
                 raise
             inner = error if isinstance(error, NodeError) else NodeError(task.node.name, error)
             wait = _wait(task, memo.attempt, inner.__cause__)
@@ -47,24 +52,28 @@ async def until_done(memo: Memo, attempt: Callable[[], Awaitable[T]]) -> T:
             said = f"{type(inner.__cause__).__name__}: {inner.__cause__}"
             told = {"attempt": memo.attempt, "delay": wait, "error": said}
             execution.state(task, events.RETRY, serde.dumps(told))
-            await execution.clock.sleep(wait)
+        finally:
+            memo.end()  # before the wait: what is left of this call is not to run into the next
+        await execution.clock.sleep(wait)
+        memo = memo.again()
 
 
-async def in_time(memo: Memo, call: Awaitable[Any]) -> Any:
+def in_time(memo: Memo, call: Awaitable[T]) -> Awaitable[T]:
     """What `call` gives; NodeTimeoutError when it takes longer than the node may."""
-    node = memo.task.node
-    if node.timeout is None:
-        return await call
-    limit = asyncio.timeout(node.timeout)
+    seconds = memo.task.node.timeout
+    return call if seconds is None else _limited(memo, call, seconds)
+
+
+async def _limited(memo: Memo, call: Awaitable[T], seconds: float) -> T:
+    limit = asyncio.timeout(seconds)
     try:
         async with limit:
             return await call
     except TimeoutError as error:
         if not limit.expired():
             raise
-        memo.stopped = True
         raise NodeTimeoutError(
-            f"Node {node.name!r} took longer than its timeout of {node.timeout:g} s."
+            f"Node {memo.task.node.name!r} took longer than its timeout of {seconds:g} s."
         ) from error
 
 

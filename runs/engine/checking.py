@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, cast
 
 from .errors import InvalidGraphError
 from .graph import Branch, Node
-from .signatures import may_choose
-from .types import END, START
+from .ports import Journal, is_journal
+from .signatures import is_async, may_choose
+from .types import END, START, CachePolicy, RetryPolicy
 
 Edge = tuple[str, str]
 
@@ -22,12 +26,95 @@ def check_name(name: str, nodes: Mapping[str, Node]) -> None:
         raise InvalidGraphError(f"There is a node {name!r} already; give this one another name.")
 
 
-def check_edge(start: str, end: str) -> None:
+def check_atomic(name: str, run: Callable[..., Any], *, cached: bool) -> None:
+    """Whether a node may be atomic."""
+    if is_async(run):
+        raise InvalidGraphError(
+            f"Node {name!r} is async and cannot be atomic: a transaction belongs to one thread. "
+            "Make it a sync function, or leave out atomic=True."
+        )
+    if cached:
+        raise InvalidGraphError(
+            f"Node {name!r} cannot be atomic and have a cache policy: with a kept result, nothing "
+            "would be written to the database. Leave out one of them."
+        )
+
+
+def check_edge(start: object, end: object) -> None:
     """Whether an edge may run that way."""
+    if isinstance(end, (list, tuple, set)):
+        raise InvalidGraphError(
+            f"The edge from {start!r} leads to one node, not to a list: add_edge() once for each."
+        )
+    for name in (start, end):
+        if not isinstance(name, str):
+            raise InvalidGraphError(f"{name!r} is not the name of a node, to lead an edge there.")
     if start == END:
         raise InvalidGraphError("Nothing comes after END: an edge cannot begin there.")
     if end == START:
         raise InvalidGraphError("Nothing comes before START: an edge cannot end there.")
+
+
+def check_router(source: object, path: object) -> None:
+    """Whether `path` can be a router."""
+    if not callable(path):
+        raise InvalidGraphError(
+            f"Conditional edges after {source!r} need a function that says where to go, not "
+            f"{path!r}; for an edge that is always taken: add_edge({source!r}, {path!r})."
+        )
+
+
+def seconds_of(who: str, timeout: object) -> float | None:
+    """A timeout in seconds; it may be given as a timedelta."""
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if seconds is None:
+        return None
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not 0 < cast(float, seconds) < math.inf:
+        raise InvalidGraphError(
+            f"{who} has the timeout {timeout!r}; give seconds (above 0), or a timedelta."
+        )
+    return float(cast(float, seconds))
+
+
+def policies_of(who: str, policy: object) -> tuple[RetryPolicy, ...]:
+    """Retry policies, however they were given."""
+    if policy is None or isinstance(policy, RetryPolicy):
+        return () if policy is None else (policy,)
+    if isinstance(policy, Sequence) and all(isinstance(one, RetryPolicy) for one in policy):
+        return tuple(policy)
+    raise InvalidGraphError(
+        f"{who} has the retry_policy {policy!r}; give a RetryPolicy, or a list of them."
+    )
+
+
+def check_cache_policy(who: str, policy: object) -> None:
+    """Whether that is a cache policy, or none."""
+    if policy is not None and not isinstance(policy, CachePolicy):
+        raise InvalidGraphError(f"{who} has the cache_policy {policy!r}; give a CachePolicy.")
+
+
+def check_checkpointer(checkpointer: object) -> Journal | None:
+    """The journal that `compile(checkpointer=...)` names, if it is one."""
+    if checkpointer in (None, True, False):
+        return None
+    if is_journal(checkpointer):
+        return cast(Journal, checkpointer)
+    raise InvalidGraphError(
+        f"compile() takes no {type(checkpointer).__name__} as its checkpointer. Give a Journal, "
+        "such as MemoryJournal(), to keep threads in when no other is named "
+        "(ainvoke(journal=...)); True lets a subgraph keep its state from call to call."
+    )
+
+
+def check_stops(nodes: Mapping[str, Node], stops: Iterable[str]) -> None:
+    """Whether a graph can stop there."""
+    for name in stops:
+        if name not in nodes:
+            raise InvalidGraphError(
+                f"The graph is to stop at {name!r}, which is not a node. Its nodes are "
+                f"{', '.join(map(repr, nodes))}."
+            )
 
 
 def check(
@@ -41,6 +128,11 @@ def check(
     edges = list(edges)
     for source, branch in branches.items():
         for one in branch:
+            if one.is_async and source in nodes and nodes[source].atomic:
+                raise InvalidGraphError(
+                    f"Node {source!r} is atomic, so where it leads to is decided in its "
+                    f"transaction: make the router {one.name!r} after it a sync function."
+                )
             if one.path_map is not None:
                 edges += [(source, target) for target in one.path_map.values()]
     edges += [(name, target) for name, node in nodes.items() for target in node.destinations]
@@ -49,12 +141,7 @@ def check(
             raise InvalidGraphError(
                 f"An edge names {name!r}, which is not a node: add_node({name!r}, ...) first."
             )
-    for name in stops:
-        if name not in nodes:
-            raise InvalidGraphError(
-                f"The graph is to stop at {name!r}, which is not a node. Its nodes are "
-                f"{', '.join(map(repr, nodes))}."
-            )
+    check_stops(nodes, stops)
     _check_reachable(nodes, edges, branches)
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from . import serde
-from .types import Send
 from .values import value
 
 Source = Literal["input", "loop", "update", "fork"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent(Send):
+@value(frozen=True, slots=True)
+class Sent:
     """A Send that was checked, with the stored form of its argument."""
 
+    node: str
+    arg: Any
     encoded: bytes
 
     @staticmethod
@@ -32,18 +33,27 @@ class Sent(Send):
 class Frontier:
     """What runs next: `nodes` once each, `sends` once per Send with its own argument. `arrived`
     holds, per waiting edge (`a+b:c`), the sources that are through already; `deferred` nodes run
-    when nothing else is left. `stop`: a node that the graph is to stop after has just run."""
+    when nothing else is left. `stop`: a node that the graph is to stop after has just run. `inside`
+    says where the subgraphs that keep their state stand: their checkpoints, by namespace. `origin`
+    is the checkpoint that a fork is a copy of: the same is asked there, under the same ids."""
 
     nodes: tuple[str, ...] = ()
     sends: tuple[Sent, ...] = ()
     arrived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     deferred: tuple[str, ...] = ()
     stop: bool = False
+    inside: Mapping[str, str] = field(default_factory=dict)
+    origin: str | None = None
 
     @property
     def next_nodes(self) -> list[str]:
         """The names of what runs next, one per task."""
-        return [*self.nodes, *(send.node for send in self.sends)]
+        return [*self.nodes, *[send.node for send in self.sends]] if self.sends else [*self.nodes]
+
+    @property
+    def leads_on(self) -> bool:
+        """Whether anything runs next, or will when something else has come."""
+        return bool(self.nodes or self.sends or self.deferred)
 
     def dumps(self) -> bytes:
         """The frontier as JSON."""
@@ -54,6 +64,10 @@ class Frontier:
             filled["deferred"] = list(self.deferred)
         if self.stop:
             filled["stop"] = True
+        if self.inside:
+            filled["inside"] = dict(self.inside)
+        if self.origin:
+            filled["origin"] = self.origin
         if not self.sends:
             return serde.dumps(filled)
         sends = b",".join([send.dumps() for send in self.sends])
@@ -69,6 +83,8 @@ class Frontier:
             arrived={edge: tuple(names) for edge, names in filled.get("arrived", {}).items()},
             deferred=tuple(filled.get("deferred", ())),
             stop=filled.get("stop", False),
+            inside=filled.get("inside", {}),
+            origin=filled.get("origin"),
         )
 
 
@@ -127,18 +143,21 @@ class Write:
 
 @value(frozen=True, slots=True, kw_only=True)
 class TaskWrites:
-    """All that one finished task says: what it wrote, in order, and where it goes on."""
+    """All that one finished task says: what it wrote, in order, where it goes on, and where the
+    subgraphs in it that keep their state stand now."""
 
     task_id: str
     node: str
     writes: tuple[Write, ...] = ()
     goto: tuple[str | Sent, ...] = ()
+    inside: Mapping[str, str] = field(default_factory=dict)
 
     def dumps(self) -> bytes:
         """As JSON, from the values' stored forms."""
         pairs = [b"[%b,%b]" % (serde.dumps(w.channel), w.encoded) for w in self.writes]
         goto = [to.dumps() if isinstance(to, Sent) else serde.dumps(to) for to in self.goto]
-        return b'{"writes":[%b],"goto":[%b]}' % (b",".join(pairs), b",".join(goto))
+        inside = b',"inside":%b' % serde.dumps(dict(self.inside)) if self.inside else b""
+        return b'{"writes":[%b],"goto":[%b]%b}' % (b",".join(pairs), b",".join(goto), inside)
 
     @staticmethod
     def loads(task_id: str, node: str, data: bytes | str) -> TaskWrites:
@@ -152,6 +171,7 @@ class TaskWrites:
                 for channel, value in filled["writes"]
             ),
             goto=tuple(to if isinstance(to, str) else Sent.of(*to) for to in filled["goto"]),
+            inside=filled.get("inside", {}),
         )
 
 
@@ -204,8 +224,9 @@ class Position:
 class Saved:
     """What a journal gives back of a checkpoint. `chains` holds each channel's changes from its
     last full value on, oldest first; `notes` what the run has recorded since, in that order;
-    `heard` what tasks that are not done had stated already (event name and data, per task);
-    `entered` the step at which the checkpoint's run began."""
+    `heard` what was stated already of what is to be done again (event name and data, per task; by
+    its id, the event of a checkpoint that was announced and not kept); `entered` the step at which
+    the checkpoint's run began, or the call of its subgraph."""
 
     checkpoint: Checkpoint
     chains: Mapping[str, Sequence[Change]]

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Unpack
 
 from . import drawing, schema, streams, threads
 from .checkpoint import Position
+from .execution import Execution
 from .graph import Graph
-from .invocation import Invocation, Options, options_of
+from .invocation import Invocation
 from .memo import current
 from .memory import MemoryJournal
+from .options import Config, Options, options_of, place_of, stopping
+from .pool import run_beside
 from .ports import Journal
-from .subgraphs import output, run_inside
-from .threads import StateSnapshot
+from .subgraphs import Inside, first_async, output
+from .threads import History, StateSnapshot
 from .views import StreamMode
 
 T = TypeVar("T")
 
-#: A thread by its id, or as LangGraph names it: {"configurable": {"thread_id": ...}}.
-Config = Mapping[str, Any]
+#: The options that a graph in a node may have of its own, as its execution has them.
+_CHANGES = {
+    "recursion_limit": "step_limit",
+    "context": "context",
+    "artifacts": "artifacts",
+    "clock": "clock",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +38,10 @@ class CompiledGraph:
 
     The options of a run: `thread_id` (the same one continues the same state), `checkpoint_id`
     (begin a new run there instead of at the thread's newest), `journal` (where it is kept; this
-    graph's own in memory otherwise), `recursion_limit` (supersteps), `context`, `artifacts` and
-    `clock`. A LangGraph `config` may say the first two and the limit.
+    graph's own otherwise, in memory if it was compiled with none), `recursion_limit` (supersteps),
+    `interrupt_before` and `interrupt_after` (instead of those it was compiled with), `context`,
+    `artifacts` and `clock`. A LangGraph `config` may say the first two, the limit, and how many
+    tasks run at once (`max_concurrency`); nodes that take a config see all of it.
     """
 
     graph: Graph
@@ -41,6 +51,11 @@ class CompiledGraph:
     description: str | None = None
     journal: Journal = field(default_factory=MemoryJournal, repr=False)
 
+    @property
+    def name(self) -> str:
+        """What the graph is called."""
+        return self.graph.name
+
     async def ainvoke(
         self, input: Any, config: Config | None = None, **options: Unpack[Options]
     ) -> dict[str, Any]:
@@ -48,24 +63,28 @@ class CompiledGraph:
         under "__interrupt__" if it stopped for that.
 
         `input` is what the state begins with, a Command that answers and goes on, or None to go
-        on where the thread stopped. What a node raises comes out as it is. Called in a node
-        without options, the graph is a part of that node's run.
+        on where the thread stopped. What a node raises comes out as it is. Called in a node, the
+        graph is a part of that node's run, unless it is to have another thread or journal.
         """
-        memo = current.get(None)
-        if memo is not None and not options and config is None:
-            return await run_inside(memo, self.graph, input)
-        outcome = await self._invocation(config, options).run(input)
+        outcome = await self.call(config, options).run(input)
         return streams.result(self.graph, outcome)
 
     def invoke(
         self, input: Any, config: Config | None = None, **options: Unpack[Options]
     ) -> dict[str, Any]:
-        """`ainvoke` for scripts: the same, from code that has no event loop."""
-        memo = current.get(None)
-        if memo is None:
-            return asyncio.run(self.ainvoke(input, config, **options))
-        running = self.ainvoke(input, config, **options)
-        return asyncio.run_coroutine_threadsafe(running, memo.loop).result()
+        """`ainvoke` for sync code: scripts and sync nodes. Where an event loop runs in this very
+        thread it is held up until the graph ends; a graph with async parts, which may need that
+        loop, raises RuntimeError there."""
+        loop, memo = asyncio._get_running_loop(), current.get(None)
+        if loop is not None and (memo is None or memo.loop is loop):
+            if name := first_async(self.graph):
+                raise RuntimeError(
+                    f"invoke() of graph {self.graph.name!r} would keep the event loop from running "
+                    f"its async part {name!r}: write `await graph.ainvoke(...)`."
+                )
+            return run_beside(self.ainvoke(input, config, **options))
+        doing = self.ainvoke(input, config, **options)
+        return asyncio.run(doing) if memo is None else memo.begin(doing).result()
 
     async def astream(
         self,
@@ -78,50 +97,93 @@ class CompiledGraph:
     ) -> AsyncIterator[Any]:
         """Run as `ainvoke` does, and give what happens as it happens: what the mode shows of each
         event; with a list of modes pairs of mode and that; with `subgraphs` the namespace (a
-        tuple) first, and what happens in subgraphs too."""
-        invocation = self._invocation(config, options)
-        async for item in streams.stream(invocation, input, stream_mode, subgraphs=subgraphs):
+        tuple) before it, and what happens in subgraphs too. In a node, as `ainvoke`."""
+        call = self.call(config, options)
+        async for item in streams.stream(call, input, stream_mode, subgraphs=subgraphs):
             yield item
 
-    async def aget_state(self, config: Config | str) -> StateSnapshot:
-        """Where a thread stands, or stood at a checkpoint."""
-        at = _at(config)
-        return await threads.get_state(self.graph, self.journal, *at)
+    def stream(
+        self,
+        input: Any,
+        config: Config | None = None,
+        *,
+        stream_mode: StreamMode | Sequence[StreamMode] = "updates",
+        subgraphs: bool = False,
+        **options: Unpack[Options],
+    ) -> Iterator[Any]:
+        """`astream` for sync code. What happens waits until it is asked for."""
+        items = self.astream(input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options)
+        return streams.in_sync(items)
 
-    async def aget_state_history(
-        self, config: Config | str, *, limit: int | None = None
-    ) -> list[StateSnapshot]:
-        """The checkpoints of a thread, newest first."""
-        return await threads.get_state_history(self.graph, self.journal, _at(config)[0], limit)
+    async def aget_state(
+        self, config: Config | str, *, journal: Journal | None = None
+    ) -> StateSnapshot:
+        """Where a thread stands, or stood at a checkpoint; in `journal`, when it is kept there."""
+        return await threads.get_state(self.graph, journal or self.journal, *place_of(config))
+
+    def aget_state_history(
+        self,
+        config: Config | str,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: Config | None = None,
+        limit: int | None = None,
+        journal: Journal | None = None,
+    ) -> History:
+        """The checkpoints of a thread, newest first: await them all, or go over them with `async
+        for`. Those whose metadata has what `filter` has, that are older than `before`."""
+        kept, thread_id = journal or self.journal, place_of(config)[0]
+        return History(self.graph, kept, thread_id, filter=filter, before=before, limit=limit)
 
     async def aupdate_state(
-        self, config: Config | str, values: Any, as_node: str | None = None
+        self,
+        config: Config | str,
+        values: Any,
+        as_node: str | None = None,
+        *,
+        journal: Journal | None = None,
     ) -> Config:
         """Write to a thread as if `as_node` had returned `values`; answers the config of the new
         checkpoint."""
-        thread_id, checkpoint_id = _at(config)
+        thread_id, checkpoint_id = place_of(config)
         return await threads.update_state(
             self.graph,
-            self.journal,
+            journal or self.journal,
             thread_id,
             values,
             as_node=as_node,
             checkpoint_id=checkpoint_id,
         )
 
-    def get_state(self, config: Config | str) -> StateSnapshot:
+    def get_state(self, config: Config | str, *, journal: Journal | None = None) -> StateSnapshot:
         """`aget_state` for scripts."""
-        return _now(self.aget_state(config))
+        return _now(self.aget_state(config, journal=journal))
 
     def get_state_history(
-        self, config: Config | str, *, limit: int | None = None
+        self,
+        config: Config | str,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: Config | None = None,
+        limit: int | None = None,
+        journal: Journal | None = None,
     ) -> list[StateSnapshot]:
         """`aget_state_history` for scripts."""
-        return _now(self.aget_state_history(config, limit=limit))
+        found = self.aget_state_history(
+            config, filter=filter, before=before, limit=limit, journal=journal
+        )
+        return _now(found.all())
 
-    def update_state(self, config: Config | str, values: Any, as_node: str | None = None) -> Config:
+    def update_state(
+        self,
+        config: Config | str,
+        values: Any,
+        as_node: str | None = None,
+        *,
+        journal: Journal | None = None,
+    ) -> Config:
         """`aupdate_state` for scripts."""
-        return _now(self.aupdate_state(config, values, as_node))
+        return _now(self.aupdate_state(config, values, as_node, journal=journal))
 
     def output(self, position: Position) -> dict[str, Any]:
         """The final state that `position` holds, by the keys of the output."""
@@ -140,17 +202,29 @@ class CompiledGraph:
         """The graph as a Mermaid flowchart."""
         return drawing.to_mermaid(self.graph)
 
-    def _invocation(self, config: Config | None, options: Options) -> Invocation:
+    def call(self, config: Config | None, options: Options) -> Invocation | Inside:
+        """One call of the graph, with what a config and the options say; in a node a part of it."""
         said = options_of(config, options)
-        context = schema.build(self.context, said.get("context"))
-        return Invocation(graph=self.graph, journal=self.journal, context=context, options=said)
+        graph, memo = stopping(self.graph, said), current.get(None)
+        if memo is not None and _belongs(memo.execution, said):
+            changes = {_CHANGES[key]: value for key, value in said.items() if key in _CHANGES}
+            if "context" in changes:
+                changes["context"] = schema.build(self.context, changes["context"])
+            if config is not None:
+                changes["config"] = config
+            return Inside(memo=memo, graph=graph, changes=changes)
+        return Invocation(
+            graph=graph,
+            journal=self.journal,
+            context=schema.build(self.context, said.get("context")),
+            config=config or {},
+            options=said,
+        )
 
 
-def _at(config: Config | str) -> tuple[str, str | None]:
-    if isinstance(config, str):
-        return config, None
-    said = config["configurable"]
-    return said["thread_id"], said.get("checkpoint_id")
+def _belongs(execution: Execution, said: Options) -> bool:
+    thread_id, journal = said.get("thread_id"), said.get("journal")
+    return thread_id in (None, execution.lease.thread_id) and journal in (None, execution.journal)
 
 
 def _now(doing: Coroutine[Any, Any, T]) -> T:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from datetime import datetime
 from typing import Any, TypeVar
 
 from . import events, names, serde
 from .memo import Memo
-from .ports import ArtifactRef
+from .ports import ArtifactRef, Journal
 
 T = TypeVar("T")
 
@@ -72,23 +72,37 @@ class _Facts:
     def cancelled(self) -> bool:
         """Whether the node is to stop: the run was cancelled, or its time is over. A thread
         cannot be stopped from outside, so long loops in sync nodes look at this."""
-        return self._memo.stopped
+        return self._memo.over
 
     @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]:
         return logging.LoggerAdapter(_log, {"run_id": self.run_id, "node": self.node})
 
 
+class Emitted:
+    """Awaited, it waits while the journal is behind; left alone, it does nothing."""
+
+    __slots__ = ("_journal",)
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._journal.room().__await__()
+
+
 class Context(_Facts):
     """The context of an async node."""
 
-    def emit(self, data: Any, name: str | None = None) -> None:
-        """Put a `custom` event on the run's stream (`custom:<name>` when it has one). Never
-        waits."""
-        self._execution.state(self._task, _event(name), serde.dumps(data))
+    def emit(self, data: Any, name: str | None = None) -> Awaitable[None]:
+        """Put a `custom` event on the run's stream (`custom:<name>` when it has one). It is on its
+        way when this returns, and no commit is waited for. A node that emits without end says
+        `await ctx.emit(...)`: then it waits while the journal is behind."""
+        self._memo.say(_event(name), serde.dumps(data))
+        return Emitted(self._execution.journal)
 
     @property
-    def stream_writer(self) -> Callable[..., None]:
+    def stream_writer(self) -> Callable[..., object]:
         """`emit`, by the name LangGraph's runtime has for it."""
         return self.emit
 
@@ -105,8 +119,9 @@ class Context(_Facts):
         known = self._memo.recalled(key)
         if known is not None:
             return serde.loads(known)
-        result = await self._memo.call(function, *args, **kwargs)
-        return await self._memo.keep(key, self._memo.encode(key, result))
+        with self._memo.part():
+            result = await self._memo.call(function, *args, **kwargs)
+            return await self._memo.keep(key, self._memo.encode(key, result))
 
     async def sleep(self, seconds: float) -> None:
         """Go on after that many seconds. A long sleep parks the run: nothing of it stays in
@@ -124,18 +139,23 @@ class Context(_Facts):
         from the name when it is not given. Saving the same name again replaces it. A name that
         cannot be a file's (a path, control characters) raises ValueError."""
         kind = names.media_type(names.check_name(name), media_type)
+        await self._execution.journal.room()
         raw = data.encode() if isinstance(data, str) else bytes(data)
-        return await self._execution.save(self._task, name, raw, kind)
+        return await self._memo.save(name, raw, kind)
 
 
 class SyncContext(_Facts):
     """The context of a sync node, which runs in a thread: the same words, without `await`."""
 
     def emit(self, data: Any, name: str | None = None) -> None:
-        """Put a `custom` event on the run's stream (`custom:<name>` when it has one). Never
-        waits."""
-        told = (self._task, _event(name), serde.dumps(data))
-        self._memo.loop.call_soon_threadsafe(self._execution.state, *told)
+        """Put a `custom` event on the run's stream (`custom:<name>` when it has one). No commit is
+        waited for, but while the journal is behind this waits. In an atomic node it is a part of
+        the transaction, and never waits."""
+        body = serde.dumps(data)
+        self._memo.say_from_thread(_event(name), body)
+        if self._memo.is_to_wait(len(body)) and not _on_a_loop():
+            # In its turn: the loop has taken all that was emitted before, so none of it piles up.
+            self._wait(self._execution.journal.room())
 
     @property
     def stream_writer(self) -> Callable[..., None]:
@@ -163,10 +183,24 @@ class SyncContext(_Facts):
         self, name: str, data: bytes | str, media_type: str | None = None
     ) -> ArtifactRef:
         """As `Context.save_artifact`; returns when the bytes are stored."""
+        if (turn := self._memo.turn) is not None:
+            kind = names.media_type(names.check_name(name), media_type)
+            raw = data.encode() if isinstance(data, str) else bytes(data)
+            # Not by another thread: all of them may be waiting for this one's transaction.
+            return self._execution.save_in(turn, self._task, name, raw, kind)
         return self._wait(Context(self._memo).save_artifact(name, data, media_type))
 
     def _wait(self, doing: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(doing, self._memo.loop).result()
+        return self._memo.begin(doing).result()
+
+
+def _on_a_loop() -> bool:
+    """Whether this thread runs an event loop, which a wait would stop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _event(name: str | None) -> str:

@@ -40,7 +40,10 @@ def to_json(graph: Graph) -> Drawing:
                 for target, label in _ends(graph, branch).items()
             ]
     for name, node in graph.nodes.items():
-        edges += [_edge(name, target, conditional=True) for target in node.destinations]
+        edges += [
+            _edge(name, target, conditional=True, label=label)
+            for target, label in node.destinations.items()
+        ]
     nodes = [_node(START, "start")] + [_node(name, "node") for name in graph.nodes]
     if any(edge["target"] == END for edge in edges):
         nodes.append(_node(END, "end"))

@@ -41,6 +41,11 @@ class NotStorableError(GraphError, TypeError):
     """A value cannot be kept in the journal."""
 
 
+class CallOver(GraphError, RuntimeError):
+    """A call of a node did something after its end: it took too long, or its run was stopped.
+    Another call may be at the same by now, so nothing that this one says is kept."""
+
+
 class Fenced(GraphError):
     """This attempt no longer holds the run's lease: another one owns the run, and nothing that
     this one writes is kept. Stop silently."""

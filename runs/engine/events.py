@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+import orjson
+
 from .values import value
 
 CREATED: Final = "created"
@@ -19,6 +21,8 @@ CHECKPOINT: Final = "checkpoint"
 INTERRUPTED: Final = "interrupted"
 SLEEPING: Final = "sleeping"
 RESUMED: Final = "resumed"
+PAUSED: Final = "paused"
+UNPAUSED: Final = "unpaused"
 COMPLETED: Final = "completed"
 FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
@@ -35,3 +39,8 @@ class Event:
     namespace: str = ""
     task_id: str | None = None
     data: bytes = b""
+
+
+def checkpoint_id_of(data: bytes | str) -> str | None:
+    """Which checkpoint the data of a `checkpoint` event announces."""
+    return str(orjson.loads(data)["checkpoint_id"]) if data else None

@@ -4,33 +4,77 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from . import events, faults, ids, serde
-from .checkpoint import Position, Write
+from .checkpoint import Position, Sent, Write
 from .clock import Clock, SystemClock
-from .errors import NotStorableError
+from .errors import Fenced, NotStorableError
 from .events import Event
 from .graph import Graph
+from .heard import Heard
 from .plan import Task
-from .ports import ArtifactRef, ArtifactStore, Journal, Lease
+from .pool import threads_of
+from .ports import ArtifactRef, ArtifactStore, Blob, Journal, Lease
+from .types import START, Interrupt
+
+
+class Turn:
+    """One call of an atomic node: what it has stated so far, and who decides how it ends. Its
+    thread, with the commit, or its run, which does not wait for it any more: whoever is first."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.artifacts: list[ArtifactRef] = []
+        self._lock = threading.Lock()
+        self._given_up = self._committing = False
+
+    def take(self) -> None:
+        """About to commit; Fenced when nobody waits for that any more."""
+        with self._lock:
+            if self._given_up:
+                raise Fenced("The run did not wait for this node; its transaction is undone.")
+            self._committing = True
+
+    def give_up(self) -> bool:
+        """Whether the transaction is undone: False when it is too late for that."""
+        with self._lock:
+            self._given_up = not self._committing
+            return self._given_up
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What stands behind a checkpoint or an interrupt, for those who listen: the keys that were
+    `changed`, or what is waited for."""
+
+    graph: Graph
+    position: Position
+    changed: Collection[str] = ()
+    interrupts: Sequence[Interrupt] = ()
 
 
 @dataclass(kw_only=True)
 class Execution:
-    """What stays the same while a run executes. `threads` runs sync nodes; None is the event
-    loop's own pool. `checkpoint_id` is where to go on, None the thread's newest; a `fresh` thread
-    is known to have none. `heard` holds, per task that is repeated, what it had stated before;
-    `answers` what people have said, by interrupt id; both are shared with subgraphs. `context` is
-    what `ainvoke(context=...)` was given. `clean`: nothing of the present superstep was on record
+    """What stays the same while a run executes. `threads` runs sync nodes (a Pool, since they may
+    wait for each other); None is the pool of this process. `checkpoint_id` is where to go on, None
+    the thread's newest; `fresh`: nothing of the run is on record, and the thread has no checkpoint.
+    `heard` holds what was stated before of what is repeated, by the id of its task or checkpoint;
+    `answers` what people have said, by interrupt id; both are shared with subgraphs. `context` and
+    `config` are what `ainvoke` was given. `clean`: nothing of the present superstep was on record
     when this process began it. `recount`: the step limit counts from where this execution begins,
-    not from where its run did. `listen` is told every event, with the position that a checkpoint or
-    an interrupt stands for."""
+    not from where its run did. `resumes`: who listens sees first where
+    the run goes on. A subgraph is at `place` in its run (the same in each run that goes on from the
+    same checkpoint) and at `seat` in its thread; one that keeps its state goes on from checkpoint
+    `base`, and `inside` says where those in it stand. `reached` is the newest checkpoint that was
+    read or written. `listen` is told every event, with what stands behind it: the Standing
+    of a checkpoint or an interrupt, the input of a task that begins."""
 
     graph: Graph
     journal: Journal
@@ -47,16 +91,29 @@ class Execution:
     fresh: bool = False
     clean: bool = False
     recount: bool = False
-    listen: Callable[[Event, Position | None], None] | None = None
+    resumes: bool = False
+    place: str = ""
+    seat: str = ""
+    base: str | None = None
+    inside: Mapping[str, str] = field(default_factory=dict)
+    reached: str | None = None
+    listen: Callable[[Event, Any], None] | None = None
     context: Any = None
+    config: Mapping[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
-    heard: dict[str, deque[tuple[str, bytes]]] = field(default_factory=dict)
+    heard: dict[str, Heard] = field(default_factory=dict)
 
-    def child(self, graph: Graph, namespace: str, *, fresh: bool) -> Execution:
+    def child(self, graph: Graph, namespace: str, **changes: Any) -> Execution:
         """The execution of a subgraph in this one's run."""
-        return replace(
-            self, graph=graph, namespace=namespace, checkpoint_id=None, fresh=fresh, clean=False
-        )
+        own = {"graph": graph, "namespace": namespace, "checkpoint_id": None, "clean": False}
+        return Execution(**{**vars(self), **own, "reached": None, **changes})
+
+    def gate(self) -> AbstractAsyncContextManager[Any]:
+        """Lets through as many at once as the config says (`max_concurrency`); all if it does not
+        say. One for each superstep, and one for the tasks that a call has begun: what is inside
+        has gates of its own, so that none waits for what it contains."""
+        most = self.config.get("max_concurrency")
+        return nullcontext() if most is None else asyncio.Semaphore(most)
 
     def check_sizes(self, node: str, writes: Sequence[Write]) -> None:
         """Refuse a value that is too big to be a value of the state."""
@@ -64,17 +121,37 @@ class Execution:
         for write in writes if limit is not None else ():
             check_size(node, write.channel, len(write.encoded), limit)
 
-    def state(self, task: Task, name: str, data: bytes) -> None:
-        """Put an event of `task` on record."""
-        event = self.event(task, name, data)
-        if not self.heard or not self._heard_before(event):
-            self.say(event)
+    def check_sends(self, node: str, targets: Sequence[object]) -> None:
+        """Refuse a Send whose argument is too big to be one."""
+        for target in targets if self.max_value_bytes is not None else ():
+            if isinstance(target, Sent):
+                what = f"What node {node!r} sends to {target.node!r}"
+                refuse_over(what, len(target.encoded), self.max_value_bytes)
 
-    def say(self, event: Event, position: Position | None = None) -> None:
+    def check_event(self, node: str, name: str, data: bytes) -> None:
+        """Refuse an event of a node that is too big to be one."""
+        limit = self.max_event_bytes
+        if limit is not None and len(data) > limit:
+            raise NotStorableError(
+                f"Event {name!r} of node {node!r} has {len(data):,} bytes; an event may have "
+                f"{limit:,}. Keep big things with ctx.save_artifact() and emit their artifact_id, "
+                "or raise the limit (FASTGRAPH_MAX_EVENT_BYTES on the server)."
+            )
+
+    def state(self, task: Task, name: str, data: bytes, behind: Any = None) -> None:
+        """Put an event of `task` on record. What stands `behind` it is not kept."""
+        event = self.event(task, name, data)
+        if self.heard and self.heard_before(task.task_id, event):
+            return
+        self.journal.append(self.lease, [event])
+        if self.listen is not None:
+            self.listen(event, behind)
+
+    def say(self, event: Event, behind: Any = None) -> None:
         """Put any event of the run on record."""
         self.journal.append(self.lease, [event])
         if self.listen is not None:
-            self.listen(event, position)
+            self.listen(event, behind)
 
     def event(self, task: Task, name: str, data: bytes) -> Event:
         """An event of `task`, not on record yet."""
@@ -91,28 +168,56 @@ class Execution:
             data=data,
         )
 
-    def _heard_before(self, event: Event) -> bool:
-        """Whether the event is already in the log, from the attempt before. From the first that
-        differs on, the task has taken another way, and all it says is new."""
-        told = self.heard.get(event.task_id or "")
-        if not told:
-            return False
-        if told.popleft() == (event.name, event.data):
-            return True
-        told.clear()
-        return False
+    def heard_before(self, about: str, event: Event) -> bool:
+        """Whether the event of a task or checkpoint (`about`: its id) is already in the log, from
+        the attempt before."""
+        told = self.heard.get(about)
+        return told is not None and told.again(event.name, event.data)
 
-    async def save(self, task: Task | None, name: str, data: bytes, media_type: str) -> ArtifactRef:
-        """Store an artifact: bytes first, then its row with its event. `task` None is the run."""
+    async def save(
+        self,
+        task: Task | None,
+        name: str,
+        data: bytes,
+        media_type: str,
+        check: Callable[[], None] = lambda: None,
+    ) -> ArtifactRef:
+        """Store an artifact: bytes first, then its row with its event. `task` None is the run;
+        `check` raises when the bytes came too late for the rest."""
+        # Not in the threads of sync nodes, which may all wait for this.
+        blob = await asyncio.to_thread(self._store.write, data)
+        check()
+        ref = self._ref(task, name, media_type, blob)
+        if task is not None:
+            event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
+            stated = [] if self.heard_before(task.task_id, event) else [event]
+            self.journal.append(self.lease, stated, [ref])
+            if self.listen is not None and stated:
+                self.listen(stated[0], None)
+        return ref
+
+    def save_in(
+        self, turn: Turn, task: Task, name: str, data: bytes, media_type: str
+    ) -> ArtifactRef:
+        """`save` in this thread, for a task in a transaction: the row and the event go with it."""
+        ref = self._ref(task, name, media_type, self._store.write(data))
+        turn.events.append(self.event(task, events.ARTIFACT, serde.dumps(ref.describe())))
+        turn.artifacts.append(ref)
+        return ref
+
+    @property
+    def _store(self) -> ArtifactStore:
         if self.artifacts is None:
             raise RuntimeError(
                 "This run has nowhere to put artifacts: give ainvoke(artifacts=...) a store, or "
                 "run the workflow on the server."
             )
-        blob = await self.in_thread(self.artifacts.write, data)
+        return self.artifacts
+
+    def _ref(self, task: Task | None, name: str, media_type: str, blob: Blob) -> ArtifactRef:
         faults.point("after_artifact_bytes")
-        ref = ArtifactRef(
-            artifact_id=str(ids.derived(self.lease.run_id, task.task_id if task else "", name)),
+        return ArtifactRef(
+            artifact_id=ids.derived_text(self.lease.run_id, task.task_id if task else "", name),
             run_id=self.lease.run_id,
             node=task.node.name if task else "",
             name=name,
@@ -120,30 +225,33 @@ class Execution:
             size=blob.size,
             sha256=blob.sha256,
         )
-        if task is not None:
-            event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
-            stated = [] if self._heard_before(event) else [event]
-            self.journal.append(self.lease, stated, [ref])
-            if self.listen is not None and stated:
-                self.listen(stated[0], None)
-        return ref
 
     async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a blocking function without blocking the other runs, in a copy of this context."""
         call = partial(contextvars.copy_context().run, _caught, function, *args, **kwargs)
-        answer, error = await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        threads = threads_of(self.threads)
+        answer, error = await asyncio.get_running_loop().run_in_executor(threads, call)
         if error is not None:
             raise error
         return answer
 
 
+def _who(node: str) -> str:
+    return "the input" if node == START else f"node {node!r}"
+
+
 def check_size(node: str, channel: str, size: int, limit: int | None) -> None:
     """Raise NotStorableError when `size` is over the limit."""
+    refuse_over(f"Key {channel!r} of {_who(node)}", size, limit)
+
+
+def refuse_over(what: str, size: int, limit: int | None) -> None:
+    """Raise NotStorableError, naming `what`, when its `size` is over the limit of a value."""
     if limit is not None and size > limit:
         raise NotStorableError(
-            f"Key {channel!r} of node {node!r} has {size:,} bytes; a value may have {limit:,}. "
-            "Keep big things with ctx.save_artifact() and put their artifact_id into the state, or "
-            "raise the limit (FASTGRAPH_MAX_VALUE_BYTES on the server)."
+            f"{what} has {size:,} bytes; a value may have {limit:,}. Keep big things with "
+            "ctx.save_artifact() and put their artifact_id into the state, or raise the limit "
+            "(FASTGRAPH_MAX_VALUE_BYTES on the server)."
         )
 
 
@@ -153,7 +261,7 @@ def check_state_size(node: str, sizes: Mapping[str, int], limit: int | None) -> 
     if limit is not None and total > limit:
         biggest = max(sizes, key=lambda key: sizes[key])
         raise NotStorableError(
-            f"After node {node!r} the state has {total:,} bytes; it may have {limit:,}. Most of it "
+            f"After {_who(node)} the state has {total:,} bytes; it may have {limit:,}. Most of it "
             f"is key {biggest!r} ({sizes[biggest]:,} bytes). Keep big things with "
             "ctx.save_artifact(), or raise the limit (FASTGRAPH_MAX_STATE_BYTES on the server)."
         )
@@ -172,11 +280,18 @@ def _caught(
 
 
 def config(execution: Execution, task: Task) -> Mapping[str, Any]:
-    """The config mapping for nodes that take one."""
+    """The config mapping for nodes that take one: what the run was given, and which task it is."""
+    given = execution.config
+    configurable = {**given.get("configurable", {}), "thread_id": execution.lease.thread_id}
+    configurable.pop("checkpoint_id", None)  # where the run began, and not where it is now
     return {
-        "configurable": {"thread_id": execution.lease.thread_id},
+        **given,
+        "configurable": configurable,
         "recursion_limit": execution.step_limit,
+        "tags": list(given.get("tags") or ()),
         "metadata": {
+            **given.get("metadata", {}),
+            **task.node.metadata,
             "run_id": execution.lease.run_id,
             "langgraph_node": task.node.name,
             "langgraph_step": task.step,

@@ -11,6 +11,8 @@ POINTS = (
     "after_record",
     "before_commit",
     "after_commit",
+    "before_transaction",
+    "after_transaction",
     "after_artifact_bytes",
     "before_finish",
     "after_finish",

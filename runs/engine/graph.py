@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from .channels import Channel
@@ -13,22 +14,41 @@ from .types import Cache, CachePolicy, RetryPolicy
 #: that puts custom events on the stream.
 Calling = Literal["state", "context", "config", "writer"]
 
+#: What is a slow call of a router. Seconds.
+SLOW_ROUTER = 0.002
+
+
+class _Called:
+    """What nodes and routers have in common."""
+
+    calling: Calling
+    keywords: tuple[tuple[str, Calling], ...]
+
+    @cached_property
+    def takes_context(self) -> bool:
+        """Whether it is called with a context."""
+        return self.calling == "context" or any(what == "context" for _, what in self.keywords)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
+class Node(_Called):
     """One node: its function and how to run it. `calling` is what its second parameter gets,
-    `keywords` what its keyword parameters get. `timeout` is in seconds."""
+    `keywords` what its keyword parameters get. `is_async`: calling it gives a coroutine; one that
+    `awaits` is written as async, though a sync wrapper may hide that. `timeout` is in seconds. An
+    `atomic` one runs in a transaction of its own."""
 
     name: str
     run: Callable[..., Any]
     is_async: bool
+    awaits: bool = False
     calling: Calling = "state"
     keywords: tuple[tuple[str, Calling], ...] = ()
     retry: Sequence[RetryPolicy] = ()
     cache: CachePolicy | None = None
     timeout: float | None = None
     defer: bool = False
-    destinations: tuple[str, ...] = ()
+    atomic: bool = False
+    destinations: Mapping[str, str | None] = field(default_factory=dict)
     view: StateView | None = None
     subgraph: Graph | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -36,21 +56,37 @@ class Node:
 
 @dataclass
 class Pace:
-    """How a router has behaved so far: one that was `slow` once is called in a thread from then
-    on, any other one on the event loop, where a call costs a tenth."""
+    """How a router behaves. One that is `slow` is called in a thread, any other one on the event
+    loop, where a call costs a tenth. Two slow calls close together make it slow, and quick ones
+    clear it of that: any call seems slow once in a while, when the machine runs another thread."""
 
-    slow: bool = False
+    score: int = 0
+
+    @property
+    def slow(self) -> bool:
+        return self.score > 10
+
+    def took(self, seconds: float) -> None:
+        """Take a call into account. Threads that do so at once may miss one of theirs."""
+        if seconds > SLOW_ROUTER:
+            self.score = min(self.score + 10, 20)
+        elif self.score:
+            self.score = max(self.score - 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Branch:
+class Branch(_Called):
     """A conditional edge: `route` sees the state with the node's own writes and answers targets,
-    which `path_map` translates when there is one."""
+    which `path_map` translates when there is one. What it is called with, as for a Node."""
 
     name: str
     route: Callable[..., Any]
     is_async: bool
     path_map: Mapping[Any, str] | None = None
+    calling: Calling = "state"
+    keywords: tuple[tuple[str, Calling], ...] = ()
+    awaits: bool = False
+    view: StateView | None = None
     pace: Pace = field(default_factory=lambda: Pace(), compare=False)
 
 
@@ -67,7 +103,9 @@ class StateView:
 class Graph:
     """Nodes, edges and channels. `joins` are the edges that wait for several sources; `stop_before`
     and `stop_after` the nodes at which a run waits to be told to go on; `ephemeral` the channels
-    whose values last for one superstep; `timeout` is how long a run may execute, in seconds."""
+    whose values last for one superstep; `deferred` the nodes that run when nothing else is left;
+    `timeout` is how long a run may execute, in seconds. As a subgraph it begins anew at every call,
+    or, if it `keeps` its state, where the last one ended."""
 
     name: str
     channels: Mapping[str, Channel]
@@ -79,7 +117,9 @@ class Graph:
     input_keys: tuple[str, ...]
     output_keys: tuple[str, ...]
     ephemeral: tuple[str, ...] = ()
+    deferred: frozenset[str] = frozenset()
     cache: Cache | None = field(default=None, repr=False)
     timeout: float | None = None
     stop_before: frozenset[str] = frozenset()
     stop_after: frozenset[str] = frozenset()
+    keeps: bool = False

@@ -32,11 +32,17 @@ def uuid7() -> uuid.UUID:
     return _pack(millis, fraction, secrets.randbits(62))
 
 
-def checkpoint_id(*, run_id: str, millis: int, namespace: str, step: int) -> str:
+def checkpoint_id(
+    *, run_id: str, millis: int, namespace: str, step: int, parent: str | None = None
+) -> str:
     """The id of the checkpoint that `run_id` writes after superstep `step`: the same for the same
-    arguments. `millis` is when the run was created, in milliseconds since 1970."""
-    low = _VARIANT | (step & 0xFFFF_FFFF) << 30 | _place(run_id, namespace)
-    return _text(f"{millis & (1 << 48) - 1:012x}7{step >> 32 & 0xFFF:03x}{low:016x}")
+    arguments. `millis` is when the run was created, in milliseconds since 1970; a `parent` that
+    says it is later than that is believed, since no checkpoint sorts before its parent."""
+    moment, place = _run(run_id, millis, namespace)
+    if parent is not None and parent[:13] > moment:
+        moment = parent[:13]
+    low = f"{(step & 0xFFFF_FFFF) << 30 | place:016x}"
+    return f"{moment}-7{step >> 32 & 0xFFF:03x}-{low[:4]}-{low[4:]}"
 
 
 def millis(checkpoint_id: str) -> int:
@@ -64,7 +70,7 @@ def derived_text(*parts: str) -> str:
 
 def _derived(text: str) -> str:
     h = _hash(text)
-    return _text(f"{h[:12]}8{h[13:16]}{_VARIANTS[h[16]]}{h[17:]}")
+    return f"{h[:8]}-{h[8:12]}-8{h[13:16]}-{_VARIANTS[h[16]]}{h[17:20]}-{h[20:]}"
 
 
 def _pack(millis: int, a: int, b: int) -> uuid.UUID:
@@ -72,13 +78,12 @@ def _pack(millis: int, a: int, b: int) -> uuid.UUID:
 
 
 @lru_cache(1024)
-def _place(run_id: str, namespace: str) -> int:
-    return int(_hash(f"{len(run_id)}:{run_id}{namespace}")[:8], 16) & 0x3FFF_FFFF
+def _run(run_id: str, millis: int, namespace: str) -> tuple[str, int]:
+    """What all checkpoints of a run in a namespace begin with, and the bits around their step."""
+    moment = f"{millis & (1 << 48) - 1:012x}"
+    place = int(_hash(f"{len(run_id)}:{run_id}{namespace}")[:8], 16) & 0x3FFF_FFFF
+    return f"{moment[:8]}-{moment[8:]}", _VARIANT | place
 
 
 def _hash(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _text(h: str) -> str:
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"

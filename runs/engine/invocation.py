@@ -3,134 +3,188 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from . import events, ids, notes, serde
-from .checkpoint import Position
+from .checkpoint import Checkpoint, Saved
 from .clock import Clock, SystemClock
+from .durability import PacedJournal, paced
 from .errors import EmptyInputError, NodeError
 from .events import Event
-from .execution import Execution
+from .execution import Execution, Standing
 from .graph import Graph
 from .loop import Outcome, advance
+from .memo import place_of
 from .memory import MemoryJournal
-from .ports import ArtifactStore, Journal, Lease
+from .notes import Recorded
+from .options import Options
+from .plan import Task, plan
+from .ports import Journal, Lease, Superstep
+from .restore import restore
 from .types import Command
 
 STEP_LIMIT = 10_000
 
-Listener = Callable[[Event, Position | None], None]
-
-
-class Options(TypedDict, total=False):
-    """How a graph is to be run; all are optional."""
-
-    thread_id: str
-    checkpoint_id: str
-    journal: Journal
-    recursion_limit: int
-    context: Any
-    artifacts: ArtifactStore
-    clock: Clock
+Listener = Callable[[Event, Any], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """One call of a graph. `journal` is where its threads are kept."""
+    """One call of a graph. `journal` is where its threads are kept, `config` what its nodes see."""
 
     graph: Graph
     journal: Journal
     context: Any = None
     listen: Listener | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
     options: Options = field(default_factory=lambda: Options())
 
     async def run(self, given: Any) -> Outcome:
         """Execute until the run ends or waits for an answer. What a node raises comes out as it
         is."""
         execution = await self._execution(given)
-        payload = None if isinstance(given, Command) else given
+        journal = paced(
+            execution.journal, self.options.get("durability") or "sync", execution.lease
+        )
+        execution.journal = journal
         try:
-            outcome = await advance(execution, payload)
-            while outcome.status == "sleeping":
-                assert outcome.until is not None
-                wait = outcome.until - execution.clock.now()
-                await execution.clock.sleep(max(wait.total_seconds(), 0.0))
-                execution.fresh = False
-                outcome = await advance(execution, payload)
+            outcome = await _awake(
+                execution, journal, None if isinstance(given, Command) else given
+            )
         except NodeError as error:
             assert error.__cause__ is not None
             raise error.__cause__ from None
+        finally:
+            journal.flush()
+        await journal.settle(execution.lease)
         if outcome.interrupts:
             asked = [{"id": one.id, "value": one.value} for one in outcome.interrupts]
             data = serde.dumps({"interrupts": asked})
             now = execution.clock.now()
-            execution.say(Event(name=events.INTERRUPTED, ts=now, data=data), outcome.position)
+            stands = Standing(
+                graph=self.graph, position=outcome.position, interrupts=outcome.interrupts
+            )
+            execution.say(Event(name=events.INTERRUPTED, ts=now, data=data), stands)
         return outcome
 
     async def _execution(self, given: Any) -> Execution:
         options = self.options
         clock = options.get("clock") or SystemClock()
-        thread_id = options.get("thread_id")
+        thread_id, begin = options.get("thread_id"), options.get("checkpoint_id")
+        journal = options.get("journal") or (self.journal if thread_id else MemoryJournal())
+        lease = await new_run(journal, thread_id, clock, branches=begin is not None)
         execution = Execution(
             graph=self.graph,
-            journal=options.get("journal") or (self.journal if thread_id else MemoryJournal()),
-            lease=_new_run(thread_id, clock),
+            journal=journal,
+            lease=lease,
             clock=clock,
             artifacts=options.get("artifacts"),
-            step_limit=options.get("recursion_limit", STEP_LIMIT),
-            checkpoint_id=options.get("checkpoint_id"),
+            step_limit=options.get("recursion_limit") or STEP_LIMIT,
+            checkpoint_id=begin,
             fresh=thread_id is None,
             context=self.context,
+            config=self.config,
             recount=True,
             listen=self.listen,
         )
         if given is None or isinstance(given, Command):
             await _go_on(execution, given or Command())
+            execution.resumes = True
         return execution
 
 
-def _new_run(thread_id: str | None, clock: Clock) -> Lease:
+async def _awake(execution: Execution, journal: PacedJournal, payload: Any) -> Outcome:
+    """`advance`, again after every sleep."""
+    outcome = await advance(execution, payload)
+    while outcome.status == "sleeping":
+        assert outcome.until is not None
+        await journal.settle(execution.lease)
+        wait = outcome.until - execution.clock.now()
+        await execution.clock.sleep(max(wait.total_seconds(), 0.0))
+        execution.fresh = execution.resumes = False
+        outcome = await advance(execution, payload)
+    return outcome
+
+
+async def new_run(
+    journal: Journal, thread_id: str | None, clock: Clock, *, branches: bool
+) -> Lease:
+    """The lease of a run that nobody else knows of. Checkpoints sort by the millisecond their run
+    was created in, and then by step: one that `branches` off, at a step the thread had before, is
+    to be later than all that is there."""
     run_id = str(ids.uuid7())
     millis = int(clock.now().timestamp() * 1000)
+    newest = await journal.load(thread_id) if branches and thread_id else None
+    if newest is not None:
+        millis = max(millis, ids.millis(newest.checkpoint.checkpoint_id) + 1)
     return Lease(run_id=run_id, thread_id=thread_id or run_id, created_ms=millis)
 
 
 async def _go_on(execution: Execution, command: Command[Any]) -> None:
     """Make `execution` the continuation of the run that stands at its thread's newest checkpoint,
-    and record what was said to it. From an older checkpoint a new run goes on."""
+    and record what was said to it. From an older checkpoint a new run goes on, at a copy of it,
+    and is told the answer to what was asked there, whatever was answered then."""
     journal, lease = execution.journal, execution.lease
-    saved = await journal.load(
-        lease.thread_id, checkpoint_id=execution.checkpoint_id, run_id=lease.run_id
-    )
+    saved = await journal.load(lease.thread_id, checkpoint_id=execution.checkpoint_id)
     if saved is None:
         raise EmptyInputError("There is nothing to go on with: give an input, or a known thread.")
     checkpoint = saved.checkpoint
     known = notes.read(saved.notes)
-    if execution.checkpoint_id is None:
-        mine = await journal.load(lease.thread_id)
-        assert mine is not None
-        known = notes.read(mine.notes)
+    newest = await journal.load(lease.thread_id) if execution.checkpoint_id else saved
+    execution.checkpoint_id = None
+    if newest is not None and newest.checkpoint.checkpoint_id != checkpoint.checkpoint_id:
+        checkpoint = await _fork(execution, checkpoint)
+        known = Recorded(asked=known.asked)
+    else:
         execution.lease = Lease(
             run_id=checkpoint.run_id,
             thread_id=lease.thread_id,
             created_ms=ids.millis(checkpoint.checkpoint_id),
         )
-    said = notes.resume(execution.graph, execution.lease.run_id, checkpoint, known, command)
+    asks = None
+    if checkpoint.source == "update" and command.resume is not None and not known.open():
+        asks = await _asks_again(execution, saved)
+    run_id = execution.lease.run_id
+    said = notes.resume(execution.graph, run_id, checkpoint, known, command, asks=asks)
     journal.record(execution.lease, checkpoint, said)
 
 
-def options_of(config: Mapping[str, Any] | None, options: Options) -> Options:
-    """`options`, with what a LangGraph config says about the thread and the limit."""
-    if config is None:
-        return options
-    said = config.get("configurable", {})
-    known = Options()
-    if said.get("thread_id"):
-        known["thread_id"] = str(said["thread_id"])
-    if said.get("checkpoint_id"):
-        known["checkpoint_id"] = said["checkpoint_id"]
-    if "recursion_limit" in config:
-        known["recursion_limit"] = config["recursion_limit"]
-    known.update(options)
-    return known
+async def _asks_again(execution: Execution, edited: Saved) -> str | None:
+    """The place of the first task that comes after an edit and had asked before it."""
+    graph, journal, before = execution.graph, execution.journal, edited
+    while before.checkpoint.source == "update" and (parent := before.checkpoint.parent_id):
+        found = await journal.load(before.checkpoint.thread_id, checkpoint_id=parent)
+        if found is None:
+            return None
+        before = found
+    asked = notes.read(before.notes).asked
+    names = {task.node.name for task in _tasks(graph, before) if task.task_id in asked}
+    again = (task for task in _tasks(graph, edited) if task.node.name in names)
+    return next((place_of(task, edited.checkpoint) for task in again), None)
+
+
+def _tasks(graph: Graph, saved: Saved) -> list[Task]:
+    position = restore(graph, saved.checkpoint, saved.chains)
+    return plan(graph, position, run_id=saved.checkpoint.run_id)
+
+
+async def _fork(execution: Execution, old: Checkpoint) -> Checkpoint:
+    """Make a copy of an old checkpoint the thread's newest, for a new run to go on from."""
+    lease, now = execution.lease, execution.clock.now()
+    forked = replace(
+        old,
+        checkpoint_id=ids.checkpoint_id(
+            run_id=lease.run_id, millis=lease.created_ms, namespace="", step=old.step
+        ),
+        run_id=lease.run_id,
+        parent_id=old.checkpoint_id,
+        source="fork",
+        frontier=replace(old.frontier, origin=old.frontier.origin or old.checkpoint_id),
+        created_at=now,
+    )
+    told = {"checkpoint_id": forked.checkpoint_id, "next": forked.frontier.next_nodes}
+    event = Event(name=events.CHECKPOINT, ts=now, step=old.step, data=serde.dumps(told))
+    superstep = Superstep(checkpoint=forked, changes=[], events=[event])
+    await execution.journal.commit(lease, superstep)
+    return forked

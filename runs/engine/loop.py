@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 import orjson
 
 from . import events, faults, ids, notes
-from .checkpoint import Frontier, Note, Position, Saved, Source, TaskWrites
+from .checkpoint import Change, Frontier, Note, Position, Saved, Source, TaskWrites
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
-from .execution import Execution, check_size, check_state_size
+from .execution import Execution, Standing, check_size, check_state_size
+from .heard import Heard
 from .notes import NOTHING, Recorded
 from .plan import Task, plan
 from .ports import Superstep
@@ -37,11 +38,15 @@ class Outcome:
     until: datetime | None = None
 
 
-async def advance(execution: Execution, payload: Any) -> Outcome:
+def advance(execution: Execution, payload: Any) -> Coroutine[Any, Any, Outcome]:
     """`_advance`, in the time that the graph gives a run."""
     seconds = execution.graph.timeout
     if seconds is None or execution.namespace:
-        return await _advance(execution, payload)
+        return _advance(execution, payload)
+    return _limited(execution, payload, seconds)
+
+
+async def _limited(execution: Execution, payload: Any, seconds: float) -> Outcome:
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
@@ -71,9 +76,9 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
         if tasks and (stop := _stop(execution, position, tasks)) is not None:
             return _suspend(execution, seen, known, {stop.id: GraphInterrupt([stop])}, [])
         results = await run_tasks(execution, seen, tasks, known)
-        waiting = {t: r for t, r in results.items() if isinstance(r, GraphInterrupt)}
         done = [result for result in results.values() if isinstance(result, TaskWrites)]
-        if waiting:
+        if len(done) < len(results):
+            waiting = {t: r for t, r in results.items() if isinstance(r, GraphInterrupt)}
             return _suspend(execution, seen, known, waiting, done)
         position = await commit(execution, position, done, commands=known.commands)
         known, execution.clean = NOTHING, True
@@ -87,16 +92,21 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
 
 async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded, int]:
     """Where to begin, what is on record there, and the step the run's limit counts from."""
-    saved = None if execution.fresh else await _load(execution)
+    saved = await _load(execution)
     if saved is None:
         position = begin(execution.graph)
+        if not execution.fresh and not execution.namespace:
+            _hear(execution, await execution.journal.heard(execution.lease.run_id))
     else:
         position = restore(execution.graph, saved.checkpoint, saved.chains)
-        if saved.checkpoint.run_id == execution.lease.run_id or payload is None:
+        execution.reached = saved.checkpoint.checkpoint_id
+        mine = saved.checkpoint.run_id == execution.lease.run_id
+        if payload is None or (mine and execution.reached != execution.base):
             known = notes.read(saved.notes) if saved.notes else NOTHING
             execution.answers.update(known.answers)
-            mine = saved.checkpoint.run_id == execution.lease.run_id and not execution.recount
-            return position, known, saved.entered if mine else position.step
+            _show(execution, position, known)
+            counted = mine and not execution.recount
+            return position, known, saved.entered if counted else position.step
     if payload is None:
         raise EmptyInputError("There is nothing to begin with: give an input, or a thread.")
     position = await _enter(execution, position, payload)
@@ -104,24 +114,43 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded,
     return position, NOTHING, position.step
 
 
+def _show(execution: Execution, position: Position, known: Recorded) -> None:
+    """Whoever listens sees first where the run goes on. Nothing has happened, so it is no event of
+    the log."""
+    if execution.listen is not None and execution.resumes:
+        seen = commanded(execution.graph, position, known.commands)
+        stands = Standing(graph=execution.graph, position=seen, changed=seen.values)
+        execution.listen(_announced(execution, seen), stands)
+
+
 async def _load(execution: Execution) -> Saved | None:
-    saved = await execution.journal.load(
+    load = partial(
+        execution.journal.load,
         execution.lease.thread_id,
         namespace=execution.namespace,
-        checkpoint_id=execution.checkpoint_id,
         run_id=execution.lease.run_id,
     )
+    saved = None
+    if not execution.fresh:
+        saved = await load(checkpoint_id=execution.checkpoint_id)
+    if saved is None and execution.base is not None:
+        saved = await load(checkpoint_id=execution.base)
     if saved is not None:
-        execution.heard.update((task_id, deque(told)) for task_id, told in saved.heard.items())
+        _hear(execution, saved.heard)
     return saved
+
+
+def _hear(execution: Execution, heard: Mapping[str, Sequence[tuple[str, bytes]]]) -> None:
+    execution.heard.update((about, Heard(told)) for about, told in heard.items())
 
 
 async def _enter(execution: Execution, position: Position, payload: Any) -> Position:
     """The first superstep of a run: its input, and what the edges from START make of it."""
     graph, lease = execution.graph, execution.lease
     writes = tuple(read_input(graph, payload))
-    begun = TaskWrites(task_id=str(ids.derived(lease.run_id, START)), node=START, writes=writes)
-    position = position.at(Frontier())  # what the thread still had to do gives way to the input
+    begun = TaskWrites(task_id=ids.derived_text(lease.run_id, START), node=START, writes=writes)
+    # What the thread still had to do gives way to the input.
+    position = position.at(Frontier(inside=position.frontier.inside))
     if branches := graph.branches.get(START):
         try:
             goto = await routes(execution, position, begun, branches)
@@ -198,18 +227,44 @@ async def commit(
         for change in changes:
             check_size(nodes, change.channel, sizes[change.channel], execution.max_value_bytes)
         check_state_size(nodes, sizes, execution.max_state_bytes)
-    told = {"checkpoint_id": checkpoint.checkpoint_id, "next": checkpoint.frontier.next_nodes}
-    event = Event(
-        name=events.CHECKPOINT,
-        ts=now,
-        step=checkpoint.step,
-        namespace=namespace,
-        data=orjson.dumps(told),
-    )
+    event = _announced(execution, position, now)
     faults.point("before_commit")
-    superstep = Superstep(checkpoint=checkpoint, changes=changes, events=[event])
+    given = _given(done[0], changes) if source == "input" and not namespace else ()
+    known = execution.heard and execution.heard_before(checkpoint.checkpoint_id, event)
+    said = [] if known else [event]
+    superstep = Superstep(checkpoint=checkpoint, changes=changes, events=said, given=given)
     await execution.journal.commit(execution.lease, superstep)
+    execution.reached = checkpoint.checkpoint_id
     faults.point("after_commit")
     if execution.listen is not None:
-        execution.listen(event, position)
+        changed = [change.channel for change in changes]
+        stands = Standing(graph=execution.graph, position=position, changed=changed)
+        execution.listen(event, stands)
     return position
+
+
+def _announced(execution: Execution, position: Position, now: datetime | None = None) -> Event:
+    """The event that says where a run stands."""
+    checkpoint = position.checkpoint
+    assert checkpoint is not None
+    told = {"checkpoint_id": checkpoint.checkpoint_id, "next": checkpoint.frontier.next_nodes}
+    return Event(
+        name=events.CHECKPOINT,
+        ts=now or execution.clock.now(),
+        step=checkpoint.step,
+        namespace=execution.namespace,
+        data=orjson.dumps(told),
+    )
+
+
+def _given(begun: TaskWrites, changes: Sequence[Change]) -> list[str]:
+    """The keys whose stored value is just what the input has for them. Only such as make up half of
+    the input: whoever reads the value from there reads all of the input."""
+    encoded = {write.channel: write.encoded for write in begun.writes}
+    half = sum(map(len, encoded.values())) / 2
+    return [
+        change.channel
+        for change in changes
+        if len(said := encoded[change.channel]) >= half
+        and change.value == (b"[%b]" % said if change.is_delta else said)
+    ]

@@ -1,17 +1,19 @@
 """MemoryJournal: the journal for scripts and tests. Same contract as the durable one, gone with
-the process."""
+the process. It has no transaction that a node's own writes could be part of: `transact` keeps
+what the journal is given together or not at all, and undoes nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import serde
 from .checkpoint import Change, Checkpoint, Frontier, Note, Saved
 from .errors import Fenced
-from .events import CHECKPOINT, Event
-from .ports import ArtifactRef, Lease, Superstep
+from .events import CHECKPOINT, Event, checkpoint_id_of
+from .ports import ArtifactRef, Lease, Record, Superstep, Transacted
 
 #: Notes of one run on one superstep, by task, kind and number.
 _Notes = dict[tuple[str, str, int], Note]
@@ -20,7 +22,7 @@ _Notes = dict[tuple[str, str, int], Note]
 @dataclass
 class _Thread:
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
-    heads: dict[str, str] = field(default_factory=dict)
+    heads: dict[tuple[str, str], str] = field(default_factory=dict)
     changes: dict[tuple[str, str, str], Change] = field(default_factory=dict)
     notes: dict[tuple[str, str], _Notes] = field(default_factory=dict)
     entered: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -44,7 +46,8 @@ class MemoryJournal:
         run_id: str | None = None,
     ) -> Saved | None:
         thread = self._threads.get(thread_id, _Thread())
-        checkpoint = thread.checkpoints.get(checkpoint_id or thread.heads.get(namespace, ""))
+        newest = thread.heads.get((namespace, run_id or "" if namespace else ""), "")
+        checkpoint = thread.checkpoints.get(checkpoint_id or newest)
         if checkpoint is None or checkpoint.namespace != namespace:
             return None
         run_id = run_id or checkpoint.run_id
@@ -55,7 +58,7 @@ class MemoryJournal:
                 for channel, version in checkpoint.versions.items()
             },
             notes=list(thread.notes.get((run_id, checkpoint.checkpoint_id), {}).values()),
-            heard={} if namespace else _heard(self._events.get(run_id, ())),
+            heard={} if namespace else _heard(self._events.get(run_id, ()), thread.checkpoints),
             entered=thread.entered[checkpoint.run_id, namespace],
         )
 
@@ -67,27 +70,74 @@ class MemoryJournal:
 
     def record(self, lease: Lease, checkpoint: Checkpoint, notes: Sequence[Note]) -> None:
         self._guard(lease)
-        key = (lease.run_id, checkpoint.checkpoint_id)
-        known = self._thread(lease).notes.setdefault(key, {})
-        for note in notes:
-            known.setdefault((note.task_id, note.kind, note.idx), note)
+        self._note(lease, checkpoint.checkpoint_id, notes)
+
+    async def room(self) -> None:
+        """There always is: what it keeps it keeps in memory anyway."""
 
     async def settle(self, lease: Lease) -> None:
         self._guard(lease)
 
     async def commit(self, lease: Lease, superstep: Superstep) -> None:
         self._guard(lease)
+        self._keep(lease, superstep)
+
+    def submit(
+        self, lease: Lease, supersteps: Sequence[Superstep], records: Sequence[Record] = ()
+    ) -> asyncio.Future[None]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            self._guard(lease)
+        except Fenced as error:
+            done.set_exception(error)
+            return done
+        for superstep in supersteps:
+            self._keep(lease, superstep)
+        for record in records:
+            self._note(lease, record.checkpoint_id, record.notes)
+        done.set_result(None)
+        return done
+
+    def transact(
+        self, lease: Lease, checkpoint: Checkpoint, task_id: str, work: Callable[[], Transacted]
+    ) -> Note:
+        thread = self._threads.get(lease.thread_id, _Thread())
+        known = thread.notes.get((lease.run_id, checkpoint.checkpoint_id), {})
+        if (found := known.get((task_id, "writes", 0))) is not None:
+            return found
+        done = work()
+        self.append(lease, done.events, done.artifacts)
+        self.record(lease, checkpoint, [done.note])
+        return done.note
+
+    async def heard(self, run_id: str) -> Mapping[str, Sequence[tuple[str, bytes]]]:
+        return _heard(self._events.get(run_id, ()), ())
+
+    def _note(self, lease: Lease, checkpoint_id: str, notes: Sequence[Note]) -> None:
+        known = self._thread(lease).notes.setdefault((lease.run_id, checkpoint_id), {})
+        for note in notes:
+            known.setdefault((note.task_id, note.kind, note.idx), note)
+
+    def _keep(self, lease: Lease, superstep: Superstep) -> None:
         thread, checkpoint = self._thread(lease), superstep.checkpoint
         thread.checkpoints[checkpoint.checkpoint_id] = checkpoint
-        thread.heads[checkpoint.namespace] = checkpoint.checkpoint_id
+        thread.heads[checkpoint.namespace, ""] = checkpoint.checkpoint_id
+        thread.heads[checkpoint.namespace, checkpoint.run_id] = checkpoint.checkpoint_id
         entered = (checkpoint.run_id, checkpoint.namespace)
-        if entered not in thread.entered:
-            begins = checkpoint.source in ("input", "fork")
+        begins = checkpoint.source in ("input", "fork")
+        if begins or entered not in thread.entered:
             thread.entered[entered] = checkpoint.step if begins else checkpoint.step - 1
         for change in superstep.changes:
             thread.changes[checkpoint.namespace, change.channel, change.version] = change
         if checkpoint.parent_id is not None:
-            thread.notes.pop((lease.run_id, checkpoint.parent_id), None)
+            over = (lease.run_id, checkpoint.parent_id)
+            asked = {
+                key: note
+                for key, note in thread.notes.pop(over, {}).items()
+                if note.kind == "interrupt"
+            }
+            if asked:
+                thread.notes[over] = asked
         self._events[lease.run_id].extend(superstep.events)
 
     async def history(
@@ -150,12 +200,17 @@ def _detached(checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, frontier=Frontier.loads(checkpoint.frontier.dumps()))
 
 
-def _heard(events: Iterable[Event]) -> dict[str, list[tuple[str, bytes]]]:
-    """What tasks stated since the last checkpoint of their namespace."""
+def _heard(events: Iterable[Event], kept: Container[str]) -> dict[str, list[tuple[str, bytes]]]:
+    """What tasks stated since the last checkpoint of their namespace that is `kept`, and the
+    checkpoints that were announced since."""
     heard: dict[str, dict[str, list[tuple[str, bytes]]]] = {}
     for event in events:
         if event.name == CHECKPOINT:
-            heard.pop(event.namespace, None)
+            announced = checkpoint_id_of(event.data)
+            if announced is None or announced in kept:
+                heard.pop(event.namespace, None)
+            else:
+                heard.setdefault(event.namespace, {})[announced] = [(CHECKPOINT, event.data)]
         elif event.task_id is not None:
             told = heard.setdefault(event.namespace, {}).setdefault(event.task_id, [])
             told.append((event.name, event.data))

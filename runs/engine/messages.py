@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypedDict
 
 from . import ids
 
@@ -48,6 +48,12 @@ def add_messages(left: Any, right: Any) -> list[Any]:
 add_messages.appends = True  # type: ignore[attr-defined]
 
 
+class MessagesState(TypedDict):
+    """A state that is a conversation."""
+
+    messages: Annotated[list[Any], add_messages]
+
+
 def _listed(messages: Any) -> list[Any]:
     if messages is None:
         return []
@@ -69,10 +75,10 @@ def _with_id(message: Any, place: int, known: Mapping[Any, int]) -> Any:
     if not isinstance(message, Mapping) or message.get("id") is not None:
         return message
     said = repr(sorted((key, repr(value)) for key, value in message.items()))
-    message_id = str(ids.derived("message", str(place), said))
+    message_id = ids.derived_text("message", str(place), said)
     while message_id in known:
         place += 1
-        message_id = str(ids.derived("message", str(place), said))
+        message_id = ids.derived_text("message", str(place), said)
     return {**message, "id": message_id}
 
 

@@ -42,5 +42,8 @@ def restore(
 
 
 def _initial(graph: Graph) -> dict[str, Any]:
-    made = {name: channel.initial() for name, channel in graph.channels.items()}
-    return {name: value for name, value in made.items() if value is not MISSING}
+    return {
+        name: value
+        for name, channel in graph.channels.items()
+        if (value := channel.initial()) is not MISSING
+    }

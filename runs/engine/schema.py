@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -27,6 +28,19 @@ def hints(state: Any) -> dict[str, Any]:
 def channels(state: Any) -> dict[str, Channel]:
     """One channel per key of `state`: what `Annotated[T, reducer]` says, else the last value."""
     return {key: _channel(key, hint) for key, hint in hints(state).items()}
+
+
+def together(known: Mapping[str, Channel], state: Any) -> dict[str, Channel]:
+    """The channels that are known with those of one more schema, which may leave it to the others
+    how a key is merged, but not say it otherwise."""
+    found = dict(known)
+    for key, channel in channels(state).items():
+        if found.setdefault(key, channel) != channel and not isinstance(channel, LastValue):
+            raise InvalidGraphError(
+                f"Key {key!r} is merged in two ways: {getattr(state, '__name__', state)} annotates "
+                "it otherwise than another schema of the graph. Give it one annotation."
+            )
+    return found
 
 
 def view(state: Any) -> StateView:
@@ -88,11 +102,25 @@ def _channel(key: str, hint: Any) -> Channel:
     if get_origin(hint) is Annotated:
         annotation, *extras = get_args(hint)
         for extra in extras:
-            if isinstance(extra, type) and issubclass(extra, Channel):
-                return extra(key)
+            kind = type(extra) if isinstance(extra, Channel) else extra
+            if isinstance(kind, type) and issubclass(kind, Channel):
+                return kind(key)
         if callable(extras[-1]) and not isinstance(extras[-1], type):
+            _check_reducer(key, extras[-1])
             return reducer(key, annotation, typing.cast(Callable[[Any, Any], Any], extras[-1]))
     return LastValue(key)
+
+
+def _check_reducer(key: str, reduce: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(reduce).bind(None, None)
+    except ValueError:  # some that are written in C do not say what they take
+        return
+    except TypeError:
+        raise InvalidGraphError(
+            f"The reducer of key {key!r} is called with two values, the present one and the new "
+            f"one, and so it takes two values: {inspect.signature(reduce)} does not."
+        ) from None
 
 
 _JSON_NAMES: Mapping[Any, str] = {

@@ -55,7 +55,7 @@ def dumps(value: Any) -> bytes:
     except _Refused as refused:
         raise NotStorableError(_refusal(value, refused.value)) from None
     except orjson.JSONEncodeError as error:
-        raise NotStorableError(f"The value cannot be stored: {error}.") from None
+        raise NotStorableError(f"The value cannot be stored: {_said(error)}.") from None
 
 
 def loads(data: bytes | str) -> Any:
@@ -67,6 +67,15 @@ def loads(data: bytes | str) -> Any:
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def _said(error: Exception) -> str:
+    said = str(error)
+    if "Recursion" in said:
+        return "it is nested too deeply; flatten it"
+    if "UTF-8" in said:
+        return f"{said}. Decode it with errors='replace', or store it as bytes"
+    return said
 
 
 def _tag(name: str, value: Any) -> dict[str, Any]:
@@ -89,20 +98,24 @@ def _pack(value: Any) -> Any:
     if kind is float:
         return value if math.isfinite(value) else _tag("float", repr(value))
     if kind is list:
-        # Most lists are of plain things, and are found to be so without a look at each.
-        return value if _PLAIN.issuperset(map(type, value)) else [_pack(item) for item in value]
-    if kind is dict:
-        return _pack_dict(value)
+        return value if _is_plain(value) else [_pack(item) for item in value]
+    if kind is dict and _TAG not in value and _TEXT.issuperset(map(type, value)):
+        return {key: _pack(item) for key, item in value.items()}
     pack = _PACK.get(kind)
     if pack is not None:
         return _tag(kind.__name__, pack(value))
     return _pack_object(value)
 
 
-def _pack_dict(value: dict[Any, Any]) -> dict[str, Any]:
-    if _TEXT.issuperset(map(type, value)) and _TAG not in value:
-        return {key: _pack(item) for key, item in value.items()}
-    return _tag("dict", [[_pack(key), _pack(item)] for key, item in value.items()])
+def _is_plain(items: list[Any]) -> bool:
+    """Whether JSON has a word for all of them. Most lists are of one kind, and long ones (vectors)
+    are found to be so without a look at each."""
+    kinds = set(map(type, items))
+    if kinds == {int}:
+        return bool(min(items) >= -(2**63) and max(items) < 2**63)
+    if kinds == {float}:
+        return all(map(math.isfinite, items))
+    return kinds <= _PLAIN
 
 
 def _pack_object(value: Any) -> Any:
@@ -164,6 +177,7 @@ _PACK: dict[type, Callable[[Any], Any]] = {
     tuple: _pack_items,
     set: _pack_set,
     frozenset: _pack_set,
+    dict: lambda value: [[_pack(key), _pack(item)] for key, item in value.items()],
     bytes: lambda value: base64.b64encode(value).decode(),
     datetime: datetime.isoformat,
     date: date.isoformat,

@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from .errors import InvalidGraphError
 from .graph import Calling
@@ -39,33 +39,71 @@ def is_async(function: Callable[..., Any]) -> bool:
     its `__call__`."""
     while isinstance(function, partial):
         function = function.func
-    call = function if inspect.isroutine(function) else type(function).__call__
-    return inspect.iscoroutinefunction(inspect.unwrap(call))
+    return inspect.iscoroutinefunction(_called(function))
 
 
-def calling(name: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str, Calling], ...]]:
-    """What `run` takes beside its state: as its second argument, and by keyword."""
+def awaits(function: Callable[..., Any]) -> bool:
+    """Whether it is written as an async function, under whatever wraps it."""
+    while isinstance(function, partial):
+        function = function.func
+    call = _called(function)
+    return any(map(inspect.iscoroutinefunction, (call, inspect.unwrap(call))))
+
+
+def yields(function: Callable[..., Any]) -> bool:
+    """Whether calling it gives a generator."""
+    while isinstance(function, partial):
+        function = function.func
+    call = _called(function)
+    return inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
+
+
+def _called(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function if inspect.isroutine(function) else type(function).__call__
+
+
+def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str, Calling], ...]]:
+    """What `run` takes beside its state: as its second argument, and by keyword. What cannot be
+    given to it raises InvalidGraphError, which says so of `who`."""
     try:
         parameters = list(inspect.signature(run).parameters.values())
     except (TypeError, ValueError):
         return "state", ()
-    keywords = tuple(
-        (p.name, NAMED[p.name]) for p in parameters if p.kind is p.KEYWORD_ONLY and p.name in NAMED
-    )
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    needed = sum(p.default is p.empty for p in positional)
-    if needed > 2 or not (positional or takes_any):
+    if not positional and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        raise InvalidGraphError(f"{who} takes no argument; {_TAKES}.")
+    second: Calling = "state"
+    if len(positional) > 1 and (positional[1].name in NAMED or _is_needed(positional[1])):
+        second = NAMED.get(positional[1].name, "context")
+    taken = positional[:1] if second == "state" else positional[:2]
+    keywords = []
+    for p in (p for p in parameters if p not in taken):
+        if p.name in NAMED and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            keywords.append((p.name, NAMED[p.name]))
+        elif _is_needed(p):
+            _refuse(who, p.name)
+    if "store" in [p.name for p in taken[1:]]:
+        _refuse(who, "store")
+    return second, tuple(keywords)
+
+
+_TAKES = "it takes (state), and beside it a context (ctx), config, runtime or writer"
+
+
+def _is_needed(p: inspect.Parameter) -> bool:
+    return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+
+
+def _refuse(who: str, name: str) -> NoReturn:
+    if name == "store":
         raise InvalidGraphError(
-            f"Node {name!r} takes {needed} arguments; a node takes (state), (state, ctx) or "
-            "(state, config)."
+            f"{who} takes a store, and there is none: keep what outlives a thread in a database "
+            "of your own, and hand it in with ainvoke(context=...)."
         )
-    if len(positional) < 2:
-        return "state", keywords
-    second = positional[1]
-    if second.name not in NAMED and second.default is not second.empty:
-        return "state", keywords
-    return NAMED.get(second.name, "context"), keywords
+    raise InvalidGraphError(
+        f"{who} takes an argument {name!r} that nothing is known to go into; {_TAKES}. Give "
+        f"{name!r} a default."
+    )
 
 
 def reads(run: Callable[..., Any]) -> Any:
@@ -91,12 +129,24 @@ def destinations(run: Callable[..., Any]) -> tuple[str, ...]:
 
 def may_choose(run: Callable[..., Any]) -> bool:
     """Whether a node may go where no edge says, by returning a Command: its annotation tells, or
-    does not say."""
+    does not say. Then one cannot that uses nothing but its arguments and what is built in."""
     hints = _hints(run)
     if "return" not in hints:
-        return True
+        return not _stays_inside(run)
     options = _options(hints["return"])
     return any(hint in (Any, Command, object) or get_origin(hint) is list for hint in options)
+
+
+def _stays_inside(run: Callable[..., Any]) -> bool:
+    if not inspect.isfunction(run) or run.__code__.co_cellvars or run.__defaults__:
+        return False
+    if any(inspect.iscode(constant) for constant in run.__code__.co_consts):
+        return False  # a function in it may use more
+    try:
+        used = inspect.getclosurevars(run)
+    except ValueError:  # a variable of the function around has no value yet
+        return False
+    return not (used.nonlocals or used.globals)
 
 
 def answers(path: Callable[..., Any]) -> tuple[str, ...] | None:

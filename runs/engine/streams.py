@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import copy
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from .checkpoint import Position
-from .events import Event
+from .events import NODE_STARTED, Event
 from .graph import Graph
 from .invocation import Invocation
 from .loop import Outcome
-from .subgraphs import output
+from .memo import Memo, current
+from .subgraphs import Inside, output
 from .views import MODES, NOTHING, StreamMode, view
+
+T = TypeVar("T")
+
+#: Of two modes that show the same event, the one that says what happened comes first.
+_FIRST = "updates"
 
 
 def result(graph: Graph, outcome: Outcome) -> dict[str, Any]:
@@ -24,32 +31,41 @@ def result(graph: Graph, outcome: Outcome) -> dict[str, Any]:
 
 
 async def stream(
-    invocation: Invocation,
+    invocation: Invocation | Inside,
     given: Any,
     mode: StreamMode | Sequence[StreamMode],
     *,
     subgraphs: bool,
+    shape: Callable[[StreamMode, Any, Any], Any] = lambda mode, shown, behind: shown,
 ) -> AsyncIterator[Any]:
-    """Run, and give what the modes show of each event. Leaving the iteration cancels the run."""
+    """Run, and give what the modes show of each event, as `shape` makes it look, which is told what
+    stands behind it. Leaving the iteration cancels the run."""
     modes: Sequence[StreamMode] = (mode,) if isinstance(mode, str) else mode
     for one in modes:
         if one not in MODES:
             raise ValueError(f"{one!r} is not a stream mode; there are {', '.join(MODES)}.")
-    queue: asyncio.Queue[tuple[Event, Position | None] | None] = asyncio.Queue()
-    listening = replace(invocation, listen=lambda event, at: queue.put_nowait((event, at)))
+    queue: asyncio.Queue[tuple[Event, Any] | None] = asyncio.Queue()
+
+    def listen(event: Event, behind: Any) -> None:
+        # The input as it is now: the node may change its own copy of the state.
+        still = copy.copy(behind) if event.name == NODE_STARTED else behind
+        queue.put_nowait((event, still))
+
+    listening = replace(invocation, listen=listen)
     running = asyncio.ensure_future(listening.run(given))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (told := await queue.get()) is not None:
-            event, position = told
+            event, behind = told
             if event.namespace and not subgraphs:
                 continue
-            for one in modes:
-                shown = view(one, invocation.graph, event, position)
-                if shown is NOTHING:
+            for one in sorted(modes, key=_FIRST.__eq__, reverse=True):
+                shown = view(one, event, behind)
+                if shown is NOTHING or (shown := shape(one, shown, behind)) is NOTHING:
                     continue
-                item = shown if isinstance(mode, str) else (one, shown)
-                yield (_path(event), item) if subgraphs else item
+                about: tuple[Any, ...] = (_path(event),) if subgraphs else ()
+                about += () if isinstance(mode, str) else (one,)
+                yield (*about, shown) if about else shown
         await running
     finally:
         running.cancel()
@@ -57,3 +73,45 @@ async def stream(
 
 def _path(event: Event) -> tuple[str, ...]:
     return tuple(event.namespace.split("|")) if event.namespace else ()
+
+
+def in_sync(items: AsyncIterator[T]) -> Iterator[T]:
+    """The same for sync code. In a sync node it is a part of the run; elsewhere it runs in a thread
+    of its own while the next item is asked for, also where an event loop runs. An async node would
+    stop the loop that its run needs: RuntimeError."""
+    memo = current.get(None)
+    if memo is None:
+        return _in_thread(items)
+    if asyncio._get_running_loop() is memo.loop:
+        raise RuntimeError(
+            f"stream() in node {memo.task.node.name!r} would keep the event loop from running: "
+            "write `async for ... in graph.astream(...)`."
+        )
+    return _in_node(items, memo)
+
+
+def _in_node(items: AsyncIterator[T], memo: Memo) -> Iterator[T]:
+    try:
+        while (item := memo.begin(_following(items)).result()) is not NOTHING:
+            yield item
+    finally:
+        memo.begin(_closed(items)).result()
+
+
+def _in_thread(items: AsyncIterator[T]) -> Iterator[T]:
+    with ThreadPoolExecutor(1) as thread:
+        runner = asyncio.Runner()
+        try:
+            while (item := thread.submit(runner.run, _following(items)).result()) is not NOTHING:
+                yield item
+        finally:
+            thread.submit(runner.run, _closed(items)).result()
+            thread.submit(runner.close).result()  # there, as this thread may run a loop
+
+
+async def _following(items: AsyncIterator[T]) -> T | Any:
+    return await anext(items, NOTHING)
+
+
+async def _closed(items: AsyncIterator[Any]) -> None:
+    await items.aclose()  # type: ignore[attr-defined]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from .checkpoint import Position
-from .errors import GraphInterrupt
+from .errors import GraphInterrupt, ParentCommand
+from .events import Event
+from .execution import Execution
 from .graph import Graph
-from .loop import advance
+from .loop import Outcome, advance
 from .memo import Memo, current
 from .writes import read_items
 
@@ -27,20 +31,94 @@ class Subgraph:
             for key, v in read_items("the graph around", state)
             if key in self.graph.input_keys
         }
-        return await run_inside(current.get(), self.graph, given)
+        outcome = await Inside(memo=current.get(), graph=self.graph).run(given)
+        return output(self.graph, outcome.position)
 
 
-async def run_inside(memo: Memo, graph: Graph, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Run `graph` as a part of the task of `memo`. GraphInterrupt when it has to wait."""
+@dataclass(frozen=True, kw_only=True)
+class Inside:
+    """One call of a graph in a node, as a part of the task of `memo`; `changes` is what its
+    execution has otherwise than the one around it. `listen` is told what happens in it.
+
+    A graph that keeps its state is at the same namespace in every superstep, and goes on from where
+    the present branch of the thread left it; where it stands then is kept with the superstep
+    around it. So what it did in a superstep that never ended is not seen by another one.
+    """
+
+    memo: Memo
+    graph: Graph
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    listen: Callable[[Event, Any], None] | None = None
+
+    async def run(self, payload: Any) -> Outcome:
+        """Execute until it ends. GraphInterrupt when it has to wait."""
+        with self.memo.part():
+            return await self._run(payload)
+
+    async def _run(self, payload: Any) -> Outcome:
+        execution = _child(self.memo, self.graph, self.changes)
+        if self.listen is not None:
+            execution.listen = partial(_tell, execution, self.listen, execution.listen)
+        try:
+            outcome = await advance(execution, payload)
+        except ParentCommand:  # it was left on the way
+            _remember(self.memo, execution, {})
+            raise
+        if outcome.status != "done":
+            raise GraphInterrupt(outcome.interrupts, until=outcome.until)
+        _remember(self.memo, execution, outcome.position.frontier.inside)
+        return outcome
+
+
+def _tell(execution: Execution, inside: Any, around: Any, event: Event, behind: Any) -> None:
+    """Tell who listens to the run, and who listens to the graph inside, for whom it is the root."""
+    if around is not None:
+        around(event, behind)
+    path = event.namespace.removeprefix(execution.namespace).removeprefix("|")
+    inside(replace(event, namespace=path), behind)
+
+
+def first_async(graph: Graph) -> str | None:
+    """The name of a part of the graph that needs an event loop; None when all of it is sync."""
+    for node in graph.nodes.values():
+        inner = first_async(node.subgraph) if node.subgraph is not None else None
+        if inner is not None:
+            return inner
+        if node.subgraph is None and getattr(node.run, "awaits", node.awaits):
+            return node.name
+    routers = [branch for branches in graph.branches.values() for branch in branches]
+    return next((branch.name for branch in routers if branch.is_async), None)
+
+
+def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any]) -> Execution:
     execution, task = memo.execution, memo.task
     key = memo.key("|")
-    name = f"{task.node.name}:{task.task_id}" + ("" if key == "|#1" else f":{key[2:]}")
-    namespace = f"{execution.namespace}|{name}" if execution.namespace else name
-    fresh = execution.clean and memo.attempt == 1
-    outcome = await advance(execution.child(graph, namespace, fresh=fresh), payload)
-    if outcome.status != "done":
-        raise GraphInterrupt(outcome.interrupts, until=outcome.until)
-    return output(graph, outcome.position)
+    again = "" if key == "|#1" else f":{key[2:]}"
+    seat = f"{memo.seat}{again}"
+    name = f"{task.node.name}:{task.task_id}{again}"
+    around = f"{execution.namespace}|{name}" if execution.namespace else name
+    inside = {**execution.inside, **memo.frontier.inside}
+    return execution.child(
+        graph,
+        seat if graph.keeps else around,
+        fresh=execution.clean and memo.attempt == 1,
+        place=f"{memo.place}|{key}",
+        seat=seat,
+        base=inside.get(seat) if graph.keeps else None,
+        inside=inside,
+        **changes,
+    )
+
+
+def _remember(memo: Memo, child: Execution, inside: Mapping[str, str]) -> None:
+    memo.inside.update(inside)
+    if child.graph.keeps and child.reached is not None:
+        memo.inside[child.namespace] = child.reached
+
+
+def seen(graph: Graph, position: Position) -> dict[str, Any]:
+    """All of the state at `position`, for those who look at it: also what is no output."""
+    return {key: position.values[key] for key in graph.channels if key in position.values}
 
 
 def output(graph: Graph, position: Position) -> dict[str, Any]:

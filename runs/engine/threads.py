@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Generator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,13 @@ from .clock import SystemClock
 from .errors import InvalidUpdateError
 from .execution import Execution
 from .graph import Graph
+from .invocation import new_run
 from .loop import commit
 from .plan import Task, plan
-from .ports import Journal, Lease
+from .ports import Journal
 from .restore import begin, restore
 from .runner import routes
-from .subgraphs import output
+from .subgraphs import seen
 from .types import END, START, Interrupt
 from .update import commanded, fold
 from .writes import read_answer, read_input
@@ -62,31 +63,64 @@ async def get_state(
     return snapshot(graph, saved, with_done=checkpoint_id is None)
 
 
-async def get_state_history(
-    graph: Graph, journal: Journal, thread_id: str, limit: int | None = None
-) -> list[StateSnapshot]:
-    """The thread's checkpoints as snapshots, newest first."""
-    found = []
-    for checkpoint in await journal.history(thread_id, limit=limit):
-        saved = await journal.load(thread_id, checkpoint_id=checkpoint.checkpoint_id)
-        assert saved is not None
-        found.append(snapshot(graph, saved, with_done=False))
-    return found
+class History:
+    """A thread's checkpoints as snapshots, newest first: await them all, or go over them with
+    `async for`."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        journal: Journal,
+        thread_id: str,
+        *,
+        filter: Mapping[str, Any] | None = None,
+        before: Config | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self._graph, self._journal, self._thread_id = graph, journal, thread_id
+        self._filter, self._limit = dict(filter or {}), limit
+        self._before = before["configurable"]["checkpoint_id"] if before else None
+
+    async def all(self) -> list[StateSnapshot]:
+        """All of them."""
+        return [one async for one in self]
+
+    def __await__(self) -> Generator[Any, None, list[StateSnapshot]]:
+        return self.all().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[StateSnapshot]:
+        picky = self._filter or self._before is not None
+        checkpoints = await self._journal.history(
+            self._thread_id, limit=None if picky else self._limit
+        )
+        ids = [checkpoint.checkpoint_id for checkpoint in checkpoints]
+        found = 0
+        for checkpoint_id in ids[ids.index(self._before) + 1 :] if self._before in ids else ids:
+            if found == self._limit:
+                return
+            saved = await self._journal.load(self._thread_id, checkpoint_id=checkpoint_id)
+            assert saved is not None
+            shown = snapshot(self._graph, saved, with_done=False)
+            if self._filter.items() <= shown.metadata.items():
+                yield shown
+                found += 1
 
 
 def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
     """What is saved of a checkpoint, as people look at it."""
     checkpoint, known = saved.checkpoint, notes.read(saved.notes)
     position = restore(graph, checkpoint, saved.chains)
-    seen = commanded(graph, position, known.commands)
-    tasks = plan(graph, seen, run_id=checkpoint.run_id)
+    stands = commanded(graph, position, known.commands)
+    tasks = plan(graph, stands, run_id=checkpoint.run_id, strict=False)
+    next_nodes = stands.frontier.next_nodes
     if with_done:
-        seen = Position(values=fold(graph, seen.values, list(known.done.values())))
+        stands = Position(values=fold(graph, stands.values, list(known.done.values())))
     parent = checkpoint.parent_id
     shown = tuple(_shown(task, known) for task in tasks)
+    gone = [name for name in next_nodes if name not in graph.nodes]
     return StateSnapshot(
-        values=output(graph, seen),
-        next=tuple(task.name for task in shown if task.result is None),
+        values=seen(graph, stands),
+        next=(*(task.name for task in shown if task.result is None), *gone),
         tasks=shown,
         interrupts=tuple(i for task in shown for i in task.interrupts),
         config=_config(checkpoint.thread_id, checkpoint.checkpoint_id),
@@ -111,42 +145,31 @@ async def update_state(
 ) -> Config:
     """Write `values` to a thread as if node `as_node` had just returned them, and answer the new
     checkpoint's config. Without `as_node`, as the node that ran last; InvalidUpdateError when
-    several did. As END: nothing runs next."""
+    several did. As END: nothing runs next. A superstep that had not ended gives way to this, with
+    what its finished tasks wrote: the edges from the node say what runs, and all of that runs."""
     saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
-    clock = SystemClock()
-    lease = Lease(
-        run_id=str(ids.uuid7()),
-        thread_id=thread_id,
-        created_ms=int(clock.now().timestamp() * 1000),
-    )
+    lease = await new_run(journal, thread_id, SystemClock(), branches=checkpoint_id is not None)
     execution = Execution(graph=graph, journal=journal, lease=lease)
-    position, done = _stand(graph, saved, with_done=checkpoint_id is None)
+    position = begin(graph) if saved is None else restore(graph, saved.checkpoint, saved.chains)
     node = as_node or await _last_node(graph, journal, saved)
-    done.append(await _by_hand(execution, position, node, values))
-    after = await commit(execution, position.at(_waiting(position)), done, source="update")
+    said = await _by_hand(execution, position, node, values)
+    after = await commit(execution, position.at(_waiting(position)), [said], source="update")
     assert after.checkpoint is not None
     return _config(thread_id, after.checkpoint.checkpoint_id)
 
 
-def _stand(
-    graph: Graph, saved: Saved | None, *, with_done: bool
-) -> tuple[Position, list[TaskWrites]]:
-    if saved is None:
-        return begin(graph), []
-    position = restore(graph, saved.checkpoint, saved.chains)
-    done = notes.read(saved.notes).done if with_done else {}
-    tasks = plan(graph, position, run_id=saved.checkpoint.run_id)
-    return position, [done[task.task_id] for task in tasks if task.task_id in done]
-
-
 def _waiting(position: Position) -> Frontier:
-    """What an update leaves of what was to run next: the edges that wait."""
-    return Frontier(arrived=position.frontier.arrived)
+    """What an update leaves of what was to run next: the edges that wait, and what is inside."""
+    return Frontier(arrived=position.frontier.arrived, inside=position.frontier.inside)
 
 
 async def _by_hand(execution: Execution, position: Position, node: str, values: Any) -> TaskWrites:
     graph, task_id = execution.graph, str(ids.uuid7())
     if node == END:
+        if values is not None:
+            raise InvalidUpdateError(
+                "As END nothing is written: give None, and what is to be written as a node."
+            )
         return TaskWrites(task_id=task_id, node=END)
     if node == START:
         return TaskWrites(task_id=task_id, node=START, writes=tuple(read_input(graph, values)))

@@ -77,17 +77,20 @@ class Cache(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class CachePolicy:
     """Keep what a node writes, and write it again without running the node when it is given the
-    same: `key_func` makes something storable of what it is given (all of it otherwise), `ttl` is
-    how long, in seconds."""
+    same: `key_func` makes something storable of its state (otherwise all that it is given counts,
+    also the context if it takes that), `ttl` is how long, in seconds. Of a `@task` it is what the
+    function returns that is kept, and `key_func` takes the arguments of its call."""
 
-    key_func: Callable[[Any], Any] | None = None
+    key_func: Callable[..., Any] | None = None
     ttl: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class RetryPolicy:
     """Run a node again after an error: at most `max_attempts` times in all, waiting
-    `initial_interval` seconds, then `backoff_factor` times as long, up to `max_interval`."""
+    `initial_interval` seconds, then `backoff_factor` times as long, up to `max_interval`. Without
+    `retry_on`: after what may go better next time (a lost connection, a timeout of the node, an
+    answer of 5xx, errors that nothing is known of), not after errors of the program."""
 
     initial_interval: float = 0.5
     backoff_factor: float = 2.0

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from . import ids, serde
+from .channels import Channel
 from .checkpoint import (
     Change,
     Checkpoint,
@@ -40,24 +41,24 @@ def update(
 ) -> tuple[Position, list[Change]]:
     """The position after a superstep whose tasks wrote `done` (in path order), after what people
     wrote with `commands`, and what of it is new in the store."""
+    before = position.checkpoint
+    parent = None if before is None else before.checkpoint_id
     step = position.step + 1
     version = ids.checkpoint_id(
-        run_id=lease.run_id, millis=lease.created_ms, namespace=namespace, step=step
+        run_id=lease.run_id,
+        millis=lease.created_ms,
+        namespace=namespace,
+        step=step,
+        parent=parent,
     )
-    values, changes = merge(graph, position, [*commands, *done], version)
-    tails = dict(position.tails)
-    tails.update(
-        (change.channel, tail_after(change, tails.get(change.channel))) for change in changes
-    )
-    for channel in graph.ephemeral:
-        if channel not in values:
-            tails.pop(channel, None)
+    written = [*commands, *done] if commands else done
+    values, tails, changes = merge(graph, position, written, version)
     checkpoint = Checkpoint(
         checkpoint_id=version,
         thread_id=lease.thread_id,
         run_id=lease.run_id,
         namespace=namespace,
-        parent_id=position.checkpoint.checkpoint_id if position.checkpoint else None,
+        parent_id=parent,
         step=step,
         source=source,
         versions={channel: tail.version for channel, tail in tails.items()},
@@ -69,39 +70,29 @@ def update(
 
 def merge(
     graph: Graph, position: Position, done: Done, version: str
-) -> tuple[dict[str, Any], list[Change]]:
-    """The values after `done`, and the stored form of those that changed. Two writes to a channel
-    that takes one raise InvalidUpdateError with both nodes' names."""
-    written = _by_channel(done)
-    values = dict(position.values)
+) -> tuple[dict[str, Any], dict[str, Tail], list[Change]]:
+    """The values after `done` with where their stored form stands, and what of that is new. Two
+    writes to a channel that takes one raise InvalidUpdateError with both nodes' names."""
+    written = _by_channel(graph, done)
+    values, tails = dict(position.values), dict(position.tails)
     for key in graph.ephemeral:
         if key not in written:
             values.pop(key, None)
+            tails.pop(key, None)
     changes = []
     for name, writes in written.items():
-        channel = graph.channels[name]
-        if len(writes) > 1 and not channel.many:
-            _check_single(name, [task.node for task, _ in writes])
-        current = values.get(name, MISSING)
-        values[name] = channel.fold(current, [write.value for _, write in writes])
-        encoded = [write.encoded for _, write in writes]
-        changes.append(
-            _change(
-                name,
-                values[name],
-                encoded,
-                position.tails.get(name),
-                version,
-                many=channel.many,
-                delta=channel.delta,
-            )
-        )
-    return values, changes
+        channel, before = graph.channels[name], tails.get(name)
+        value = _folded(channel, values.get(name, MISSING), writes, done)
+        change = _change(channel, value, writes, before, version)
+        values[name], tails[name] = value, tail_after(change, before)
+        changes.append(change)
+    return values, tails, changes
 
 
-def _check_single(channel: str, nodes: Sequence[str]) -> None:
+def _check_single(channel: str, done: Done) -> None:
     # What a person wrote came before the superstep, and is not part of a conflict in it.
-    writers = [node for node in nodes if node != START]
+    writes = [(task.node, write) for task in done if task.node != START for write in task.writes]
+    writers = [node for node, write in writes if write.channel == channel]
     if len(writers) > 1:
         names = " and ".join(sorted(set(map(repr, writers))))
         raise InvalidUpdateError(
@@ -111,15 +102,24 @@ def _check_single(channel: str, nodes: Sequence[str]) -> None:
         )
 
 
+def _folded(channel: Channel, value: Any, writes: Sequence[Write], done: Done) -> Any:
+    try:
+        return channel.fold(value, [write.value for write in writes])
+    except Exception as error:
+        wrote = (task.node for task in done if any(write in task.writes for write in writes))
+        who = ", ".join("the input" if node == START else f"node {node!r}" for node in wrote)
+        error.add_note(
+            f"In the reducer of key {channel.name!r}, with what {who} wrote. It is called with the "
+            "present value and the new one."
+        )
+        raise
+
+
 def fold(graph: Graph, values: Mapping[str, Any], done: Done) -> dict[str, Any]:
     """`values` with what `done` wrote merged in, and nothing else. Raises as `merge` does."""
     after = dict(values)
-    for name, writes in _by_channel(done).items():
-        channel = graph.channels[name]
-        if len(writes) > 1 and not channel.many:
-            _check_single(name, [task.node for task, _ in writes])
-        current = after.get(name, MISSING)
-        after[name] = channel.fold(current, [write.value for _, write in writes])
+    for name, writes in _by_channel(graph, done).items():
+        after[name] = _folded(graph.channels[name], after.get(name, MISSING), writes, done)
     return after
 
 
@@ -144,73 +144,84 @@ def commanded(graph: Graph, position: Position, commands: Done) -> Position:
 def advance(graph: Graph, before: Frontier, done: Done) -> Frontier:
     """What runs after the tasks in `done`: the targets of their edges, of what they chose, and of
     waiting edges that are complete."""
-    names: set[str] = set(before.deferred)
+    names = set(before.deferred)
     sends: list[Sent] = []
-    arrived = dict(before.arrived)
-    for task in done:
-        names.update(graph.edges.get(task.node, ()))
-        for target in task.goto:
-            if isinstance(target, Sent):
-                sends.append(target)
-            else:
-                names.add(target)
     finished = {task.node for task in done}
+    for node in finished:
+        names.update(graph.edges.get(node, ()))
+    inside = before.inside
+    for task in done:
+        if task.inside:
+            inside = {**inside, **task.inside}
+        for to in task.goto:
+            if isinstance(to, Sent):
+                sends.append(to)
+            else:
+                names.add(to)
+    arrived = before.arrived
+    if graph.joins:
+        arrived, through = _arrivals(graph, arrived, finished)
+        names |= through
+    names.discard(END)
+    deferred = names & graph.deferred
+    if deferred and not sends and names == deferred:
+        deferred = set()  # nothing else is left to wait for
+    names -= deferred
+    return Frontier(
+        nodes=tuple(sorted(names)),
+        sends=tuple(sends),
+        arrived=arrived,
+        deferred=tuple(sorted(deferred)) if deferred else (),
+        stop=bool(finished & graph.stop_after and (names or sends)),
+        inside=inside,
+    )
+
+
+def _arrivals(
+    graph: Graph, before: Mapping[str, tuple[str, ...]], finished: set[str]
+) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """What has arrived at the waiting edges once `finished` nodes are through, and the targets of
+    those that are complete."""
+    arrived, complete = dict(before), set()
     for sources, target in graph.joins:
         edge = f"{'+'.join(sources)}:{target}"
         through = set(arrived.pop(edge, ()))
         if target in finished and len(through) == len(sources):
             through = set()  # it has run for these
         through |= finished & set(sources)
-        complete = len(through) == len(sources)
-        if complete:
-            names.add(target)
+        if len(through) == len(sources):
+            complete.add(target)
         # A deferred target takes all that arrives until it runs; another one runs at once.
-        waits = target != END and graph.nodes[target].defer
-        if through and (waits or not complete):
+        if through and (target in graph.deferred or len(through) < len(sources)):
             arrived[edge] = tuple(sorted(through))
-    names.discard(END)
-    deferred = {name for name in names if name in graph.nodes and graph.nodes[name].defer}
-    ready = names - deferred
-    if not ready and not sends:
-        ready, deferred = deferred, set()
-    return Frontier(
-        nodes=tuple(sorted(ready)),
-        sends=tuple(sends),
-        arrived=arrived,
-        deferred=tuple(sorted(deferred)),
-        stop=bool(finished & graph.stop_after and (ready or sends)),
-    )
+    return arrived, complete
 
 
-def _by_channel(done: Done) -> dict[str, list[tuple[TaskWrites, Write]]]:
-    written: dict[str, list[tuple[TaskWrites, Write]]] = {}
+def _by_channel(graph: Graph, done: Done) -> dict[str, list[Write]]:
+    written: dict[str, list[Write]] = {}
     for task in done:
         for write in task.writes:
-            written.setdefault(write.channel, []).append((task, write))
+            written.setdefault(write.channel, []).append(write)
+    for name, writes in written.items():
+        if len(writes) > 1 and not graph.channels[name].many:
+            _check_single(name, done)
     return written
 
 
 def _change(
-    channel: str,
-    value: Any,
-    encoded: Sequence[bytes],
-    tail: Tail | None,
-    version: str,
-    *,
-    many: bool,
-    delta: bool,
+    channel: Channel, value: Any, writes: Sequence[Write], tail: Tail | None, version: str
 ) -> Change:
-    previous = tail.version if tail else None
-    if delta and tail is not None:
-        body = b"[%b]" % b",".join(encoded)
+    name, previous = channel.name, tail.version if tail else None
+    if channel.delta and tail is not None:
+        body = b"[%b]" % b",".join([write.encoded for write in writes])
         # As long as the deltas weigh less than the full value, a load reads at most twice the
         # state; from there on a full value is the cheaper record.
         if tail.delta_size + len(body) < tail.full_size:
             return Change(
-                channel=channel, version=version, base=tail.base, previous=previous, value=body
+                channel=name, version=version, base=tail.base, previous=previous, value=body
             )
-    body = serde.dumps(value) if many else encoded[-1]
-    return Change(channel=channel, version=version, base=version, previous=previous, value=body)
+    body = serde.dumps(value) if channel.many else writes[-1].encoded
+    return Change(channel=name, version=version, base=version, previous=previous, value=body)
 
 
 def tail_after(change: Change, before: Tail | None) -> Tail:

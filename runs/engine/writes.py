@@ -20,18 +20,25 @@ Target = str | Sent
 
 def read_answer(graph: Graph, node: str, answer: Any) -> tuple[list[Write], list[Target]]:
     """The writes and targets in what `node` returned: a mapping, None, the state's own type, a
-    Command, or a list of these. Anything else raises InvalidUpdateError; a Command to the parent
-    graph raises ParentCommand."""
+    Command, a Send, or a list of these. Anything else raises InvalidUpdateError; a Command to the
+    parent graph raises ParentCommand."""
     if type(answer) is dict:
         return _writes(graph, node, answer), []
     writes: list[Write] = []
     targets: list[Target] = []
     for part in answer if isinstance(answer, (list, tuple)) else (answer,):
         if isinstance(part, Command):
-            if part.graph is not None:
+            if part.graph == Command.PARENT:
                 raise ParentCommand(part)
+            if part.graph is not None:
+                raise InvalidUpdateError(
+                    f"{_who(node)} sent a Command with graph={part.graph!r}: it may go to "
+                    "Command.PARENT, the graph around, or leave graph= out."
+                )
             writes += _writes(graph, node, part.update)
             targets += [_target(graph, node, target) for target in part.targets()]
+        elif isinstance(part, Send):
+            targets.append(_target(graph, node, part))
         else:
             writes += _writes(graph, node, part)
     return writes, targets
@@ -68,25 +75,28 @@ def read_route(graph: Graph, node: str, branch: Branch, answer: Any) -> list[Tar
 
 
 def update_data(writes: Sequence[Write]) -> bytes:
-    """The `node_update` event's data: the node's update as a JSON object, null for none."""
+    """The `node_update` event's data: the node's update as a JSON object, null for none; a list of
+    objects where it wrote a key several times."""
     if not writes:
         return b"null"
-    pairs = {write.channel: write.encoded for write in writes}
-    return b"{%b}" % b",".join([b"%b:%b" % (_key(name), said) for name, said in pairs.items()])
+    pairs = [(write.channel, _key(write.channel) + write.encoded) for write in writes]
+    said = dict(pairs)
+    if len(said) < len(pairs):
+        return b"[%b]" % b",".join([b"{%b}" % encoded for _, encoded in pairs])
+    return b"{%b}" % b",".join(said.values())
 
 
 def _target(graph: Graph, node: str, target: Any) -> Target:
-    if target == END:
+    is_send = isinstance(target, Send)
+    name = target.node if is_send else target
+    if name == END and not is_send:
         return END
-    name = target.node if isinstance(target, Send) else target
-    if not isinstance(target, (str, Send)) or name not in graph.nodes:
+    if not isinstance(name, str) or name not in graph.nodes:
         raise InvalidUpdateError(
             f"Node {node!r} goes on to {name!r}, which is not a node of this graph. "
             f"Its nodes are {', '.join(map(repr, graph.nodes))}."
         )
-    if isinstance(target, str):
-        return target
-    return Sent(target.node, target.arg, _encoded(node, "Send", target.arg))
+    return Sent(name, target.arg, _encoded(node, "Send", target.arg)) if is_send else name
 
 
 def _writes(
@@ -114,15 +124,23 @@ def read_items(node: str, update: Any) -> Iterator[tuple[Any, Any]]:
     if dataclasses.is_dataclass(update) and not isinstance(update, type):
         return ((field.name, getattr(update, field.name)) for field in dataclasses.fields(update))
     if hasattr(update, "model_fields_set"):
-        return ((name, getattr(update, name)) for name in sorted(update.model_fields_set))
+        return _of_model(update)
     raise InvalidUpdateError(
         f"{_who(node)} gave a {type(update).__name__}; give a dict of the keys to write, or None."
     )
 
 
+def _of_model(update: Any) -> Iterator[tuple[str, Any]]:
+    """All that a pydantic model holds, but for a None that nobody put there."""
+    for name, info in type(update).model_fields.items():
+        value = getattr(update, name)
+        if value is not None or info.default is not None or name in update.model_fields_set:
+            yield name, value
+
+
 @lru_cache(1024)
 def _key(channel: str) -> bytes:
-    return orjson.dumps(channel)
+    return orjson.dumps(channel) + b":"
 
 
 def _who(node: str) -> str:

@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from runs import frames
@@ -22,6 +24,8 @@ from runs.frames import Frame
 from runs.models import Run, RunStatus, Worker
 
 LOOK_SECONDS = 0.05
+#: Between two tries while the database is away.
+AGAIN_SECONDS = 0.5
 BATCH = 500
 #: How long a run may stay unclaimed before we say that nobody is there. A new cluster has no
 #: worker on record before its first run.
@@ -36,6 +40,7 @@ COMPLETED, FAILED, CANCELLED = 0, 1, 2
 INTERRUPTED = 130  # as a shell says it of Ctrl-C
 
 Say = Callable[[str], object]
+T = TypeVar("T")
 
 
 def add_follow_arguments(parser: CommandParser) -> None:
@@ -136,7 +141,7 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
     seen = after
     try:
         while True:
-            found = frames.read({run.pk: seen}, limit=BATCH)
+            found = _patiently(partial(frames.read, {run.pk: seen}, limit=BATCH), warn)
             for frame in found:
                 say(frame.body.decode() if raw else readable(frame))
                 seen = frame.seq
@@ -145,7 +150,7 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
                         _say_error(run, say)
                     return exit_code(frame.event)
             if not found:
-                if ended := _ended_before(run, seen):
+                if ended := _patiently(partial(_ended_before, run, seen), warn):
                     return exit_code(ended)
                 time.sleep(LOOK_SECONDS)
     except KeyboardInterrupt:
@@ -154,6 +159,25 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
             f"manage.py follow {run.pk} --after {seen}"
         )
         return INTERRUPTED
+
+
+def _patiently(query: Callable[[], T], warn: Say) -> T:
+    """The answer of `query`, however long the database is away."""
+    waited = False
+    while True:
+        try:
+            answer = query()
+        except (OperationalError, InterfaceError) as error:
+            if not waited:
+                why = " ".join(str(error).split())
+                warn(f"The database does not answer, waiting for it: {why}")
+            waited = True
+            connection.close()
+            time.sleep(AGAIN_SECONDS)
+        else:
+            if waited:
+                warn("The database answers again.")
+            return answer
 
 
 def _say_error(run: Run, say: Say) -> None:

@@ -7,22 +7,51 @@ Commands and answers are JSON, one a line; an answer is the child's exit code an
 from __future__ import annotations
 
 import json
+import operator
 import os
 import sys
 from collections import Counter
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
 import django
+
+from runs.engine import START, StateGraph, SyncContext
 
 
 def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "fastgraph_site.settings"
     django.setup()
+    register()
     for line in sys.stdin:
         command, *arguments = json.loads(line)
         print(json.dumps(in_child(COMMANDS[command], arguments)), flush=True)
+
+
+class State(TypedDict, total=False):
+    paid: Annotated[list[str], operator.add]
+
+
+def pay(state: State, ctx: SyncContext) -> State:
+    from runs.models import Thread
+
+    Thread.objects.create(metadata={"paid": [ctx.run_id, ctx.node]})
+    ctx.emit({"paid": ctx.node})
+    return {"paid": [ctx.node]}
+
+
+def register() -> None:
+    """`payments`: two nodes in a row and two at once, each of which pays once, in a transaction of
+    its own, by a row of a table that would take it twice."""
+    from runs import workflows
+
+    graph = StateGraph(State)
+    for name in ("first", "second", "left", "right"):
+        graph.add_node(name, pay, atomic=True)
+    graph.add_edge(START, "first").add_edge("first", "second")
+    graph.add_edge("second", "left").add_edge("second", "right")
+    workflows.register("payments", graph.compile())
 
 
 def in_child(function: Any, arguments: list[Any]) -> tuple[int, Any]:
@@ -41,10 +70,11 @@ def in_child(function: Any, arguments: list[Any]) -> tuple[int, Any]:
     return code, json.loads(answer) if answer else None
 
 
-def create(workflow: str, payload: dict[str, Any]) -> str:
+def create(workflow: str, payload: dict[str, Any], durability: str) -> str:
     from runs.manager import NewRun, create_run
 
-    return str(create_run(NewRun(workflow=workflow, payload=payload)).pk)
+    new = NewRun(workflow=workflow, payload=payload, durability=durability)
+    return str(create_run(new).pk)
 
 
 def work(fault: str) -> dict[str, int]:
@@ -79,7 +109,7 @@ def story(run_id: str) -> dict[str, Any]:
     from artifacts.models import Artifact
     from runs import history, workflows
     from runs.engine import serde
-    from runs.models import Event, PendingWrite, Run
+    from runs.models import Event, PendingWrite, Run, Thread
 
     run = Run.objects.get(pk=UUID(run_id))
     assert run.checkpoint_id is not None
@@ -97,6 +127,11 @@ def story(run_id: str) -> dict[str, Any]:
         ],
         "artifacts": sorted(Artifact.objects.filter(run=run).values_list("name", "size", "sha256")),
         "state": serde.plain(state.values),
+        "paid": sorted(
+            thread.metadata["paid"][1]
+            for thread in Thread.objects.all()
+            if thread.metadata.get("paid", [None])[0] == run_id
+        ),
     }
 
 

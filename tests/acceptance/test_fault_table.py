@@ -24,8 +24,16 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "text_report": {"input": TEXT},
     "csv_profile": {"input": "city,people,founded\nOslo,717710,1040\nBergen,291940,1070\n"},
     "steps": {"steps": 4, "seconds": 0},
+    "ledger": {"transfers": 2, "seconds": 0},
     "tokens": {"count": 20, "interval": 0.001},
 }
+#: Of the test's own, in `fault_host.py`.
+LEDGER: dict[str, Any] = {"paid": []}
+NODES = ["first", "left", "right", "second"]
+#: Where atomic nodes do not come: theirs is another record.
+RECORDS = ("before_record", "after_record")
+TRANSACTIONS = ("before_transaction", "after_transaction")
+FIRST = ("first", "sync")
 MARKS = ("created", "started", "recovered")
 
 
@@ -37,7 +45,7 @@ class Host:
         self.server = Server(folder / "data", quick)
         migrated = self.server.manage("migrate", "--verbosity", "0")
         assert migrated.returncode == 0, migrated.stderr
-        self.wholes: dict[str, tuple[dict[str, int], dict[str, Any]]] = {}
+        self.wholes: dict[tuple[str, str], tuple[dict[str, int], dict[str, Any]]] = {}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.acceptance.fault_host"],
             env={k: v for k, v in self.server.env.items() if k != "DJANGO_SETTINGS_MODULE"},
@@ -59,13 +67,17 @@ class Host:
         assert code == 0, f"{command} ended with {code}"
         return answer
 
-    def whole(self, workflow: str) -> tuple[dict[str, int], dict[str, Any]]:
+    def whole(self, workflow: str, durability: str) -> tuple[dict[str, int], dict[str, Any]]:
         """How often the run that is not killed reaches each point, and its story."""
-        if workflow not in self.wholes:
-            run_id = self.get("create", workflow, PAYLOADS[workflow])
+        if (workflow, durability) not in self.wholes:
+            run_id = self.create(workflow, durability)
             reached = self.get("work", "")
-            self.wholes[workflow] = reached, self.get("story", run_id)
-        return self.wholes[workflow]
+            self.wholes[workflow, durability] = reached, self.get("story", run_id)
+        return self.wholes[workflow, durability]
+
+    def create(self, workflow: str, durability: str) -> str:
+        payload = PAYLOADS.get(workflow, LEDGER)
+        return str(self.get("create", workflow, payload, durability))
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -106,6 +118,7 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert one["run"] == other["run"]
     assert one["state"] == other["state"]
     assert one["artifacts"] == other["artifacts"]
+    assert one["paid"] == other["paid"]
     assert told(one) == told(other)
     assert one["seqs"] == list(range(1, len(one["seqs"]) + 1))
     assert one["left"] == 0
@@ -117,24 +130,55 @@ def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
 def test_it_goes_on_as_if_nothing_had_happened(
     host: Host, workflow: str, point: str, which: str
 ) -> None:
-    reached, whole = host.whole(workflow)
-    assert whole["run"][0] == "completed"
-    times = reached.get(point, 0)
+    times = host.whole(workflow, "sync")[0].get(point, 0)
     if not times:
-        assert point in ("before_record", "after_record") and workflow in ("steps", "tokens")
-        pytest.skip(f"{workflow} has no tasks that run at the same time")
+        assert (point in RECORDS and workflow in ("steps", "tokens")) or point in TRANSACTIONS
+        pytest.skip(f"{workflow} does not come there")
+    die_and_go_on(host, workflow, "sync", point, which)
+
+
+@pytest.mark.parametrize("point", [p for p in faults.POINTS if p not in TRANSACTIONS])
+@pytest.mark.parametrize("durability", ["async", "exit"])
+def test_it_does_so_when_steps_are_kept_later(host: Host, durability: str, point: str) -> None:
+    """With the record of a run that kept each step at once."""
+    die_and_go_on(host, "text_report", durability, point, "last")
+
+
+@pytest.mark.parametrize(
+    ("point", "which"),
+    [
+        *((point, "first") for point in TRANSACTIONS),
+        *((point, "last") for point in faults.POINTS if point not in RECORDS),
+    ],
+)
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+def test_what_atomic_nodes_did_is_done_once(
+    host: Host, durability: str, point: str, which: str
+) -> None:
+    killed = die_and_go_on(host, "payments", durability, point, which)
+    assert killed["paid"] == NODES
+
+
+def die_and_go_on(
+    host: Host, workflow: str, durability: str, point: str, which: str
+) -> dict[str, Any]:
+    """The story of a run that was killed there, which is that of one that was not."""
+    whole = host.whole(workflow, "sync")[1]
+    assert whole["run"][0] == "completed"
+    times = host.whole(workflow, durability)[0][point]
     last = times if point != "after_hint" else max(1, times // 2)  # batches: never the same number
-    nth = 1 if which == "first" else last
-    run_id = host.get("create", workflow, PAYLOADS[workflow])
-    code, _ = host.ask("work", f"{point}:{nth}")
+    run_id = host.create(workflow, durability)
+    code, _ = host.ask("work", f"{point}:{1 if which == 'first' else last}")
     assert code == deaths.CODE
-    ended = point == "after_finish" or (point == "after_hint" and which == "last")
+    # Where nobody waits for each step, a batch may be all of the run.
+    ended = point == "after_finish" or (point == "after_hint" and (which, durability) != FIRST)
     recovered = host.get("sweep")
     assert recovered == 1 or (ended and recovered == 0)
     host.get("work", "")
-    killed = host.get("story", run_id)
+    killed: dict[str, Any] = host.get("story", run_id)
     assert_same(killed, whole)
     assert killed["attempt"] == 1 + recovered
+    return killed
 
 
 def test_the_table_has_every_bundled_workflow() -> None:

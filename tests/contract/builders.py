@@ -63,6 +63,12 @@ def superstep(
     return Superstep(checkpoint=made, changes=changes, events=[said] if events is None else events)
 
 
+def announced(made: Checkpoint) -> Event:
+    """The event of a checkpoint, as the engine states it."""
+    data = serde.dumps({"checkpoint_id": made.checkpoint_id, "next": []})
+    return Event(name=CHECKPOINT, ts=NOW, step=made.step, namespace=made.namespace, data=data)
+
+
 def custom(data: Any, *, task_id: str | None = None, namespace: str = "") -> Event:
     return Event(
         name=CUSTOM,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from runs.engine import MemoryJournal
 from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
-from runs.engine.ports import ArtifactRef, Lease, Superstep
+from runs.engine.ports import ArtifactRef, Lease, Superstep, Transacted
 from tests.contract.journal_spec import SPEC
 from tests.contract.worlds import MemoryWorld
 
@@ -63,6 +64,24 @@ class KeepsNotes(MemoryJournal):
         self._thread(lease).notes.update(notes)
 
 
+class ForgetsQuestions(MemoryJournal):
+    """Keeps nothing of a superstep that is over."""
+
+    async def commit(self, lease: Lease, superstep: Superstep) -> None:
+        await super().commit(lease, superstep)
+        parent_id = superstep.checkpoint.parent_id
+        self._thread(lease).notes.pop((lease.run_id, parent_id or ""), None)
+
+
+class SharesSubgraphs(MemoryJournal):
+    """Finds the subgraphs of other runs."""
+
+    async def load(self, thread_id: str, **options: Any) -> Saved | None:
+        if options.get("namespace"):
+            options.pop("run_id", None)
+        return await super().load(thread_id, **options)
+
+
 class TakesTheLastNote(MemoryJournal):
     """Writes over a note that is there."""
 
@@ -87,12 +106,57 @@ class MixesBranches(MemoryJournal):
         return replace(saved, chains=chains)
 
 
+class WritesLate(MemoryJournal):
+    """Keeps what a transaction gives without a look at who holds the run."""
+
+    def transact(
+        self, lease: Lease, checkpoint: Checkpoint, task_id: str, work: Callable[[], Transacted]
+    ) -> Note:
+        newest = self._attempts.get(lease.run_id, lease.attempt)
+        return super().transact(replace(lease, attempt=newest), checkpoint, task_id, work)
+
+
+class RepeatsTransactions(MemoryJournal):
+    """Does not look whether a transaction is on record."""
+
+    def transact(
+        self, lease: Lease, checkpoint: Checkpoint, task_id: str, work: Callable[[], Transacted]
+    ) -> Note:
+        return super().transact(lease, checkpoint, "", work)
+
+
+class HearsTooLittle(MemoryJournal):
+    """Takes what was announced for kept."""
+
+    async def heard(self, run_id: str) -> Any:
+        return {}
+
+
 class DeletesTooMuch(MemoryJournal):
     """Forgets everybody's events with a thread."""
 
     async def delete(self, thread_id: str) -> None:
         await super().delete(thread_id)
         self._events.clear()
+
+
+class MakesRoom(MemoryJournal):
+    """Has room because it gives up what was written."""
+
+    async def room(self) -> None:
+        for events in self._events.values():
+            events.clear()
+
+
+class WakesOne(MemoryJournal):
+    """Lets on the first who asks for room, and nobody after that."""
+
+    _asked = False
+
+    async def room(self) -> None:
+        if self._asked:
+            await asyncio.Event().wait()
+        self._asked = True
 
 
 @pytest.mark.parametrize(
@@ -103,12 +167,22 @@ class DeletesTooMuch(MemoryJournal):
         ForgetsNamespaces,
         NeverFences,
         KeepsNotes,
+        ForgetsQuestions,
+        SharesSubgraphs,
         TakesTheLastNote,
         MixesBranches,
+        WritesLate,
+        RepeatsTransactions,
+        HearsTooLittle,
         DeletesTooMuch,
+        MakesRoom,
+        WakesOne,
     ],
 )
-async def test_a_broken_journal_is_found(journal: type[MemoryJournal]) -> None:
+async def test_a_broken_journal_is_found(
+    journal: type[MemoryJournal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.contract.journal_spec.events.LONG", 0.2)
     failed = []
     for promise in SPEC:
         try:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import DataError
 
 from runs.engine.errors import Fenced
 from runs.models import RunStatus
 from tests.contract.builders import checkpoint, custom, full, superstep
-from tests.contract.journal_spec import SPEC, names
-from tests.contract.worlds import DurableWorld, MemoryWorld, World
+from tests.contract.journal_spec import SPEC
+from tests.contract.journal_spec.promises import Promise, names
+from tests.contract.worlds import DurableWorld, MemoryWorld
 
-Promise = Callable[[World], Awaitable[None]]
+#: By us, or by the database.
+REFUSED = (ValueError, DataError)
 
 
 def name_of(promise: Promise) -> str:
@@ -64,7 +67,7 @@ async def test_a_value_that_cannot_be_written_fails_its_own_run_only(
 
     results = await asyncio.gather(commit(good, 1), commit(bad, 2), return_exceptions=True)
     assert results[0] is None
-    assert isinstance(results[1], ValueError)
+    assert isinstance(results[1], REFUSED)
     assert await durable.journal.load(bad.thread_id) is None
     assert await durable.journal.load(good.thread_id) is not None
     await durable.journal.commit(bad, superstep(checkpoint(bad)))
@@ -75,6 +78,24 @@ async def test_an_event_that_cannot_be_written_is_told_to_the_next_who_waits(
 ) -> None:
     lease = await durable.run()
     durable.journal.append(lease, [custom("first"), custom("x", task_id="not an id")])
-    with pytest.raises(ValueError, match="UUID"):
+    with pytest.raises(REFUSED, match="not an id"):
         await durable.journal.commit(lease, superstep(checkpoint(lease)))
     assert await names(durable, lease) == []
+
+
+async def test_nothing_comes_after_a_superstep_that_could_not_be_written(
+    durable: DurableWorld,
+) -> None:
+    """Of a run that does not wait for each: no hole in what is kept, and it can end as failed."""
+    lease = await durable.run()
+    bad = checkpoint(lease, versions={"x": "not an id"})
+    done = [durable.journal.submit(lease, [superstep(bad, [full("x", "not an id", 1)])])]
+    await asyncio.wait(done)
+    done += [durable.journal.submit(lease, [superstep(checkpoint(lease, step))]) for step in (1, 2)]
+    await asyncio.wait(done)
+    assert all(isinstance(one.exception(), REFUSED) for one in done)
+    with pytest.raises(REFUSED, match="not an id"):
+        await durable.journal.settle(lease)
+    await durable.journal.settle(lease)
+    assert await names(durable, lease) == []
+    assert await durable.journal.load(lease.thread_id) is None

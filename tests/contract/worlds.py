@@ -17,6 +17,8 @@ from runs.journal import DurableJournal
 from runs.models import Run, RunStatus, Thread
 
 T = TypeVar("T")
+#: What may wait to be written: little, so that there is not always room.
+QUEUE_BYTES = 150_000
 CREATED = 1_700_000_000_000
 
 
@@ -53,7 +55,7 @@ class MemoryWorld:
 
 class DurableWorld:
     def __init__(self) -> None:
-        self.journal = DurableJournal(lambda ref: None)
+        self.journal = DurableJournal(lambda ref: None, queue_bytes=QUEUE_BYTES)
 
     async def run(self, thread_id: str | None = None) -> Lease:
         return await in_thread(_create, thread_id)

@@ -141,7 +141,7 @@ async def test_tasks_are_shown_as_nodes() -> None:
     assert chunks == [
         ("custom", "begun"),
         ("updates", {"double": 4}),
-        ("updates", {"flow": {"result": 4, "previous": 4}}),
+        ("updates", {"flow": 4}),
     ]
 
 

@@ -54,9 +54,19 @@ def builder(*names: str) -> StateGraph:
         (lambda: StateGraph(State).add_node("a", 3), "Node 'a' needs a function"),  # type: ignore[arg-type]
         (lambda: StateGraph(State).add_node("a"), r"add_node\('a', function\)"),
         (lambda: StateGraph(State).add_node(partial(step)), "has no name of its own"),
-        (lambda: StateGraph(State).add_node("a", lambda: None), "'a' takes 0 arguments"),
-        (lambda: StateGraph(State).add_node("a", lambda s, c, x: None), "'a' takes 3 arguments"),
+        (lambda: StateGraph(State).add_node("a", lambda: None), "'a' takes no argument"),
+        (
+            lambda: StateGraph(State).add_node("a", lambda s, c, x: None),
+            "'a' takes an argument 'x'",
+        ),
         (lambda: StateGraph(int), "int is not a state"),
+        (lambda: StateGraph(State).add_node("a", lambda s, store: None), "'a' takes a store, and"),
+        (lambda: StateGraph(State).add_node("a", lambda s, *, store: None), "'a' takes a store"),
+        (lambda: StateGraph(State).add_node("a", lambda s, *, x: None), "Give 'x' a default"),
+        (
+            lambda: builder("a").add_conditional_edges("a", lambda s, *, x: "a"),
+            "Router '<lambda>' after 'a' takes an argument 'x'",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(build: Callable[[], Any], words: str) -> None:
@@ -73,6 +83,13 @@ def test_entry_finish_and_sequence() -> None:
     graph = StateGraph(State).add_sequence([step, ("last", lambda s: {"y": s["x"] + 1})])
     graph.set_entry_point("step").set_finish_point("last")
     assert graph.compile().invoke({}) == {"x": 1, "y": 2}
+
+
+def test_an_entry_may_be_conditional() -> None:
+    graph = StateGraph(State).add_node(step).add_node("other", lambda s: {"y": 1})
+    graph.set_conditional_entry_point(lambda s: s["y"] > 0, {True: "other", False: "step"})
+    assert graph.compile().invoke({"y": 0}) == {"x": 1, "y": 0}
+    assert graph.compile().invoke({"y": 5}) == {"y": 1}
 
 
 def test_a_command_annotation_leads_to_nodes() -> None:

@@ -43,3 +43,11 @@ def test_created_ids_increase_across_threads() -> None:
     for batch in made:
         assert batch == sorted(batch)
     assert len({one for batch in made for one in batch}) == 4000
+
+
+def test_a_checkpoint_is_later_than_its_parent() -> None:
+    at = {"run_id": "r", "namespace": ""}
+    parent = ids.checkpoint_id(**at, millis=2_000, step=0)
+    assert ids.checkpoint_id(**at, millis=1_000, step=1, parent=parent) > parent
+    child = ids.checkpoint_id(**at, millis=3_000, step=1)
+    assert ids.checkpoint_id(**at, millis=3_000, step=1, parent=parent) == child

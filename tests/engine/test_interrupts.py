@@ -223,7 +223,7 @@ async def test_the_stream_and_the_log_say_what_is_waited_for() -> None:
     graph = one(asks("a"))
     chunks = [c async for c in graph.astream({}, thread_id="t", journal=journal)]
     (asked,) = chunks[-1]["__interrupt__"]
-    assert asked["value"] == "a"
+    assert asked.value == "a"
     (checkpoint,) = await journal.history("t")
     await graph.ainvoke(Command(resume=1), thread_id="t", journal=journal)
     told = [event["event"] for event in await journal.events(checkpoint.run_id)]

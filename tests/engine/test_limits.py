@@ -12,10 +12,13 @@ import pytest
 from runs.engine import (
     START,
     CachePolicy,
+    Command,
     InMemoryCache,
     NotStorableError,
     RunTimeoutError,
+    Send,
     StateGraph,
+    SyncContext,
     interrupt,
 )
 from runs.engine.errors import NodeError
@@ -135,3 +138,112 @@ def test_a_question_is_not_kept() -> None:
     graph = builder.add_edge(START, "n").compile()
     assert len(graph.invoke({}, thread_id="1")["__interrupt__"]) == 1
     assert len(graph.invoke({}, thread_id="2")["__interrupt__"]) == 1
+
+
+async def sends(state: State) -> Any:
+    return Command(goto=Send("end", "y" * 100))
+
+
+async def asks(state: State) -> Any:
+    interrupt("y" * 100)
+
+
+async def asks_with_a_schema(state: State) -> Any:
+    interrupt("?", response_schema={"title": "y" * 100})
+
+
+async def steps(state: State, ctx: Any) -> Any:
+    await ctx.step("s", lambda: "y" * 100)
+
+
+def steps_sync(state: State, ctx: SyncContext) -> Any:
+    ctx.step("s", lambda: "y" * 100)
+
+
+async def emits(state: State, ctx: Any) -> Any:
+    ctx.emit("y" * 200)
+
+
+def emits_sync(state: State, ctx: SyncContext) -> Any:
+    ctx.emit("y" * 200, name="word")
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        (sends, "What node 'n' sends to 'end' has 102 bytes; a value may have 60."),
+        (asks, "Interrupt value of node 'n' has 102 bytes; a value may have 60."),
+        (asks_with_a_schema, "Interrupt schema of node 'n' has 112 bytes; a value may have 60."),
+        (steps, "Result of step 's' of node 'n' has 102 bytes; a value may have 60."),
+        (steps_sync, "Result of step 's' of node 'n' has 102 bytes; a value may have 60."),
+        (emits, "Event 'custom' of node 'n' has 202 bytes; an event may have 150."),
+        (emits_sync, "Event 'custom:word' of node 'n' has 202 bytes; an event may have 150."),
+    ],
+)
+async def test_what_a_node_says_beside_its_state_has_a_limit_too(node: Any, said: str) -> None:
+    builder = StateGraph(State).add_node("n", node, destinations=("end",)).add_edge(START, "n")
+    graph = builder.add_node("end", lambda s: None).compile().graph
+    execution = Execution(
+        graph=graph,
+        journal=MemoryJournal(),
+        lease=LEASE,
+        max_value_bytes=60,
+        max_event_bytes=150,
+    )
+    with pytest.raises(NodeError) as caught:
+        await advance(execution, {})
+    assert isinstance(caught.value.__cause__, NotStorableError)
+    assert str(caught.value.__cause__).startswith(said)
+    assert "ctx.save_artifact()" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("by", [START, "atomic"])
+async def test_what_a_router_sends_has_a_limit_too(by: str) -> None:
+    builder = StateGraph(State).add_node("n", lambda s: None)
+    builder.add_node("atomic", lambda s: None, atomic=True).add_edge(START, "atomic")
+    builder.add_conditional_edges(by, lambda s: Send("n", "y" * 100), ["n"])
+    execution = Execution(
+        graph=builder.compile().graph, journal=MemoryJournal(), lease=LEASE, max_value_bytes=60
+    )
+    with pytest.raises(NodeError, match=f"What node {by!r} sends to 'n' has 102 bytes"):
+        await advance(execution, {})
+
+
+@pytest.mark.parametrize("arg", [1.5, (1, 2), None, True])
+def test_what_a_send_brings_may_be_anything(arg: Any) -> None:
+    def n(given: Any) -> dict[str, Any]:
+        CALLS.append(given)
+        return {}
+
+    builder = StateGraph(State).add_node("n", n, cache_policy=CachePolicy())
+    builder.add_conditional_edges(START, lambda s: [Send("n", arg)], ["n"])
+    graph = builder.compile()
+    graph.invoke({})
+    graph.invoke({})
+    assert [arg] == CALLS
+
+
+def test_graphs_that_share_a_cache_keep_apart_what_is_not_the_same_function() -> None:
+    cache = InMemoryCache()
+
+    def one(state: State) -> State:
+        return {"x": 1}
+
+    def two(state: State) -> State:
+        return {"x": 2}
+
+    for function, x in ((one, 1), (two, 2)):
+        builder = StateGraph(State).add_node("a", function, cache_policy=CachePolicy())
+        assert builder.add_edge(START, "a").compile(cache=cache).invoke({})["x"] == x
+
+
+def test_a_node_that_takes_the_context_has_a_result_for_each() -> None:
+    def n(state: State, runtime: SyncContext) -> dict[str, Any]:
+        return {"x": runtime.context["user"]}
+
+    builder = StateGraph(State).add_node("n", n, cache_policy=CachePolicy()).add_edge(START, "n")
+    graph = builder.compile()
+    for user in (1, 2):
+        assert graph.invoke({}, context={"user": user})["x"] == user
+    with pytest.raises(NotStorableError, match=r"Cache key of node 'n'.*key_func"):
+        graph.invoke({}, context={"user": object()})

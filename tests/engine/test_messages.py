@@ -13,6 +13,7 @@ from runs.engine import (
     REMOVE_ALL_MESSAGES,
     START,
     MemoryJournal,
+    MessagesState,
     Position,
     RemoveMessage,
     StateGraph,
@@ -86,3 +87,16 @@ async def test_a_conversation_is_stored_as_what_was_added() -> None:
 
 def _restored(graph: Any, saved: Saved) -> Position:
     return restore(graph.graph, saved.checkpoint, saved.chains)
+
+
+def test_a_conversation_as_a_state() -> None:
+    class State(MessagesState):
+        n: int
+
+    def node(state: State) -> dict[str, Any]:
+        return {"messages": {"role": "ai", "content": "hi", "id": "2"}, "n": 1}
+
+    graph = StateGraph(State).add_node(node).add_edge(START, "node").compile()
+    final = graph.invoke({"messages": [{"role": "user", "content": "hello", "id": "1"}]})
+    assert [one["content"] for one in final["messages"]] == ["hello", "hi"]
+    assert final["n"] == 1

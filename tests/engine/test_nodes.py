@@ -53,6 +53,10 @@ def with_sync_context(state: State, runtime: SyncContext) -> State:
     return {"x": (type(runtime).__name__, runtime.node, runtime.step_number)}
 
 
+def three_arguments(state: State, config: Any, runtime: SyncContext) -> State:
+    return {"x": (config["recursion_limit"], runtime.node)}
+
+
 def by_keyword(state: State, *, config: Any, writer: Any, other: int = 3) -> State:
     writer("hello")
     return {"x": (config["metadata"]["langgraph_step"], other)}
@@ -73,6 +77,7 @@ async def partially(word: str, state: State) -> State:
         (with_context, ("Context", "node", 1, 1)),
         (with_sync_context, ("SyncContext", "node", 1)),
         (by_keyword, (1, 3)),
+        (three_arguments, (10_000, "node")),
         (lambda state, extra=5: {"x": extra}, 5),
     ],
 )

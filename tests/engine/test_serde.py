@@ -92,6 +92,14 @@ def test_plain_never_refuses(value: Any) -> None:
     serde.plain(value)
 
 
+@pytest.mark.parametrize(
+    "numbers",
+    [[1, 2**63 - 1, -(2**63)], [1, 2**63], [-(2**63) - 1], [0.5, 1e300], [0.5, math.inf], [1, 0.5]],
+)
+def test_lists_of_numbers_survive(numbers: list[Any]) -> None:
+    assert repr(serde.loads(serde.dumps(numbers))) == repr(numbers)
+
+
 def test_not_a_number_survives() -> None:
     assert math.isnan(serde.loads(serde.dumps(math.nan)))
 

@@ -78,7 +78,7 @@ async def test_tasks_and_debug() -> None:
 async def test_checkpoints() -> None:
     found = await shown(GRAPH, "checkpoints")
     assert [c["next"] for c in found] == [["a"], ["b"], []]
-    assert [c["parent_id"] for c in found[1:]] == [c["checkpoint_id"] for c in found[:-1]]
+    assert [c["parent_config"] for c in found[1:]] == [c["config"] for c in found[:-1]]
 
 
 async def test_several_modes_are_told_apart() -> None:
@@ -106,7 +106,7 @@ async def test_a_question_ends_the_stream() -> None:
     graph = builder.add_edge(START, "q").compile()
     *_, last = await shown(graph, "values", thread_id="t")
     assert last["log"] == ["in"]
-    assert [one["value"] for one in last["__interrupt__"]] == ["?"]
+    assert [one.value for one in last["__interrupt__"]] == ["?"]
 
 
 async def test_an_error_comes_out_after_what_happened_before() -> None:

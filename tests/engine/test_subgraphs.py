@@ -137,11 +137,11 @@ def test_an_error_inside_comes_out_and_a_retry_goes_on_inside() -> None:
     def fails(state: Inner) -> Inner:
         tries.append("fails")
         if tries.count("fails") < 2:
-            raise OSError("once")
+            raise ConnectionError("once")
         return {"shared": "ok"}
 
     inner = inner_of(counted, fails)
-    with pytest.raises(OSError, match="once"):
+    with pytest.raises(ConnectionError, match="once"):
         outer_of(inner).invoke({"shared": "a"})
     tries.clear()
     policy = RetryPolicy(initial_interval=0, jitter=False)

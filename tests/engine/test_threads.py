@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypedDict
 
 import pytest
 
 from runs.engine import END, START, Command, InvalidUpdateError, Send, StateGraph, interrupt
+from runs.engine.clock import SystemClock
 
 
 class State(TypedDict, total=False):
@@ -68,7 +70,33 @@ def test_going_on_from_an_older_checkpoint_is_a_branch() -> None:
     graph.invoke({"x": 1}, thread_id="t")
     older = graph.get_state_history("t")[1].config
     assert graph.invoke(None, older) == {"x": 1, "log": ["a", "b"]}
-    assert len(graph.get_state_history("t")) == 4
+    history = graph.get_state_history("t")
+    assert [state.metadata["source"] for state in history] == [
+        "loop",
+        "fork",
+        "loop",
+        "loop",
+        "input",
+    ]
+    assert history[1].parent_config == older
+
+
+def test_a_branch_is_newer_than_what_was_made_in_the_same_millisecond() -> None:
+    class Stopped(SystemClock):
+        def now(self) -> datetime:
+            return datetime(2030, 1, 1, tzinfo=UTC)
+
+    graph = chain("a", "b", "c")
+    for _ in range(10):  # what follows the millisecond in an id is chance
+        graph.invoke({"x": 1}, thread_id="t", clock=Stopped())
+        older = graph.get_state_history("t")[2].config
+        graph.invoke(None, older, clock=Stopped())
+        assert graph.get_state_history("t")[2].parent_config == older
+        older = graph.get_state_history("t")[1].config
+        graph.invoke({"x": 2}, older, clock=Stopped())
+        assert graph.get_state_history("t")[3].parent_config == older
+        graph.update_state(older, {"x": 3}, "a")
+        assert graph.get_state_history("t")[0].parent_config == older
 
 
 def test_an_update_is_made_as_the_last_node() -> None:
@@ -86,6 +114,8 @@ def test_an_update_is_made_as_any_node() -> None:
     graph.invoke({}, thread_id="t")
     graph.update_state("t", {"log": ["b2"]}, as_node="b")
     assert graph.invoke(None, thread_id="t")["log"] == ["a", "b", "c", "b2", "c"]
+    with pytest.raises(InvalidUpdateError, match="As END nothing is written"):
+        graph.update_state("t", {"x": 1}, as_node=END)
     graph.update_state("t", None, as_node=END)
     assert graph.get_state("t").next == ()
     graph.update_state("new", {"log": ["in"]}, as_node=START)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 from django.test import override_settings
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from artifacts.store import store
@@ -17,6 +18,8 @@ from runs.engine import END, START, StateGraph, SyncContext
 from runs.manager import NewRun, create_run
 from runs.models import Run
 from runs.worker import Worker
+from tests.integration.chain import Start, start_chain
+from tests.integration.counting import Register
 
 
 class Trail(TypedDict):
@@ -98,6 +101,31 @@ def work(transactional_db: None) -> Iterator[Callable[[], None]]:
 
     with override_settings(FASTGRAPH={**settings.FASTGRAPH, "linger_seconds": 0.0}):
         yield drain
+
+
+@pytest.fixture
+def register() -> Iterator[Register]:
+    """Registers a graph as the workflow `under_test`."""
+    before = dict(workflows._registry)
+    yield lambda graph: workflows.register("under_test", graph.compile()).name
+    workflows._registry.clear()
+    workflows._registry.update(before)
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Creates a run of the workflow `chain`, as `start_chain` does."""
+    before = dict(workflows._registry)
+    yield start_chain
+    workflows._registry.clear()
+    workflows._registry.update(before)
+
+
+@pytest.fixture
+def drain(settings: Settings) -> Callable[[], None]:
+    """Executes every pending run, as `work` does; the database is the test's to ask for."""
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
+    return lambda: asyncio.run(Worker(store()).drain())
 
 
 @pytest.fixture

@@ -22,10 +22,22 @@ from runs.admin.base import BoundedPaginator, id_range
 from runs.admin.display import SHOWN
 from runs.engine.ids import uuid7
 from runs.errors import Problem
-from runs.models import Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread, Worker
+from runs.models import (
+    Checkpoint,
+    DeletedRun,
+    Event,
+    Payload,
+    PendingWrite,
+    Run,
+    RunStatus,
+    State,
+    Thread,
+    Worker,
+    WorkflowPause,
+)
 
 OURS = [model for app in ("runs", "artifacts") for model in apps.get_app_config(app).get_models()]
-JOURNALS = (Event, State, Checkpoint, PendingWrite, Worker, Artifact, Thread)
+JOURNALS = (Event, State, Checkpoint, Payload, PendingWrite, Worker, Artifact, Thread)
 NASTY = '<script>alert("x")</script>'
 
 MakeRun = Callable[..., Run]
@@ -55,6 +67,8 @@ def make_run(db: None) -> MakeRun:
             versions=json.dumps({"input": str(checkpoint)}),
             frontier=json.dumps({"nodes": [NASTY]}),
         )  # fmt: skip
+        DeletedRun.objects.create(id=uuid7(), thread_id=thread.pk, workflow="gone", deleted_at=now)
+        Payload.objects.create(run=run, value={"input": NASTY})
         State.objects.create(
             thread=thread, channel="input", version=checkpoint, base=checkpoint, value=value,
             size=len(value),
@@ -70,6 +84,7 @@ def make_run(db: None) -> MakeRun:
         Worker.objects.create(
             host=NASTY, pid=run.created_at.microsecond, process_started=str(run.id)
         )
+        WorkflowPause.objects.create(workflow=NASTY, reason=NASTY, ended_at=now)
         return run
 
     return make
@@ -128,6 +143,7 @@ def test_lists_leave_large_columns_behind(browser: Client, make_run: MakeRun) ->
     make_run()
     for model, column in (
         (Run, "payload"), (Event, "data"), (State, "value"), (PendingWrite, "value"),
+        (Payload, "value"),
         (Checkpoint, "versions"), (Checkpoint, "frontier"),
     ):  # fmt: skip
         with CaptureQueriesContext(connection) as queries:
@@ -288,7 +304,7 @@ def test_a_finished_run_is_deleted_with_what_hangs_on_it(
     answer = browser.post(page(Run, "delete", run.pk), {"post": "yes"})
     assert answer.status_code == 302
     assert [left.pk for left in Run.objects.all()] == [other.pk]
-    for model in (Thread, Event, Checkpoint, State, PendingWrite, Artifact):
+    for model in (Thread, Event, Checkpoint, Payload, State, PendingWrite, Artifact):
         assert model._default_manager.count() == 1, model
     other.refresh_from_db()
     assert other.source_run_id is None

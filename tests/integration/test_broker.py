@@ -1,12 +1,10 @@
-"""The broker, its doorbell, the wake-up and the slots."""
+"""The broker, the wake-up and the slots."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -20,8 +18,8 @@ from django_q.tasks import async_task
 
 from runs import processes, slots, wakeup
 from runs.broker import DoorbellBroker
-from runs.doorbell import doorbell
 from runs.models import Run, RunStatus, Thread, Worker
+from runs.prepared import Prepared
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -101,26 +99,6 @@ def test_two_brokers_do_not_take_the_same_job(broker: DoorbellBroker) -> None:
     other._bell.close()
 
 
-def test_a_commit_rings_the_bell() -> None:
-    bell = doorbell("default")
-    assert not bell.wait(0)
-    asleep = threading.Event()
-    rang: list[float] = []
-
-    def listen() -> None:
-        asleep.set()
-        if bell.wait(20):
-            rang.append(time.monotonic())
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    asleep.wait()
-    wakeup.ring()
-    listener.join()
-    assert rang
-    bell.close()
-
-
 def test_what_was_rolled_back_is_not_queued() -> None:
     with transaction.atomic():
         wakeup.ring()
@@ -159,6 +137,24 @@ def test_a_wakeup_waits_for_a_free_slot(broker: DoorbellBroker) -> None:
         assert wakeup.queued()
     next_job(broker)
     assert not wakeup.queued()
+
+
+def test_who_executes_suspects_is_woken_beside_the_others(broker: DoorbellBroker) -> None:
+    slot = slots.acquire()
+    assert slot is not None
+    with slot:
+        wakeup.ring()
+        wakeup.ring(apart=True)
+        wakeup.ring(apart=True)
+        assert SignedPackage.loads(next_job(broker)[1])["args"] == (True,)
+        assert not wakeup.queued(apart=True)
+        apart = slots.acquire(apart=True)
+        assert apart is not None and slots.acquire(apart=True) is None
+        with apart:
+            wakeup.ring(apart=True)
+            assert broker.dequeue() is None
+    assert SignedPackage.loads(next_job(broker)[1])["args"] == (False,)
+    assert SignedPackage.loads(next_job(broker)[1])["args"] == (True,)
 
 
 def test_the_broker_sweeps(broker: DoorbellBroker, settings: Any) -> None:
@@ -214,13 +210,13 @@ def test_slots_are_as_many_as_workers(settings: Any) -> None:
         again = slots.acquire()
         assert again is not None
         with again:
-            assert again.number == first.number
+            assert again.name == first.name
 
 
 def test_a_slot_of_a_killed_process_is_free(settings: Any) -> None:
     code = (
         "import django; django.setup()\n"
-        "from runs import slots; slot = slots.acquire(); print(slot.number, flush=True); input()"
+        "from runs import slots; slot = slots.acquire(); print(slot.name, flush=True); input()"
     )
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "fastgraph_site.settings"}
     with subprocess.Popen(
@@ -232,3 +228,20 @@ def test_a_slot_of_a_killed_process_is_free(settings: Any) -> None:
         process.kill()
         process.wait()
         assert slots.free()
+
+
+def test_a_prepared_query_is_compiled_once_and_answers_anew() -> None:
+    built: list[int] = []
+
+    def build() -> Any:
+        built.append(1)
+        return Run.objects.filter(name="x").order_by("id").values_list("id", "tags", "created_at")
+
+    prepared = Prepared(build)
+    assert prepared.rows(5) == []
+    thread = Thread.objects.create()
+    runs = [Run.objects.create(thread=thread, name="x", tags=["a"]) for _ in range(3)]
+    expected = [(run.id, run.tags, run.created_at) for run in runs]
+    assert [tuple(row) for row in prepared.rows(5)] == expected
+    assert [tuple(row) for row in prepared.rows(2)] == expected[:2]
+    assert len(built) == 1

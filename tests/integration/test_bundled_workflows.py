@@ -49,7 +49,7 @@ def execute(name: str, payload: dict[str, Any], files: Files) -> dict[str, Any]:
     return workflows.get(name).graph.invoke(payload, artifacts=files)
 
 
-@pytest.mark.parametrize("name", ["text_report", "csv_profile", "steps", "tokens"])
+@pytest.mark.parametrize("name", ["text_report", "csv_profile", "steps", "ledger", "tokens"])
 def test_the_form_has_what_it_needs(name: str) -> None:
     workflow = workflows.get(name)
     schema: Any = workflow.input_schema
@@ -76,6 +76,7 @@ def test_the_form_has_what_it_needs(name: str) -> None:
         ("csv_profile", {"artifact": "b"}),
         ("steps", {"steps": 0}),
         ("steps", {"steps": 1, "seconds": -1}),
+        ("ledger", {"transfers": 0}),
         ("tokens", {"count": 10**9}),
     ],
 )
@@ -201,3 +202,10 @@ def test_tokens_are_sent_in_order() -> None:
     sent = asyncio.run(collect())
     assert [each["i"] for each in sent] == [0, 1, 2]
     assert sent[0]["t_ns"] <= sent[1]["t_ns"] <= sent[2]["t_ns"]
+
+
+def test_a_ledger(files: Files) -> None:
+    result = execute("ledger", {"transfers": 3}, files)
+    booked = [(entry["transfer"], entry["amount"]) for entry in result["entries"]]
+    assert sorted(booked) == [(1, -101), (1, 101), (2, -102), (2, 102), (3, -103), (3, 103)]
+    assert result["balance"] == 0

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TypedDict
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import connections
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -21,53 +20,22 @@ from rest_framework.test import APIClient
 
 from artifacts.store import store
 from runs import leases, recovery, workflows
-from runs.engine import START, Context, StateGraph, SyncContext, faults, interrupt
+from runs.engine import Context, SyncContext, faults, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
-from runs.manager import NewRun, cancel_run, create_run
+from runs.manager import cancel_run
 from runs.models import Event, Run, RunStatus
 from runs.worker import Worker
+from tests.integration.chain import Start, State, add, in_thread, names
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class State(TypedDict, total=False):
-    n: int
-
-
-Node = Callable[..., Any]
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., Run]]:
-    """Creates a run of a graph that is one chain of the nodes given."""
-    before = dict(workflows._registry)
-
-    def started(*nodes: Node) -> Run:
-        graph, last = StateGraph(State), START
-        for node in nodes:
-            graph.add_node(node.__name__, node).add_edge(last, node.__name__)
-            last = node.__name__
-        workflows._registry.pop("under_test", None)
-        workflows.register("under_test", graph.compile(), input_schema={"type": "object"})
-        return create_run(NewRun(workflow="under_test", payload={"n": 0}))
-
-    yield started
-    workflows._registry.clear()
-    workflows._registry.update(before)
 
 
 @pytest.fixture
 def drain(settings: Settings) -> Callable[..., None]:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02, "cancel_seconds": 0.3}
     return lambda **more: asyncio.run(Worker(store(), **more).drain())
-
-
-def names(run: Run) -> list[str]:
-    found = Event.objects.filter(run=run).order_by("seq").values_list("seq", "name")
-    assert [seq for seq, _ in found] == list(range(1, len(found) + 1))
-    return [name for _, name in found]
 
 
 def assert_cancelled(run: Run, *, by: str = "ann", reason: str = "enough") -> None:
@@ -88,25 +56,11 @@ def cancel(run: Run) -> Run:
     return cancel_run(run.id, by="ann", reason="enough")
 
 
-def in_thread(function: Callable[[], object]) -> None:
-    """Do something with the database from within a node's event loop, and wait for it."""
-
-    def done() -> None:
-        try:
-            function()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=done)
-    thread.start()
-    thread.join()
-
-
 @pytest.mark.parametrize(
     "status", [RunStatus.PENDING, RunStatus.SLEEPING, RunStatus.INTERRUPTED], ids=str
 )
-def test_what_nobody_executes_ends_at_once(start: Callable[..., Run], status: RunStatus) -> None:
-    run = start(lambda_node)
+def test_what_nobody_executes_ends_at_once(start: Start, status: RunStatus) -> None:
+    run = start(add)
     Run.objects.filter(id=run.id).update(status=status, wake_at=timezone.now())
     assert cancel(run).status == "cancelled"
     assert_cancelled(run)
@@ -117,14 +71,10 @@ def test_what_nobody_executes_ends_at_once(start: Callable[..., Run], status: Ru
     assert run.cancel_requested_at == before
 
 
-async def lambda_node(state: State) -> State:
-    return {"n": state["n"] + 1}
-
-
 def test_what_has_ended_otherwise_cannot_be_cancelled(
-    start: Callable[..., Run], drain: Callable[..., None]
+    start: Start, drain: Callable[..., None]
 ) -> None:
-    run = start(lambda_node)
+    run = start(add)
     drain()
     with pytest.raises(Problem) as refused:
         cancel(run)
@@ -135,9 +85,7 @@ def test_what_has_ended_otherwise_cannot_be_cancelled(
     assert refused.value.status == 404
 
 
-def test_an_async_node_gets_cancelled_error(
-    start: Callable[..., Run], drain: Callable[..., None]
-) -> None:
+def test_an_async_node_gets_cancelled_error(start: Start, drain: Callable[..., None]) -> None:
     seen: list[str] = []
 
     async def waits(state: State) -> None:
@@ -151,7 +99,7 @@ def test_an_async_node_gets_cancelled_error(
     async def never(state: State) -> None:
         seen.append("went on")
 
-    run = start(lambda_node, waits, never)
+    run = start(add, waits, never)
     drain()
     assert seen == ["cancelled"]
     assert_cancelled(run)
@@ -160,7 +108,7 @@ def test_an_async_node_gets_cancelled_error(
     assert names(run)[-2:] == ["node_started", "cancelled"]
 
 
-def test_a_sync_node_sees_it(start: Callable[..., Run], drain: Callable[..., None]) -> None:
+def test_a_sync_node_sees_it(start: Start, drain: Callable[..., None]) -> None:
     seen: list[str] = []
 
     def loops(state: State, ctx: SyncContext) -> None:
@@ -177,9 +125,7 @@ def test_a_sync_node_sees_it(start: Callable[..., Run], drain: Callable[..., Non
     assert "custom" not in names(run)
 
 
-def test_a_durable_step_and_a_sleep_stop_too(
-    start: Callable[..., Run], drain: Callable[..., None]
-) -> None:
+def test_a_durable_step_and_a_sleep_stop_too(start: Start, drain: Callable[..., None]) -> None:
     async def steps(state: State, ctx: Context) -> None:
         await ctx.step("first", lambda: in_thread(lambda: cancel(run)))
         await ctx.step("second", asyncio.sleep, 60)
@@ -189,9 +135,7 @@ def test_a_durable_step_and_a_sleep_stop_too(
     assert_cancelled(run)
 
 
-def test_it_takes_the_place_of_any_other_end(
-    start: Callable[..., Run], drain: Callable[..., None]
-) -> None:
+def test_it_takes_the_place_of_any_other_end(start: Start, drain: Callable[..., None]) -> None:
     """The node ends before its worker looks: the superstep is kept, and nothing follows it."""
 
     async def quick(state: State) -> State:
@@ -211,7 +155,7 @@ def test_it_takes_the_place_of_any_other_end(
         (asks, ["node_started", "cancelled"]),
         (fails, ["node_started", "cancelled"]),
     ):
-        run = start(node, lambda_node)
+        run = start(node, add)
         drain()
         assert_cancelled(run)
         assert names(run)[-len(last) :] == last
@@ -221,7 +165,7 @@ def test_it_takes_the_place_of_any_other_end(
 
 @pytest.mark.parametrize("kind", ["swallows", "blocks", "sync"])
 def test_a_node_that_does_not_stop_costs_its_worker_and_no_other_run(
-    start: Callable[..., Run], drain: Callable[..., None], kind: str
+    start: Start, drain: Callable[..., None], kind: str
 ) -> None:
     ended = threading.Event()
 
@@ -246,13 +190,15 @@ def test_a_node_that_does_not_stop_costs_its_worker_and_no_other_run(
 
     beside = threading.Event()
     other = start(neighbour)
-    workflows._registry["beside"] = workflows._registry["under_test"]
+    workflows._registry["beside"] = workflows._registry["chain"]
     Run.objects.filter(id=other.id).update(workflow="beside", priority=1)
     run = start({"swallows": swallows, "blocks": blocks, "sync": sync}[kind])
     states: list[tuple[str, str]] = []
 
     def abandon() -> None:
         # the process would end here: what it leaves behind is what counts
+        if ended.is_set():
+            return
         for one in (run, other):
             one.refresh_from_db()
         states.append((run.status, other.status))
@@ -266,8 +212,8 @@ def test_a_node_that_does_not_stop_costs_its_worker_and_no_other_run(
     assert (other.lease_owner, other.crashes) == (None, 0)
 
 
-def test_the_sweep_ends_what_lost_its_worker(start: Callable[..., Run]) -> None:
-    run = start(lambda_node)
+def test_the_sweep_ends_what_lost_its_worker(start: Start) -> None:
+    run = start(add)
     leases.claim(uuid7(), 1)
     assert cancel(run).status == "running"
     now = timezone.now()
@@ -278,9 +224,9 @@ def test_the_sweep_ends_what_lost_its_worker(start: Callable[..., Run]) -> None:
     assert names(run) == ["created", "started", "cancelled"]
 
 
-def test_the_sweep_fences_who_does_not_heed(start: Callable[..., Run], settings: Settings) -> None:
+def test_the_sweep_fences_who_does_not_heed(start: Start, settings: Settings) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "cancel_seconds": 2.0, "lease_seconds": 60.0}
-    run = start(lambda_node)
+    run = start(add)
     leases.claim(uuid7(), 1)
     cancel(run)
     now = timezone.now()
@@ -292,9 +238,7 @@ def test_the_sweep_fences_who_does_not_heed(start: Callable[..., Run], settings:
 @pytest.mark.parametrize(
     "point", ["after_claim", "before_commit", "after_commit", "before_finish", "after_finish"]
 )
-def test_cancelled_at_a_fault_point(
-    start: Callable[..., Run], drain: Callable[..., None], point: str
-) -> None:
+def test_cancelled_at_a_fault_point(start: Start, drain: Callable[..., None], point: str) -> None:
     def once() -> None:
         faults.disarm()
         in_thread(too_late_or_not)
@@ -303,7 +247,7 @@ def test_cancelled_at_a_fault_point(
         with suppress(Problem):
             cancel(run)
 
-    run = start(lambda_node)
+    run = start(add)
     faults.arm(point, once)
     try:
         drain()
@@ -316,8 +260,8 @@ def test_cancelled_at_a_fault_point(
         assert_cancelled(run)
 
 
-def test_over_http(api: APIClient, start: Callable[..., Run]) -> None:
-    run = start(lambda_node)
+def test_over_http(api: APIClient, start: Start) -> None:
+    run = start(add)
     leases.claim(uuid7(), 1)
     answer = api.post(f"/api/runs/{run.id}/cancel", {"reason": "too dear"})
     assert answer.status_code == 202
@@ -337,9 +281,9 @@ def test_over_http(api: APIClient, start: Callable[..., Run]) -> None:
     ids=["kind", "field", "list"],
 )
 def test_bad_requests_change_nothing(
-    api: APIClient, start: Callable[..., Run], body: Any, status: int, code: str
+    api: APIClient, start: Start, body: Any, status: int, code: str
 ) -> None:
-    run = start(lambda_node)
+    run = start(add)
     answer = api.post(f"/api/runs/{run.id}/cancel", body)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     run.refresh_from_db()
@@ -348,25 +292,23 @@ def test_bad_requests_change_nothing(
     assert api.post(f"/api/runs/{uuid4()}/cancel").status_code == 404
 
 
-def test_from_the_command_line(
-    start: Callable[..., Run], capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = start(lambda_node)
+def test_from_the_command_line(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+    run = start(add)
     call_command("cancel_run", str(run.id), "--reason", "by hand")
     assert "is cancelled" in capsys.readouterr().out
     run.refresh_from_db()
     assert (run.status, run.cancel_reason) == ("cancelled", "by hand")
 
 
-def test_from_the_admin(start: Callable[..., Run]) -> None:
-    run = start(lambda_node)
+def test_from_the_admin(start: Start) -> None:
+    run = start(add)
     form = {"action": "cancel", "_selected_action": [str(run.id)]}
     answer = Client().post("/admin/runs/run/", form, follow=True)
     assert "1 cancelled" in answer.content.decode()
     assert_cancelled(run, by="local", reason="from the admin")
 
 
-def test_no_run_is_cancelled_late(start: Callable[..., Run], drain: Callable[..., None]) -> None:
+def test_no_run_is_cancelled_late(start: Start, drain: Callable[..., None]) -> None:
     """A worker with runs that nobody cancels leaves them alone."""
     begun = time.monotonic()
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -190,6 +190,29 @@ def test_a_cancelled_run_has_code_2(alive: Worker) -> None:
     run = Ended("run_workflow", "steps", "--payload", steps()).run
     Event.objects.create(run=run, seq=2, name="cancelled", ts=timezone.now(), data='{"reason":"x"}')
     assert Ended("follow", str(run.pk)).code == 2
+
+
+def test_following_waits_for_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, worker: Callable[[], None]
+) -> None:
+    run = Ended("run_workflow", "steps", "--payload", steps(1)).run
+    worker()
+    read, outages = frames.read, iter([True, True, False, True])
+
+    def sometimes(after: Mapping[UUID, int], *, limit: int) -> list[frames.Frame]:
+        if next(outages, False):
+            raise OperationalError("the server closed the connection")
+        return read(after, limit=limit)
+
+    monkeypatch.setattr(frames, "read", sometimes)
+    monkeypatch.setattr(following, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(following, "BATCH", 2)
+    ended = Ended("follow", str(run.pk), "--json")
+    seqs = [json.loads(line)["seq"] for line in ended.lines]
+    run.refresh_from_db()
+    assert (seqs, ended.code) == (list(range(1, run.seq + 1)), 0)
+    assert ended.warned.count("does not answer") == 2
+    assert ended.warned.count("answers again") == 2
 
 
 def test_ctrl_c_stops_the_following_and_not_the_run(

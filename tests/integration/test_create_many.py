@@ -10,7 +10,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from runs import leases, manager
+from runs import creations, leases
+from runs.creations import Made, Wish
 from runs.engine.ids import uuid7
 from runs.manager import NewRun
 from runs.models import Event, Run, Thread
@@ -90,13 +91,14 @@ def test_a_key_that_cannot_be(api: APIClient, key: str) -> None:
 
 
 def test_many_callers_with_one_key_get_one_run() -> None:
-    got: list[tuple[Run, bool]] = []
+    got: list[Made] = []
     together = threading.Barrier(6)
+    wish = Wish(news=[NewRun(workflow="steps", payload={"steps": 1})], key="k")
 
     def create() -> None:
         try:
             together.wait(10)
-            got.append(manager.create_run_once(NewRun(workflow="steps", payload={"steps": 1}), "k"))
+            got.append(creations.create(wish))
         finally:
             connections.close_all()
 
@@ -105,8 +107,8 @@ def test_many_callers_with_one_key_get_one_run() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({run.pk for run, _ in got}) == 1
-    assert sorted(made for _, made in got) == [False] * 5 + [True]
+    assert len({made.runs[0].pk for made in got}) == 1
+    assert sorted(made.new for made in got) == [False] * 5 + [True]
     assert Run.objects.count() == 1
 
 

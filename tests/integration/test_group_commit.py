@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import InternalError, OperationalError, connections
 from django.db.models import Q
 from django.utils import timezone
 
@@ -117,7 +117,7 @@ async def test_what_was_committed_counts_when_the_run_is_put_back_in_the_same_br
     """As when a worker stops while a superstep is on its way to the disk."""
     ending = Ending(status=RunStatus.PENDING, at=timezone.now())
     entries = [
-        Entry(lease=lease, number=1, superstep=superstep(lease, 0)),
+        Entry(lease=lease, number=1, supersteps=[superstep(lease, 0)]),
         Entry(lease=lease, number=2, ending=ending),
         Entry(lease=lease, number=3, events=[said("custom")]),
     ]
@@ -134,3 +134,54 @@ async def test_a_number_is_written_once(lease: Lease) -> None:
     for _ in range(2):
         assert await in_thread(write, [entry], store().attach) == {}
     assert await in_thread(names, lease) == ["started", "custom"]
+
+
+def test_a_read_waits_for_a_database_that_is_away(
+    lease: Lease, journal: DurableJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is taken up while the database restarts has done nothing wrong."""
+    tries: list[str] = []
+
+    def load(*args: object) -> str:
+        tries.append("load")
+        if len(tries) < 3:
+            raise OperationalError("connection refused")
+        return "found"
+
+    monkeypatch.setattr("runs.history.load", load)
+    assert asyncio.run(cast(Any, journal.load(lease.thread_id))) == "found"
+    assert len(tries) == 3
+
+
+def test_a_read_that_can_never_be_done_is_told(
+    lease: Lease, journal: DurableJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class TooMuch(Exception):
+        sqlstate = "54000"
+
+    def load(*args: object) -> None:
+        raise OperationalError("over a limit") from TooMuch()
+
+    monkeypatch.setattr("runs.history.load", load)
+    with pytest.raises(OperationalError):
+        asyncio.run(journal.load(lease.thread_id))
+
+
+def test_a_connection_that_was_cut_off_is_no_fault_of_the_data(
+    lease: Lease, journal: DurableJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres ended the transaction because it stood still: an internal error, for Python."""
+    write, tries = batch.write, []
+
+    class CutOff(Exception):
+        sqlstate = "25P03"
+
+    def cut_off(*args: Any) -> Any:
+        tries.append(1)
+        if len(tries) == 1:
+            raise InternalError("terminating connection") from CutOff()
+        return write(*args)
+
+    monkeypatch.setattr(batch, "write", cut_off)
+    asyncio.run(journal.commit(lease, superstep(lease, 0)))
+    assert (names(lease)[-1], len(tries)) == ("checkpoint", 2)

@@ -38,7 +38,7 @@ def test_a_new_run_rings_in_its_own_transaction(trail: str) -> None:
 
 
 def test_without_its_wake_up_there_is_no_run(trail: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise RuntimeError("no queue")
 
     monkeypatch.setattr(wakeup, "ring", broken)

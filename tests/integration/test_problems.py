@@ -166,10 +166,10 @@ def test_a_body_over_the_limit(api: APIClient, settings: Any, lie: str | None) -
 def test_the_unexpected_is_logged_and_not_shown(
     api: APIClient, trail: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(new: object) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(manager, "create_run", broken)
+    monkeypatch.setattr(manager, "insert", broken)
     with caplog.at_level(logging.ERROR):
         answer = api.post("/api/runs/", {"payload": {"input": "x"}}, format="json")
 
@@ -182,10 +182,10 @@ def test_the_unexpected_is_logged_and_not_shown(
 def test_a_database_that_is_away(
     api: APIClient, monkeypatch: pytest.MonkeyPatch, debug: bool
 ) -> None:
-    def broken(new: object) -> None:
+    def broken(*_: object) -> None:
         raise OperationalError("secret detail")
 
-    monkeypatch.setattr(manager, "create_run", broken)
+    monkeypatch.setattr(manager, "insert", broken)
     with override_settings(DEBUG=debug):
         answer = api.post("/api/runs/", {"payload": {"input": "x"}}, format="json")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +24,21 @@ def test_loopback_is_listened_on(host: str) -> None:
         address = listener.getsockname()
         with socket.create_connection(address[:2]):
             pass
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="not known to this system")
+def test_the_system_takes_little_for_a_client_that_does_not_read() -> None:
+    with readiness.listen("127.0.0.1", 0) as listener:
+        with socket.create_connection(listener.getsockname()) as client:
+            served, _ = listener.accept()
+            with served:
+                served.setblocking(False)
+                taken = 0
+                with pytest.raises(BlockingIOError):
+                    while True:
+                        taken += served.send(bytes(16 * 1024))
+        assert client
+    assert 0 < taken < 2**20  # megabytes otherwise
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
@@ -76,3 +94,17 @@ def test_a_database_that_is_away_is_named() -> None:
     }
     with pytest.raises(CommandError, match=r"cannot be reached.*DATABASE_URL"):
         database.require_migrated(away)
+
+
+@pytest.mark.django_db
+def test_nothing_is_left_of_a_start_that_is_refused() -> None:
+    """The web process loads while it is looked whether all is well."""
+    MigrationRecorder.Migration.objects.filter(app="runs").delete()
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(CommandError, match="of its migrations"):
+        call_command("serve", port=0, skip_checks=True)
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    if children.exists():  # Linux
+        names = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children.read_text().split()]
+        assert not [name for name in names if "fastgraph_site.web" in name]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,15 +12,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from runs import processes, recovery, wakeup
+from runs import cancellation, processes, recovery, wakeup
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, RunStatus, Thread, Worker
 from runs.recovery import Swept, sweep
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -124,9 +126,11 @@ def test_a_sleeping_run_wakes_when_it_is_due() -> None:
     assert due.crashes == 0
 
 
-def test_a_run_that_only_crashes_fails_with_its_last_event(settings: Any) -> None:
+@pytest.mark.parametrize("at", [uuid7(), None], ids=["a step", "no step"])
+def test_a_run_that_only_crashes_fails_with_its_last_event(settings: Any, at: Any) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "max_attempts": 3}
-    run = new_run(lease_owner=uuid7(), lease_expires_at=EARLIER, crashes=2, seq=7, step=1)
+    lost: dict[str, Any] = {"lease_owner": uuid7(), "lease_expires_at": EARLIER, "crashes": 2}
+    run = new_run(**lost, seq=7, step=1, checkpoint_id=at)
     new_worker()
     assert sweep(NOW) == Swept(failed=1)
     run.refresh_from_db()
@@ -137,7 +141,16 @@ def test_a_run_that_only_crashes_fails_with_its_last_event(settings: Any) -> Non
     assert (event.seq, event.name) == (8, "failed")
     assert json.loads(event.data) == run.error
     assert run.error["type"] == recovery.CRASHED
-    assert f"replay_run {run.id} --from-step 1" in run.error["message"]
+    assert f"replay_run {run.id}" in run.error["message"]
+    assert ("--from-step 1" in run.error["message"]) == (at is not None)
+
+
+def test_it_rings_for_suspects_apart(settings: Any) -> None:
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "max_attempts": 3}
+    new_worker()
+    new_run(RunStatus.PENDING, crashes=2)
+    assert sweep(NOW) == Swept()
+    assert (wakeup.queued(), wakeup.queued(apart=True)) == (False, True)
 
 
 def test_it_rings_once_for_pending_work() -> None:
@@ -219,3 +232,32 @@ def test_a_frozen_worker_is_ended() -> None:
         Worker.objects.filter(pk=asleep.pk).update(heartbeat_at=long_ago, awake=True)
         sweep(NOW)
         assert process.wait(10) == -9
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "slow"])
+def test_only_a_stopped_worker_is_ended_before_any_write(
+    monkeypatch: pytest.MonkeyPatch, stopped: bool
+) -> None:
+    """What it has locked nobody can write before it is gone; one that is slow may go on."""
+
+    def locked(*_: object) -> bool:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(recovery, "_writes_are_prompt", locked)
+    monkeypatch.setattr(cancellation, "overdue", locked)
+    sleeping = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1)
+        if stopped:
+            process.send_signal(signal.SIGSTOP)
+            wait_until("it is stopped", lambda: processes.stopped(process.pid))
+        new_worker(process.pid, heartbeat_at=NOW - timedelta(seconds=30), awake=True)
+        try:
+            with pytest.raises(OperationalError):
+                sweep(NOW)
+            if stopped:
+                assert process.wait(10) == -signal.SIGKILL
+            assert stopped or process.poll() is None
+        finally:
+            process.kill()

@@ -46,6 +46,8 @@ def test_streams_are_described_by_what_they_read(schema: dict[str, Any]) -> None
     assert of("/api/runs/{run_id}/stream/") == ["run_id", "after", "modes"]
     assert of("/api/runs/{run_id}/wait/") == ["run_id", "timeout"]
     assert set(of("/api/runs/{run_id}/events/")) == {"run_id", "after", "limit", "wait"}
+    create = schema["paths"]["/api/runs/"]["post"]["parameters"]
+    assert {each["name"] for each in create} == {"Idempotency-Key", "wait"}
 
 
 def test_answers_are_what_the_schema_says(
@@ -68,6 +70,13 @@ def test_answers_are_what_the_schema_says(
     }
     for path, url in answers.items():
         check(schema, path, "get", "200", "application/json", api.get(url).json())
+    for path, url in {
+        "/api/runs/{run_id}/pause/": f"/api/runs/{replayed}/pause",
+        "/api/runs/{run_id}/unpause/": f"/api/runs/{replayed}/unpause",
+        "/api/workflows/{name}/pause/": "/api/workflows/text_report/pause",
+        "/api/workflows/{name}/unpause/": "/api/workflows/text_report/unpause",
+    }.items():
+        check(schema, path, "post", "200", "application/json", api.post(url).json())
     check(schema, "/api/runs/", "get", "400", PROBLEM, api.get("/api/runs?x=1").json())
     bad = api.post("/api/runs", {"name": 5}, format="json").json()
     check(schema, "/api/runs/", "post", "422", PROBLEM, bad)

@@ -281,3 +281,22 @@ def test_an_artifact_of_no_run_is_refused(files: FileStore, run: Run) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         files.attach(ref(run, files.write(DATA)))
         connection.check_constraints()
+
+
+def test_the_name_of_a_known_file_is_made_durable_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(store_module, "_sync_folder", synced.append)
+    files = FileStore(tmp_path)
+    folder = files.path(files.write(b"same").sha256).parent
+    assert folder in synced
+    synced.clear()
+    files.write(b"same")
+    assert synced == []
+    FileStore(tmp_path).write(b"same")  # of another process, it is not known
+    assert synced == [folder]
+    files.delete_if_older(files.path(files.write(b"same").sha256), time.time() + 60)
+    synced.clear()
+    files.write(b"same")
+    assert folder in synced

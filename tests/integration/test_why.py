@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 from runs import workflows
 from runs.engine import START, RetryPolicy, StateGraph
 from runs.engine.ids import uuid7
-from runs.models import Event, Run, Thread, Worker
+from runs.models import Event, Run, Thread, Worker, WorkflowPause
 from runs.why import causes
 
 
@@ -89,8 +89,105 @@ def test_its_thread_is_busy(worker: Worker) -> None:
     assert str(other.pk) in why(new_run(thread=other.thread))["thread_busy"]
 
 
+def test_it_is_behind_one_of_its_thread_that_has_begun(worker: Worker) -> None:
+    sleeping = new_run("sleeping", started_at=NOW, wake_at=NOW + timedelta(hours=1))
+    run = new_run(thread=sleeping.thread)
+    assert list(why(run)) == ["thread_busy"]
+    assert f"behind run {sleeping.pk} of its thread, which is sleeping" in why(run)["thread_busy"]
+    put_back = new_run(started_at=NOW, paused_at=NOW)
+    run = new_run(thread=put_back.thread)
+    assert "which is pending and has begun (paused)" in why(run)["thread_busy"]
+    assert list(why(put_back)) == ["run_paused"]
+    asking = new_run("interrupted", started_at=NOW)
+    assert "thread_busy" not in why(new_run(thread=asking.thread))
+
+
+def test_it_is_behind_runs_of_its_key(worker: Worker) -> None:
+    key: dict[str, Any] = {"concurrency_key": "ann", "concurrency_limit": 2}
+    new_run("running", **key)
+    assert "key_full" not in why(new_run(created_at=NOW + timedelta(seconds=9), **key))
+    new_run("running", **key)
+    new_run(created_at=NOW - timedelta(seconds=1), **key)
+    assert why(new_run(**key)) == {
+        "key_full": "It is behind 3 runs of its key 'ann': 2 running, of at most 2, and 1 that"
+        " comes before it."
+    }
+    assert "key_full" not in why(new_run(concurrency_key="bob", concurrency_limit=1))
+
+
+def test_it_is_behind_runs_of_its_workflow(worker: Worker) -> None:
+    graph = StateGraph(State).add_node("n", lambda state: None).add_edge(START, "n").compile()
+    workflows.register("under_why", graph, concurrency_limit=1)
+    try:
+        assert "workflow_full" not in why(new_run())
+        new_run("running")
+        run = new_run(created_at=NOW - timedelta(seconds=9))
+        assert why(run) == {
+            "workflow_full": "It is behind 1 run of its workflow 'under_why': 1 running, of at"
+            " most 1, and 0 that come before it."
+        }
+    finally:
+        del workflows._registry["under_why"]
+
+
+@pytest.mark.parametrize("status", ["pending", "running", "interrupted", "sleeping"])
+def test_it_is_paused(worker: Worker, status: str) -> None:
+    at = NOW.replace(2026, 11, 20, 10, 0, 0)
+    run = new_run(
+        status,
+        paused_at=at,
+        pause_by="ann",
+        pause_reason="look first",
+        lease_expires_at=NOW + timedelta(seconds=5),
+    )
+    said = "It was paused by ann because 'look first' at 2026-11-20 10:00:00 UTC."
+    then = " It stops when its present superstep has ended." if status == "running" else ""
+    found = why(run)
+    assert found["run_paused"] == said + then
+    assert "starting" not in found and "queued" not in found
+
+
+@pytest.mark.parametrize("status", ["pending", "running"])
+def test_its_workflow_is_paused(worker: Worker, status: str) -> None:
+    run = new_run(status, lease_expires_at=NOW + timedelta(seconds=5))
+    at = NOW.replace(2026, 11, 20, 10, 0, 0)
+    pause = WorkflowPause.objects.create(workflow="under_why", paused_at=at, paused_by="ann")
+    said = "Its workflow 'under_why' was paused by ann at 2026-11-20 10:00:00 UTC."
+    then = " It stops when its present superstep has ended." if status == "running" else ""
+    assert why(run)["workflow_paused"] == said + then
+    assert "starting" not in why(run)
+    pause.ended_at = NOW
+    pause.save()
+    assert "workflow_paused" not in why(run)
+
+
+def test_every_hurdle_is_named(worker: Worker) -> None:
+    new_run("running", concurrency_key="k", concurrency_limit=1)
+    other = new_run("running")
+    WorkflowPause.objects.create(workflow="under_why")
+    run = new_run(
+        thread=other.thread, paused_at=NOW, concurrency_key="k", concurrency_limit=1, crashes=1
+    )
+    assert list(why(run)) == [
+        "run_paused", "workflow_paused", "thread_busy", "key_full", "worker_lost",
+    ]  # fmt: skip
+
+
 def test_its_worker_was_lost(worker: Worker) -> None:
     assert "2 times in a row; at 3" in why(new_run(crashes=2))["worker_lost"]
+
+
+def test_it_is_executed_apart(worker: Worker) -> None:
+    new_run("running", crashes=2)
+    new_run(crashes=2, created_at=NOW - timedelta(seconds=1))
+    new_run(created_at=NOW - timedelta(seconds=1))
+    found = why(new_run(crashes=2))
+    assert list(found) == ["worker_lost", "apart"]
+    assert found["apart"] == (
+        "Its next step is executed apart, one such run at a time on each host: 1 running, and 1"
+        " that comes before it."
+    )
+    assert why(new_run())["queued"].startswith("1 pending runs"), "suspects hold up nobody else"
 
 
 def test_a_lapsed_lease() -> None:

@@ -8,6 +8,8 @@ from rest_framework.test import APIClient
 from runs import workflows
 from tests.integration.conftest import SCHEMA
 
+pytestmark = pytest.mark.django_db
+
 
 def test_the_list(api: APIClient, trail: str) -> None:
     for path in ("/api/workflows", "/api/workflows/"):
@@ -19,6 +21,8 @@ def test_the_list(api: APIClient, trail: str) -> None:
             "version": "1",
             "description": "For tests.",
             "input_schema": SCHEMA,
+            "concurrency_limit": None,
+            "pause": None,
         } in results
 
 

@@ -28,8 +28,9 @@ def _check(tmp_path: Path, **env: str) -> subprocess.CompletedProcess[str]:
         ("PORT", "abc", "PORT should be a whole number"),
         ("FASTGRAPH_APPS", "no_such_app", "FASTGRAPH_APPS names 'no_such_app'"),
         ("FASTGRAPH_DATA_DIR", f"{__file__}/data", "FASTGRAPH_DATA_DIR"),
+        ("DATABASE_URL", "postgres://u@h/db?pool=true", "DATABASE_URL asks for a pool"),
     ],
-    ids=["kind", "app", "folder"],
+    ids=["kind", "app", "folder", "pool"],
 )
 def test_a_setting_that_cannot_be_is_one_sentence(
     tmp_path: Path, name: str, value: str, says: str

@@ -4,31 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from channels.testing import WebsocketCommunicator
 
-from streaming.routing import router
+from streaming.routing import sockets
 
 PATIENCE = 10.0
+router = sockets()
+
+
+READY = '{"event":"ready","protocol":1}'
 
 
 class Client:
-    """A client of one socket: what it received, and with which code it was closed."""
+    """A client of one socket: what it received, and with which code it was closed. The greeting of
+    a socket of one run is asserted, and left out."""
 
-    def __init__(self, path: str, application: Any = router) -> None:
-        self.socket = WebsocketCommunicator(application, path)
+    def __init__(self, path: str, application: Any = router, **headers: str) -> None:
+        sent = [(name.encode(), text.encode()) for name, text in headers.items()]
+        self.socket = WebsocketCommunicator(application, path, sent)
         self.texts: list[str] = []
         self.code: int | None = None
+        self._greeted = re.match(r"/api/ws/[^/?]", path) is None
+
+    async def receive_text(self) -> str | None:
+        """The next message; None: the server has closed, and `code` is there."""
+        message = await self.socket.receive_output(PATIENCE)
+        if message["type"] == "websocket.close":
+            self.code = message["code"]
+            return None
+        assert message["type"] == "websocket.send", message
+        text: str = message["text"]
+        if not self._greeted:
+            assert text == READY
+            self._greeted = True
+            return await self.receive_text()
+        self.texts.append(text)
+        return text
 
     async def receive(self) -> dict[str, Any]:
         """The next frame."""
-        message = await self.socket.receive_output(PATIENCE)
-        assert message["type"] == "websocket.send", message
-        self.texts.append(message["text"])
-        return dict(json.loads(message["text"]))
+        text = await self.receive_text()
+        assert text is not None, f"closed with {self.code}"
+        return dict(json.loads(text))
 
     async def receive_event(self, name: str) -> dict[str, Any]:
         """The next frame with this event; those before it are received, too."""
@@ -38,10 +60,8 @@ class Client:
 
     async def drain(self) -> list[str]:
         """Everything until the server closes; then also `code`."""
-        while (message := await self.socket.receive_output(PATIENCE))["type"] == "websocket.send":
-            self.texts.append(message["text"])
-        assert message["type"] == "websocket.close"
-        self.code = message["code"]
+        while await self.receive_text() is not None:
+            pass
         return self.texts
 
     @property
@@ -50,8 +70,8 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(path: str) -> AsyncIterator[Client]:
-    client = Client(path)
+async def connected(path: str, application: Any = router, **headers: str) -> AsyncIterator[Client]:
+    client = Client(path, application, **headers)
     accepted, _ = await client.socket.connect(PATIENCE)
     assert accepted
     try:
@@ -91,6 +111,8 @@ class StuckClient:
 
     async def _send(self, message: dict[str, Any]) -> None:
         if message["type"] == "websocket.send":
+            if message["text"] == READY:
+                return
             self.sending.set()
             await self.released.wait()
             self.seqs.append(json.loads(message["text"])["seq"])

@@ -19,6 +19,7 @@ from tests.streaming.test_scale import create_runs, delete
 
 SOCKET = "/api/ws/?feed=off"
 READY = {"event": "ready", "protocol": 1}
+NOBODY = UUID(int=7)
 
 
 async def say(client: Client, **message: Any) -> None:
@@ -144,8 +145,13 @@ async def test_unknown_and_deleted_runs_end_with_4404() -> None:
         ('{"type": "subscribe", "run_id": "x"}', "invalid"),
         ('{"type": "unsubscribe", "run_id": 1}', "invalid"),
         ('{"type": "ping", "id": {}}', "invalid"),
-        ('{"type": "resume", "run_id": "x"}', "unsupported"),
-        ('{"type": "cancel"}', "unsupported"),
+        ('{"type": "ping", "id": true}', "invalid"),
+        ('{"type": "ping", "run_id": 1}', "invalid"),
+        (f'{{"type": "subscribe", "run_id": "{NOBODY}", "aftr": 7}}', "invalid"),
+        ('{"type": "resume", "run_id": "x"}', "invalid"),
+        ('{"type": "cancel"}', "invalid"),
+        (f'{{"type": "cancel", "run_id": "{NOBODY}"}}', "unsupported"),
+        (f'{{"type": "resume", "run_id": "{NOBODY}", "resume": 1}}', "unsupported"),
     ],
 )
 async def test_what_is_not_understood_is_answered_and_the_socket_goes_on(

@@ -6,12 +6,15 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
+import httpx
 import orjson
 import pytest
+from websockets.asyncio.client import connect
 
 from runs import frames as log
 from streaming import subscriber
@@ -19,10 +22,12 @@ from streaming.hub import Hub
 from streaming.modes import MODES, parse_modes
 from tests.streaming.http import exchange, get, parse, streams
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
-from tests.streaming.sockets import connected
+from tests.streaming.sockets import READY, connected
+from tests.streaming.test_server import UVICORN, Server, serving
 
 NAMES = ("custom", "node_started", "node_update", "checkpoint", "artifact", "custom:messages")
 
+Servers = Sequence[Server]
 Reader = Callable[[random.Random, UUID], Coroutine[Any, Any, list[bytes]]]
 
 
@@ -43,11 +48,11 @@ async def over_sockets(chance: random.Random, run_id: UUID) -> list[bytes]:
         after = json.loads(texts[-1])["seq"] if texts else 0
         async with connected(f"/api/ws/{run_id}?after={after}") as client:
             for _ in range(chance.choice([1, 5, 60, 10_000])):
-                message = await client.socket.receive_output(20)
-                if message["type"] == "websocket.close":
-                    assert message["code"] == 1000
+                text = await client.receive_text()
+                if text is None:
+                    assert client.code == 1000
                     return [text.encode() for text in texts]
-                texts.append(message["text"])
+                texts.append(text)
                 if chance.random() < 0.05:
                     await asyncio.sleep(0.01)
 
@@ -140,6 +145,61 @@ async def test_what_each_client_put_together_is_the_table(seed: int) -> None:
     async with asyncio.timeout(60):
         for task in (*reading, *late):
             assert await task == table
+
+
+async def over_real_sockets(chance: random.Random, run_id: UUID, servers: Servers) -> list[bytes]:
+    """Comes back to any of the web processes, over either kind of stream."""
+    data: list[bytes] = []
+    while True:
+        server = chance.choice(servers)
+        most = chance.choice([5, 60, 10_000])
+        read = a_socket if chance.random() < 0.5 else an_event_stream
+        async with aclosing(read(server, run_id, len(data))) as bodies:
+            async for body in bodies:
+                data.append(body)
+                most -= 1
+                if most == 0:
+                    break
+        if data and json.loads(data[-1])["event"] in log.TERMINAL_EVENTS:
+            return data
+
+
+async def a_socket(server: Server, run_id: UUID, after: int) -> AsyncGenerator[bytes]:
+    async with connect(server.url(run_id, f"?after={after}"), proxy=None) as socket:
+        async for text in socket:
+            assert isinstance(text, str)
+            if text != READY:
+                yield text.encode()
+
+
+async def an_event_stream(server: Server, run_id: UUID, after: int) -> AsyncGenerator[bytes]:
+    address = f"http://127.0.0.1:{server.port}/api/runs/{run_id}/stream"
+    headers = {"Last-Event-ID": str(after)}
+    async with (
+        httpx.AsyncClient(timeout=30, verify=False) as client,
+        client.stream("GET", address, headers=headers) as answer,
+    ):
+        async for line in answer.aiter_lines():
+            if line.startswith("data: "):
+                yield line.removeprefix("data: ").encode()
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("seed", range(2))
+async def test_readers_of_several_processes_put_together_the_table(seed: int) -> None:
+    """The table is written by two processes and read through two others and this one."""
+    async with serving(UVICORN) as one, serving(UVICORN) as two:
+        run_id = await committed(create_run, "started")
+        reading = [
+            asyncio.create_task(over_real_sockets(random.Random(number), run_id, (one, two)))
+            for number in range(4 * seed, 4 * seed + 4)
+        ]
+        reading += [asyncio.create_task(reader(random.Random(seed), run_id)) for reader in READERS]
+        await write(random.Random(seed), run_id)
+        table = [frame.body for frame in await committed(log.read, {run_id: 0}, limit=10_000)]
+        async with asyncio.timeout(90):
+            for task in reading:
+                assert await task == table
 
 
 @pytest.mark.parametrize("seed", range(4))

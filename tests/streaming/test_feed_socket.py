@@ -9,9 +9,11 @@ from uuid import UUID
 
 import orjson
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
-from runs.models import Run
+from runs import deletions
+from runs.models import DeletedRun, Run, Thread
 from runs.summaries import COLUMNS, summarise
 from streaming import feed, hub
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
@@ -95,8 +97,58 @@ async def test_a_run_that_leaves_the_status_filter_is_told_once_more() -> None:
         await change_of(client, later, "failed")
 
 
-@pytest.mark.parametrize("query", ["status=done", "status=running,x", "status=a&status=b"])
-async def test_an_unknown_status_is_closed_with_4400(query: str) -> None:
+@pytest.mark.parametrize("query", ["", "status=running", "workflow=steps"])
+async def test_a_deleted_run_is_announced_once(query: str) -> None:
+    before = await committed(create_run, "completed")
+    await committed(Thread.objects.filter(runs=before).delete)  # there before: no news
+    gone, other = await committed(create_run, "completed"), await committed(create_run)
+    async with connected(f"/api/ws/?{query}") as client:
+        await client.receive_event("ready")
+        await committed(Thread.objects.filter(runs=gone).delete)
+        assert await client.receive() == {"event": "deleted", "run_id": str(gone)}
+        await committed(append, other, "started")
+        assert (await change_of(client, other, "running"))["run_id"] == str(other)
+
+
+async def test_deletions_pass_the_filters_of_workflow_and_thread() -> None:
+    gone, wanted = await committed(create_run), await committed(create_run)
+    thread = (await committed(Run.objects.get, id=wanted)).thread_id
+    async with connected(f"/api/ws/?thread={thread}") as client:
+        await client.receive_event("ready")
+        await committed(Run.objects.filter(id=gone).delete)
+        await committed(Run.objects.filter(id=wanted).delete)
+        assert await client.receive() == {"event": "deleted", "run_id": str(wanted)}
+
+
+async def test_a_run_that_changed_and_was_deleted_between_two_looks_is_deleted() -> None:
+    run_id = await committed(create_run)
+
+    def change_and_delete() -> None:
+        with transaction.atomic():
+            append(run_id, "started")
+            Run.objects.filter(id=run_id).delete()
+
+    async with connected("/api/ws/") as client:
+        await client.receive_event("ready")
+        await committed(change_and_delete)
+        assert await client.receive() == {"event": "deleted", "run_id": str(run_id)}
+
+
+async def test_old_notes_of_deletions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = await committed(create_run), await committed(create_run)
+    await committed(Run.objects.filter(id=old).delete)
+    long_ago = timezone.now() - deletions.KEPT - timedelta(seconds=1)
+    await committed(DeletedRun.objects.filter(id=old).update, deleted_at=long_ago)
+    monkeypatch.setattr(deletions, "FORGET_EVERY", 0.0)
+    await committed(Run.objects.filter(id=new).delete)
+    assert await committed(lambda: [each.id for each in DeletedRun.objects.all()]) == [new]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["status=done", "status=running,x", "status=a&status=b", "state=running", "status=" + "é" * 99],
+)
+async def test_an_address_that_is_not_understood_is_closed_with_4400(query: str) -> None:
     async with connected(f"/api/ws/?{query}") as client:
         await client.drain()
     assert client.code == 4400

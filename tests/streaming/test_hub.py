@@ -54,6 +54,51 @@ async def test_many_subscribers_of_a_run_cost_one_read() -> None:
     await own.close()
 
 
+async def test_a_run_that_many_follow_rests_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hub, "REST", 1.0)  # one follower is a crowd
+    monkeypatch.setattr(hub, "LONGEST_REST", 1.0)
+    crowded = await committed(create_run, "started")
+    other = await committed(create_run, "started")
+    own = Hub(slow_poll=NEVER)
+    async with own.subscribe(crowded, after=2) as one:
+        first = asyncio.create_task(one.next())
+        following = asyncio.create_task(follow(own, other, after=2))
+        await until(lambda: own.live == 2, "both are live")
+        await committed(append, crowded, "custom")
+        assert [frame.seq for frame in await first] == [3]
+        for _ in range(3):
+            await committed(append, crowded, "custom")
+        await committed(append, other, "completed")
+        assert await following == [3]
+        assert one.waiting == 0
+        async with asyncio.timeout(PATIENCE):
+            assert [frame.seq for frame in await one.next()] == [4, 5, 6]
+    await own.close()
+
+
+async def test_a_rest_ends_though_the_timer_is_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "REST", 0.02)
+    loop = asyncio.get_running_loop()
+    call_at = loop.call_at
+
+    def early(when: float, *more: Any, **options: Any) -> asyncio.TimerHandle:
+        return call_at(when - 0.005, *more, **options)
+
+    monkeypatch.setattr(loop, "call_at", early)
+    run_id = await committed(create_run, "started")
+    own = Hub(slow_poll=NEVER)
+    async with own.subscribe(run_id, after=2) as one, asyncio.timeout(PATIENCE):
+        first = asyncio.create_task(one.next())
+        await until(lambda: own.live, "it is live")
+        await committed(append, run_id, "custom")
+        await first
+        await committed(append, run_id, "completed")  # during the rest; nothing rings after it
+        assert [frame.seq for frame in await one.next()] == [4]
+    await own.close()
+
+
 async def test_without_subscribers_of_unfinished_runs_nothing_is_looked_at() -> None:
     finished = await committed(create_run, "completed")
     unfinished = await committed(create_run, "started")

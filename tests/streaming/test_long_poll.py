@@ -87,8 +87,8 @@ async def test_bad_parameters(query: str) -> None:
 
 
 async def ended(run_id: UUID) -> dict[str, Any]:
-    run = await committed(Run.objects.get, id=run_id)
-    return dict(json.loads(json.dumps(detail(run))))
+    found = await committed(lambda: detail(Run.objects.get(id=run_id)))
+    return dict(json.loads(json.dumps(found)))
 
 
 async def test_waiting_for_the_end_answers_the_run() -> None:

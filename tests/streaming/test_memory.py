@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,12 +13,14 @@ import pytest
 
 from tests.client import Client
 from tests.processes import Server, wait_until
+from tests.streaming.stuck import UPGRADE, never_reading
 
 pytestmark = pytest.mark.acceptance
 
 EVENTS = 100_000
 CLIENTS = 100
 ALLOWED = 50 * 2**20  # bytes over its idle figure
+MOMENT = "2026-01-01 00:00:00.000000"
 
 
 @pytest.fixture
@@ -45,26 +48,32 @@ def lengthen(server: Server, run_id: str) -> None:
             f"UPDATE runs_event SET seq = ? WHERE run_id = ? AND seq = {last}", [EVENTS, key]
         )
         database.executemany(
-            f"INSERT INTO runs_event ({columns}) VALUES (?, ?, 'custom', '2026-01-01', '', '', ?)",
+            f"INSERT INTO runs_event ({columns}) VALUES (?, ?, 'custom', '{MOMENT}', '', '', ?)",
             ((key, seq, data) for seq in range(last, EVENTS)),
         )
         database.execute("UPDATE runs_run SET seq = ? WHERE id = ?", [EVENTS, key])
         database.commit()
 
 
-def never_reading(server: Server, path: str, headers: str) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", server.port), 20)
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n{headers}\r\n"
-    client.sendall(request.encode())
-    assert client.recv(12) in (b"HTTP/1.1 101", b"HTTP/1.1 200")
-    return client
-
-
-UPGRADE = (
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-)
+def grow(server: Server, run_id: str) -> Iterator[None]:
+    """Commit EVENTS events of 1 KB to a run that waits, a thousand at a time; the last ends it."""
+    data = '{"text":"' + "x" * 1000 + '"}'
+    key = run_id.replace("-", "")
+    columns = "run_id, seq, name, ts, node, namespace, data"
+    insert = f"INSERT INTO runs_event ({columns}) VALUES (?, ?, ?, '{MOMENT}', '', '', ?)"
+    with closing(sqlite3.connect(server.data_dir / "fastgraph.sqlite3", timeout=30)) as database:
+        (last,) = database.execute("SELECT seq FROM runs_run WHERE id = ?", [key]).fetchone()
+        for start in range(last + 1, EVENTS + 1, 1000):
+            seqs = range(start, min(start + 1000, EVENTS + 1))
+            names = ["completed" if seq == EVENTS else "custom" for seq in seqs]
+            rows = [(key, seq, name, data) for seq, name in zip(seqs, names, strict=True)]
+            database.executemany(insert, rows)
+            database.execute("UPDATE runs_run SET seq = ? WHERE id = ?", [seqs[-1], key])
+            if seqs[-1] == EVENTS:
+                change = "status = 'completed', finished_at = '2026-01-01'"
+                database.execute(f"UPDATE runs_run SET {change} WHERE id = ?", [key])
+            database.commit()
+            yield
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
@@ -100,3 +109,40 @@ def stay_small(server: Server, client: Client, address: str, headers: str) -> No
         for each in stuck:
             each.close()
     wait_until("they are let go", lambda: web_memory(server) - before < ALLOWED)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from /proc")
+@pytest.mark.skipif(
+    os.environ.get("DATABASE_URL", "").startswith("postgres"), reason="writes SQLite's file"
+)
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [("/api/ws/{}", UPGRADE), ("/api/runs/{}/stream", "")],
+    ids=["sockets", "event streams"],
+)
+def test_clients_that_never_read_a_live_run_cost_little(
+    own_server: Server, address: str, headers: str
+) -> None:
+    with Client(own_server.url) as client:
+        first = client.create("tokens", {"count": 2, "interval": 60})
+        behind_it = {"thread": first["thread"]}
+        warm, run_id = (client.create("tokens", {"count": 1}, **behind_it)["id"] for _ in range(2))
+        with ThreadPoolExecutor(1) as aside:
+            read = aside.submit(client.frames, warm)
+            for _ in grow(own_server, warm):  # what reading and writing need at all
+                pass
+            read.result()
+            before = most = web_memory(own_server)
+            stuck = [
+                never_reading(own_server, address.format(run_id), headers) for _ in range(CLIENTS)
+            ]
+            read = aside.submit(client.frames, run_id)
+            for _ in grow(own_server, run_id):
+                most = max(most, web_memory(own_server))
+            frames = read.result()
+        most = max(most, web_memory(own_server))
+        for each in stuck:
+            each.close()
+    assert [frame["seq"] for frame in frames] == list(range(1, EVENTS + 1))
+    print(f"{CLIENTS} clients that never read a live run: {(most - before) / 2**20:.1f} MiB")
+    assert most - before < ALLOWED

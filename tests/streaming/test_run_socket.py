@@ -7,11 +7,12 @@ import json
 from uuid import UUID, uuid4
 
 import pytest
+from channels.testing import WebsocketCommunicator
 
 from runs.models import Run
-from streaming import hub
+from streaming import hub, messages
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
-from tests.streaming.sockets import connected, until
+from tests.streaming.sockets import PATIENCE, connected, router, until
 
 WHOLE = ("started", "node_started", "node_update", "checkpoint", "completed")
 
@@ -114,7 +115,17 @@ async def test_an_unknown_run_is_closed_with_4404() -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["after=-1", "after=two", "after=1.5", "after=٣", "after=1&after=2", f"after={2**63}"]
+    "query",
+    [
+        "after=-1",
+        "after=two",
+        "after=1.5",
+        "after=٣",
+        "after=1&after=2",
+        f"after={2**63}",
+        "aftr=1",
+        "&".join(["after=1"] * 200),
+    ],
 )
 async def test_a_bad_cursor_is_closed_with_4400(query: str) -> None:
     run_id = await committed(create_run)
@@ -138,17 +149,53 @@ async def test_any_other_address_is_closed_with_4404() -> None:
     assert client.code == 4404
 
 
-async def test_client_messages_are_ignored_up_to_a_size() -> None:
+async def test_the_first_frame_tells_the_version_of_the_protocol() -> None:
+    run_id = await committed(create_run, "completed")
+    socket = WebsocketCommunicator(router, f"/api/ws/{run_id}?after=1")
+    await socket.connect(PATIENCE)
+    found = [(await socket.receive_output(PATIENCE)).get("text") for _ in range(3)]
+    await socket.disconnect(timeout=PATIENCE)
+    assert found[0] == '{"event":"ready","protocol":1}'
+    assert json.loads(found[1] or "")["event"] == "completed"
+    assert found[2] is None
+
+
+async def test_it_answers_messages_beside_the_events() -> None:
     run_id = await committed(create_run)
     async with connected(f"/api/ws/{run_id}") as client:
         await client.receive_event("created")
-        await client.socket.send_to(text_data="{not json")
+        await client.socket.send_to(text_data='{"type": "ping", "id": 1}')
+        assert await client.receive() == {"event": "pong", "id": 1}
         await client.socket.send_to(bytes_data=b"\xff" * 1000)
-        await committed(append, run_id, "started")
-        await client.receive_event("started")
-        await client.socket.send_to(text_data="x" * (64 * 1024 + 1))
+        assert (await client.receive())["code"] == "malformed_json"
+        for kind in ("subscribe", "unsubscribe", "cancel"):
+            message = {"type": kind, "run_id": str(run_id)}
+            await client.socket.send_to(text_data=json.dumps(message))
+            assert (await client.receive())["code"] == "unsupported"
+        await committed(append, run_id, "completed")
         await client.drain()
-    assert client.code == 1009
+    assert client.code == 1000
+
+
+async def test_a_message_that_is_too_big_closes_with_1009() -> None:
+    run_id = await committed(create_run)
+    async with connected(f"/api/ws/{run_id}") as client:
+        await client.receive_event("created")
+        for _ in range(3):  # those that were on their way are not answered with a second close
+            await client.socket.send_to(text_data="x" * (64 * 1024 + 1))
+        await client.drain()
+        assert client.code == 1009
+        assert await client.socket.receive_nothing()
+
+
+async def test_too_many_messages_close_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "BURST", 5)
+    run_id = await committed(create_run)
+    async with connected(f"/api/ws/{run_id}") as client:
+        for _ in range(7):
+            await client.socket.send_to(text_data='{"type": "ping"}')
+        await client.drain()
+    assert client.code == 4429
 
 
 async def test_a_client_that_leaves_frees_everything() -> None:

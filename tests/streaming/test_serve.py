@@ -49,6 +49,22 @@ def test_every_way_to_read_gives_the_same(server: Server, client: Client) -> Non
     assert polled["results"] == frames
 
 
+@pytest.mark.parametrize("accept", ["application/json", "application/json;q=0.9"])
+def test_who_creates_a_run_may_wait_for_its_end(client: Client, accept: str) -> None:
+    """Through either door (docs/decisions/0007-two-doors.md)."""
+    order = {"workflow": "text_report", "payload": {"input": "hello"}}
+    headers = {"Accept": accept, "Idempotency-Key": f"once, {accept}"}
+    answers = [
+        client.http.post("/api/runs/?wait=60", json=order, headers=headers, timeout=70)
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200]
+    runs = [answer.json() for answer in answers]
+    assert [run["status"] for run in runs] == ["completed"] * 2
+    assert answers[0].headers["location"] == f"/api/runs/{runs[0]['id']}"
+    assert runs[0] == runs[1] == client.run(runs[0]["id"])
+
+
 def test_a_stop_ends_streams_and_polls_and_the_next_server_goes_on(own_server: Server) -> None:
     with Client(own_server.url) as client:
         run_id = client.create("tokens", LONG)["id"]

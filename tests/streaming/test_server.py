@@ -8,7 +8,8 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.streaming.journal_rows import append, committed, create_run, environment
+from tests.streaming.sockets import READY
 
 PATIENCE = 20.0
 UVICORN = ("uvicorn", "--port", "0", "--timeout-graceful-shutdown", "4")
@@ -39,10 +41,17 @@ class Server:
 
 @pytest.fixture(params=[UVICORN, DAPHNE], ids=["uvicorn", "daphne"])
 async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    async with serving(request.param) as started:
+        yield started
+
+
+@asynccontextmanager
+async def serving(command: Sequence[str]) -> AsyncIterator[Server]:
+    """A web process, until the end of the block."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        *request.param,
+        *command,
         "fastgraph_site.asgi:application",
         env=environment(),
         stderr=asyncio.subprocess.STDOUT,
@@ -66,14 +75,15 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
 
 
 async def receive_all(url: str) -> tuple[list[str], int | None]:
-    """Every frame, and the code of the close."""
+    """Every frame but the greeting, and the code of the close."""
     frames: list[str] = []
     async with asyncio.timeout(PATIENCE), connect(url, proxy=None) as client:
         try:
             while True:
                 frame = await client.recv()
                 assert isinstance(frame, str)
-                frames.append(frame)
+                if frame != READY:
+                    frames.append(frame)
         except ConnectionClosed as closed:
             return frames, closed.rcvd.code if closed.rcvd else None
 
@@ -145,7 +155,7 @@ async def test_open_sockets_do_not_hold_up_its_stop(server: Server) -> None:
         await committed(append, run_id, *["custom"] * 100, size=5000)
     stuck = await asyncio.to_thread(never_reading, server, run_id)
     async with asyncio.timeout(PATIENCE), connect(server.url(run_id), proxy=None) as client:
-        for _ in range(1002):
+        for _ in range(1003):
             await client.recv()
         server.process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(10):

@@ -9,7 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from runs.frames import Frame
+from streaming.batch import Batch
 from streaming.subscriber import QUEUE_FRAMES, Subscriber
+from streaming.wire import PIECE
 
 RUN = uuid4()
 
@@ -31,9 +33,9 @@ class FakeLog:
         self.joined: Subscriber | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
+    async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
         self.pages.append(after)
-        page = frames(after + 1, min(self.end, after + limit))
+        page = Batch(frames(after + 1, min(self.end, after + limit)))
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return page
@@ -46,7 +48,7 @@ class FakeLog:
         """Commit events; the hub hands them out at once."""
         new = frames(self.head + 1, self.end + count)
         self.end = self.head = self.end + count
-        if self.joined is not None and not self.joined.offer(new):
+        if self.joined is not None and not self.joined.offer(Batch(new)):
             self.joined = None
 
 
@@ -59,8 +61,16 @@ async def take(subscriber: Subscriber, last: int) -> list[int]:
     return seqs
 
 
-def subscribe(log: FakeLog, *, after: int = 0) -> Subscriber:
-    return Subscriber(log, RUN, after=after, committed=log.end, finished=False)
+async def turns() -> None:
+    """Let every task go on until it waits: nothing here waits for more than the event loop."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def subscribe(
+    log: FakeLog, *, after: int = 0, straight: Callable[[bytes], bool] | None = None
+) -> Subscriber:
+    return Subscriber(log, RUN, after=after, committed=log.end, finished=False, straight=straight)
 
 
 async def test_events_between_its_page_and_its_joining_are_read_from_the_log() -> None:
@@ -100,15 +110,113 @@ async def test_one_that_fell_behind_while_others_went_on_closes_the_hole() -> No
     assert seqs == list(range(1, log.end + 1))
 
 
+async def test_who_has_all_that_is_known_waits_without_a_page() -> None:
+    log = FakeLog(5, head=5)
+    subscriber = subscribe(log, after=5)
+    task = asyncio.create_task(take(subscriber, 7))
+    await turns()
+    log.grow(2)
+    assert await task == [6, 7]
+    assert log.pages == []
+
+
+async def test_who_has_all_that_was_known_reads_what_others_were_given_since() -> None:
+    log = FakeLog(5, head=5)
+    subscriber = subscribe(log, after=5)
+    log.grow(2)
+    assert await take(subscriber, 7) == [6, 7]
+
+
 async def test_pages_are_small_when_events_are_big() -> None:
     class Big(FakeLog):
         limits: list[int] = []
 
-        async def page(self, run_id: UUID, *, after: int, limit: int) -> list[Frame]:
+        async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
             self.limits.append(limit)
             seqs = range(after + 1, after + 1 + limit)
-            return [Frame(run_id=RUN, seq=s, event="custom", body=b"x" * 30_000) for s in seqs]
+            body = b"x" * 30_000
+            return Batch(Frame(run_id=RUN, seq=s, event="custom", body=body) for s in seqs)
 
     log = Big(10**6)
     await take(subscribe(log), 80)
     assert log.limits[0] > 10 > log.limits[-1]
+
+
+class Connection:
+    """What a subscriber may write to straight, while there is `room`."""
+
+    def __init__(self) -> None:
+        self.room = True
+        self.written: list[bytes] = []
+
+    def write(self, ready: bytes) -> bool:
+        if self.room:
+            self.written.append(ready)
+        return self.room
+
+
+async def waiting(subscriber: Subscriber) -> asyncio.Task[list[int]]:
+    """Somebody who has sent all that there was, and waits for the next."""
+    task = asyncio.create_task(take(subscriber, subscriber.cursor + 1))
+    await turns()
+    assert not task.done()
+    return task
+
+
+async def test_what_is_offered_is_written_straight_to_who_waits() -> None:
+    log, connection = FakeLog(5, head=5), Connection()
+    subscriber = subscribe(log, straight=connection.write)
+    await take(subscriber, 5)
+    await waiting(subscriber)
+    log.grow(1)
+    log.grow(2)
+    assert connection.written == [b"\x81\x02{}", b"\x81\x02{}" * 2]
+    assert (subscriber.cursor, subscriber.waiting) == (8, 0)
+
+
+async def test_what_cannot_be_written_straight_is_given_in_its_turn() -> None:
+    log, connection = FakeLog(5, head=5), Connection()
+    subscriber = subscribe(log, straight=connection.write)
+    await take(subscriber, 5)
+    task = await waiting(subscriber)
+    log.grow(1)
+    connection.room = False
+    log.grow(1)
+    connection.room = True
+    log.grow(1)  # behind the one that waits, though there would be room
+    assert await task == [7, 8]
+    log.grow(1)  # nobody waits: the two may not have been sent yet
+    assert (await take(subscriber, 9), len(connection.written)) == ([9], 1)
+
+
+async def test_more_than_one_write_may_hold_is_given_in_its_turn() -> None:
+    log, connection = FakeLog(5, head=5), Connection()
+    subscriber = subscribe(log, straight=connection.write)
+    await take(subscriber, 5)
+    task = await waiting(subscriber)
+    body = b"x" * (PIECE + 1)
+    assert subscriber.offer(Batch([Frame(run_id=RUN, seq=6, event="custom", body=body)]))
+    assert (await task, connection.written) == ([6], [])
+
+
+async def test_it_ends_when_the_last_event_was_written_straight() -> None:
+    log, connection = FakeLog(5, head=5), Connection()
+    subscriber = subscribe(log, straight=connection.write)
+    await take(subscriber, 5)
+    task = asyncio.create_task(subscriber.next())
+    await turns()
+    assert subscriber.offer(Batch([Frame(run_id=RUN, seq=6, event="failed", body=b"{}")]))
+    async with asyncio.timeout(5):
+        assert not await task
+    assert (subscriber.ended, len(connection.written)) == (True, 1)
+
+
+async def test_a_hole_in_what_it_is_offered_is_read_from_the_log() -> None:
+    log = FakeLog(5, head=5)
+    subscriber = subscribe(log)
+    await take(subscriber, 5)
+    task = asyncio.create_task(take(subscriber, 8))
+    await turns()
+    log.end = 8
+    assert not subscriber.offer(Batch(frames(8, 8)))
+    assert await task == [6, 7, 8]

@@ -11,14 +11,15 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from fastgraph_site import readiness
+from fastgraph_site.servers import SERVERS
 from fastgraph_site.supervisor import Supervisor
-from fastgraph_site.web import SERVERS
 from runs.cluster import Cluster
 from runs.management import database
 
 
 class Command(BaseCommand):
     help = "Serve the dashboard, the API and the workers until Ctrl-C or SIGTERM."
+    requires_system_checks = ()  # they are made while the web process loads
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=settings.HOST, help="a loopback address")
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             action="store_true",
             help="serve only; runs wait until `manage.py workers` runs somewhere",
         )
-
+        parser.add_argument("--skip-checks", action="store_true", help="skip system checks")
         parser.add_argument(
             "--migrate", action="store_true", help="bring the database up to date first"
         )
@@ -38,12 +39,22 @@ class Command(BaseCommand):
         if options["server"] == "daphne" and ":" in options["host"]:
             raise CommandError("daphne serves IPv4 only here: use --host 127.0.0.1, or uvicorn.")
         with readiness.listen(options["host"], options["port"]) as listener:
-            if options["migrate"] and database.missing_migrations():
-                self.stdout.write("Migrating the database ...")
-                call_command("migrate", verbosity=0, skip_checks=False)
-            database.require_migrated()
             cluster = None
             if not options["no_workers"]:
                 cluster = Cluster(keep_from_children=[listener.fileno()])
-            code = Supervisor(listener=listener, server=options["server"], cluster=cluster).run()
+            code = Supervisor(
+                listener=listener,
+                server=options["server"],
+                cluster=cluster,
+                check=lambda: self._check(options),
+            ).run()
         sys.exit(code)
+
+    def _check(self, options: dict[str, Any]) -> None:
+        """Raise what speaks against serving."""
+        if not options["skip_checks"]:
+            self.check()
+        if options["migrate"] and database.missing_migrations():
+            self.stdout.write("Migrating the database ...")
+            call_command("migrate", verbosity=0, skip_checks=False)
+        database.require_migrated()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
@@ -98,10 +99,15 @@ class Server:
         self._opener = build_opener(ProxyHandler({}))
 
     def ask(
-        self, method: str, path: str, body: Any = None, accept: tuple[int, ...] = (200,)
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        accept: tuple[int, ...] = (200,),
+        more_headers: Mapping[str, str] | None = None,
     ) -> Any:
         """The JSON that is answered."""
-        status, answer = self._send(method, path, body)
+        status, answer = self._send(method, path, body, more_headers)
         try:
             found = json.loads(answer)
         except ValueError:
@@ -120,11 +126,14 @@ class Server:
             raise CommandError(f"GET {path} answered {status}: {answer[:200]!r}")
         return answer
 
-    def _send(self, method: str, path: str, body: Any) -> tuple[int, bytes]:
+    def _send(
+        self, method: str, path: str, body: Any, more_headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Accept": "application/json"} if "/api/artifacts/" not in path else {}
         if data is not None:
             headers["Content-Type"] = "application/json"
+        headers.update(more_headers or {})
         # The scheme is http or https: checked above.
         request = Request(self.url + path, data, headers, method=method)  # noqa: S310
         try:

@@ -5,6 +5,7 @@ import type { StreamState } from "./state";
 
 function follow(server: FakeServer) {
   const runs: unknown[] = [];
+  const deleted: string[] = [];
   const states: StreamState[] = [];
   const counts = { ready: 0 };
   const feed = new FeedStream<unknown>({
@@ -12,11 +13,12 @@ function follow(server: FakeServer) {
     probe: server.head,
     onReady: () => counts.ready++,
     onRun: (run) => runs.push(run),
+    onDeleted: (runId) => deleted.push(runId),
     onState: (state) => states.push(state),
     environment: server,
   });
   feed.start();
-  return { feed, runs, states, counts };
+  return { feed, runs, deleted, states, counts };
 }
 
 beforeEach(() => {
@@ -28,13 +30,15 @@ afterEach(() => {
 
 test("is live from the ready frame on, and passes runs", async () => {
   const server = new FakeServer();
-  const { runs, states } = follow(server);
+  const { runs, deleted, states } = follow(server);
   await vi.advanceTimersByTimeAsync(0);
   expect(states).toEqual(["connecting", "catching-up"]);
   server.socket.send({ event: "ready", protocol: 1 });
   server.socket.send({ event: "run", data: { id: "a" } });
   expect(states.at(-1)).toBe("live");
+  server.socket.send({ event: "deleted", run_id: "a" });
   expect(runs).toEqual([{ id: "a" }]);
+  expect(deleted).toEqual(["a"]);
 });
 
 test("asks its owner to read anew after each restart of the server", async () => {

@@ -10,6 +10,7 @@ export interface FeedStreamOptions<Run> {
   /** The server listens from now on: whatever was read before may have missed something. */
   onReady(): void;
   onRun(run: Run): void;
+  onDeleted(runId: string): void;
   onState(state: StreamState): void;
   environment?: Environment;
 }
@@ -68,6 +69,8 @@ export class FeedStream<Run> implements Peer {
       this.options.onReady();
     } else if (value.event === "run") {
       this.options.onRun(value.data as Run);
+    } else if (value.event === "deleted" && typeof value.run_id === "string") {
+      this.options.onDeleted(value.run_id);
     }
   }
 

@@ -2,23 +2,25 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { FakeServer } from "./fake-server";
 import type { Frame } from "./frame";
 import { RunStream } from "./run-stream";
-import type { StreamState } from "./state";
+import type { StreamEnd, StreamState } from "./state";
 
 function follow(server: FakeServer, after = 0) {
   const frames: Frame[] = [];
   const states: StreamState[] = [];
+  const ends: StreamEnd[] = [];
   const gaps: { expected: number; got: number }[] = [];
   const stream = new RunStream({
     url: (seq) => `ws://server/api/ws/r?after=${seq}`,
     head: () => server.head(),
     onFrame: (frame) => frames.push(frame),
     onState: (state) => states.push(state),
+    onEnd: (end) => ends.push(end),
     onGap: (gap) => gaps.push(gap),
     after,
     environment: server,
   });
   stream.start();
-  return { stream, frames, states, gaps, seqs: () => frames.map((frame) => frame.seq) };
+  return { stream, frames, states, ends, gaps, seqs: () => frames.map((frame) => frame.seq) };
 }
 
 const soon = () => vi.advanceTimersByTimeAsync(0);
@@ -34,24 +36,27 @@ describe("a run that goes well", () => {
   test("gives past events, then live ones, and ends", async () => {
     const server = new FakeServer();
     server.happen("created", "started");
-    const { states, seqs } = follow(server);
+    const { states, ends, seqs } = follow(server);
     await soon();
     expect(seqs()).toEqual([1, 2]);
     expect(states).toEqual(["connecting", "catching-up", "live"]);
+    expect(ends).toEqual([]);
 
     server.happen("node_started", "completed");
     expect(seqs()).toEqual([1, 2, 3, 4]);
-    expect(states.at(-1)).toBe("ended");
+    expect(states.at(-1)).toBe("live");
+    expect(ends).toEqual(["ended"]);
   });
 
   test("does not connect again after the terminal event", async () => {
     const server = new FakeServer();
     server.happen("created", "completed");
-    const { states } = follow(server);
+    const { states, ends } = follow(server);
     await vi.advanceTimersByTimeAsync(120_000);
     expect(server.sockets).toHaveLength(1);
     expect(server.openSockets).toBe(0);
-    expect(states.at(-1)).toBe("ended");
+    expect(states.at(-1)).toBe("live");
+    expect(ends).toEqual(["ended"]);
   });
 
   test("is catching up until it has what the server had when asked", async () => {
@@ -109,7 +114,7 @@ describe("a server that restarts", () => {
   test("is seen as offline, and every event arrives once and in order", async () => {
     const server = new FakeServer();
     server.happen("created", "started");
-    const { states, seqs } = follow(server);
+    const { states, ends, seqs } = follow(server);
     await soon();
 
     server.stop();
@@ -124,7 +129,7 @@ describe("a server that restarts", () => {
     expect(server.socket.after).toBe(2);
     server.happen("completed");
     expect(seqs()).toEqual([1, 2, 3, 4, 5]);
-    expect(states.at(-1)).toBe("ended");
+    expect(ends).toEqual(["ended"]);
   });
 
   test("is tried ever more slowly, but at least every eight seconds", async () => {
@@ -183,6 +188,19 @@ describe("a server that restarts", () => {
     stream.hurry();
     await soon();
     expect(server.sockets).toHaveLength(tries + 1);
+  });
+
+  test("a close with 1000 right after the greeting is the end: the cursor is beyond it", async () => {
+    const server = new FakeServer();
+    server.happen("created", "completed");
+    server.mute = true;
+    const { states, ends, seqs } = follow(server, 2);
+    await soon();
+    server.socket.send({ event: "ready", protocol: 1 });
+    server.socket.end(1000);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.sockets).toHaveLength(1);
+    expect([seqs(), ends, states.at(-1)]).toEqual([[], ["ended"], "live"]);
   });
 
   test("a close with 1000 before the terminal event is not the end", async () => {
@@ -267,13 +285,17 @@ describe("a server that errs", () => {
     stream.stop();
   });
 
-  test("an unknown run is not asked for twice", async () => {
+  test.each([
+    [4404, "unknown"],
+    [4400, "refused"],
+  ] as const)("after a close with %i nothing is tried any more", async (code, end) => {
     const server = new FakeServer();
-    const { states } = follow(server);
+    const { states, ends } = follow(server);
     await soon();
-    server.socket.end(4404);
+    server.socket.end(code);
     await vi.advanceTimersByTimeAsync(60_000);
-    expect(states.at(-1)).toBe("unknown");
+    expect(states.at(-1)).toBe("offline");
+    expect(ends).toEqual([end]);
     expect(server.sockets).toHaveLength(1);
   });
 });
@@ -291,4 +313,39 @@ test("a stream that was stopped says nothing more", async () => {
   expect(states).toEqual(said);
   expect(seqs()).toEqual([1]);
   expect(server.sockets).toHaveLength(1);
+});
+
+test("each event arrives once and in order, whatever breaks, and only four states are said", async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    let drawn = seed;
+    const chance = (below: number) => {
+      drawn = (drawn * 48_271) % 2_147_483_647;
+      return drawn % below;
+    };
+    const server = new FakeServer();
+    server.happen("created", "started");
+    const { states, ends, seqs, stream } = follow(server);
+    for (let turn = 0; turn < 60; turn++) {
+      const act = chance(6);
+      if (act === 0) {
+        server.stop([1006, 1011, 1012, 1013][chance(4)]);
+      } else if (act === 1 && server.sockets.length > 0) {
+        server.socket.send(server.log[chance(server.log.length)]); // again, or too early
+      } else if (act === 2) {
+        stream.hurry();
+      } else {
+        server.up = true;
+        server.happen(...Array<string>(chance(4)).fill("custom"));
+      }
+      await vi.advanceTimersByTimeAsync(chance(3_000));
+    }
+    server.up = true;
+    server.happen("completed");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(seqs()).toEqual(server.log.map((frame) => frame.seq));
+    expect(ends).toEqual(["ended"]);
+    expect(states.at(-1)).toBe("live");
+    const known = ["connecting", "catching-up", "live", "offline"];
+    expect(states.filter((state) => !known.includes(state))).toEqual([]);
+  }
 });

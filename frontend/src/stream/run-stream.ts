@@ -1,7 +1,7 @@
 import { asFrame, type Frame, isTerminal, parseObject } from "./frame";
 import { Quiet } from "./quiet";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
-import type { StreamState } from "./state";
+import type { StreamEnd, StreamState } from "./state";
 
 export interface RunStreamOptions {
   /** The address of the run's events after `seq`. */
@@ -10,6 +10,8 @@ export interface RunStreamOptions {
   head(): Promise<number>;
   onFrame(frame: Frame): void;
   onState(state: StreamState): void;
+  /** Nothing more will come, and no connection is made any more. Called once, after the state. */
+  onEnd?(end: StreamEnd): void;
   /** The server skipped events; they are asked for again. */
   onGap?(gap: { expected: number; got: number }): void;
   /** The last seq that is known already. */
@@ -17,8 +19,10 @@ export interface RunStreamOptions {
   environment?: Environment;
 }
 
-const UNKNOWN_RUN = 4404;
-const BAD_REQUEST = 4400;
+/** Closes after which a new connection would be closed the same way. */
+const FINAL: Readonly<Record<number, StreamEnd>> = { 4400: "refused", 4404: "unknown" };
+/** The run has ended and everything was sent. Right after the greeting: before the cursor. */
+const ENDED = 1000;
 const QUIET_MS = 30_000;
 const ASK_AGAIN_MS = 1_000;
 
@@ -28,7 +32,8 @@ const ASK_AGAIN_MS = 1_000;
  *
  * `live` is said only after the server was asked how far the run is and all of that has arrived.
  * A connection that has been silent for half a minute is checked the same way, so that a socket
- * which a proxy forgot is noticed. After the terminal event the state is `ended`.
+ * which a proxy forgot is noticed. After the terminal event the state stays `live`: nothing is
+ * missing, though nobody is connected.
  */
 export class RunStream implements Peer {
   private readonly options: RunStreamOptions;
@@ -39,6 +44,8 @@ export class RunStream implements Peer {
   private state: StreamState | null = null;
   private readonly quiet = new Quiet(QUIET_MS, () => this.check(this.connection));
   private behindAt: number | null = null;
+  /** The server has greeted on this connection, and sent nothing since. */
+  private onlyGreeted = false;
 
   constructor(options: RunStreamOptions) {
     this.options = options;
@@ -74,6 +81,7 @@ export class RunStream implements Peer {
     this.connection++;
     this.target = null;
     this.behindAt = null;
+    this.onlyGreeted = false;
     this.enter("catching-up");
     this.askHead(this.connection);
     this.quiet.heard();
@@ -86,6 +94,7 @@ export class RunStream implements Peer {
       return;
     }
     const frame = asFrame(value);
+    this.onlyGreeted = value.event === "ready" && frame === null;
     if (frame === null || frame.seq <= this.cursor) {
       return;
     }
@@ -100,12 +109,17 @@ export class RunStream implements Peer {
   closed(code: number): boolean {
     this.connection++;
     this.quiet.stop();
-    if (code === UNKNOWN_RUN) {
-      this.enter("unknown");
+    if (code === ENDED && this.onlyGreeted) {
+      this.enter("live");
+      this.options.onEnd?.("ended");
       return false;
     }
     this.enter("offline");
-    return code !== BAD_REQUEST;
+    const end = FINAL[code];
+    if (end) {
+      this.options.onEnd?.(end);
+    }
+    return end === undefined;
   }
 
   private deliver(frame: Frame): void {
@@ -113,7 +127,8 @@ export class RunStream implements Peer {
     this.options.onFrame(frame);
     if (isTerminal(frame.event)) {
       this.stop();
-      this.enter("ended");
+      this.enter("live");
+      this.options.onEnd?.("ended");
       return;
     }
     this.settle();

@@ -3,9 +3,16 @@
  *
  * - `connecting`: the first connection is being made; nothing was received yet
  * - `catching-up`: connected, and behind what the server had at the time it was asked
- * - `live`: connected, and nothing is missing
- * - `offline`: not connected; what is shown may be old. Tries go on unless the server refused
- * - `ended`: the last event is here; there is nothing to be connected to
- * - `unknown`: the server does not know the run
+ * - `live`: nothing is missing
+ * - `offline`: not connected; what is shown may be old. Tries go on unless the stream is over
  */
-export type StreamState = "connecting" | "catching-up" | "live" | "offline" | "ended" | "unknown";
+export type StreamState = "connecting" | "catching-up" | "live" | "offline";
+
+/**
+ * Why nothing more will come of a run.
+ *
+ * - `ended`: the last event is here
+ * - `unknown`: the server does not know the run, or no longer
+ * - `refused`: the server does not understand the address
+ */
+export type StreamEnd = "ended" | "unknown" | "refused";

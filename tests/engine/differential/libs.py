@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,13 +65,20 @@ async def tell(lib: Lib, tale: Tale) -> Story:
     story: Story = []
     open_ids: dict[Any, str] = {}
     for given in said:
+        at, given = (given.next, given.said) if isinstance(given, From) else (None, given)
         if isinstance(given, Answers):
             ids = {open_ids[question]: answer for question, answer in given.by_question.items()}
             given = lib.Command(resume=ids)
         elif callable(given):
             given = given(lib)
         try:
-            result = dict(await graph.ainvoke(given, config))
+            if isinstance(given, Edit):
+                await graph.aupdate_state(config, given.values, as_node=given.as_node)
+                state = await graph.aget_state(config)
+                story.append((dict(state.values), [], sorted(state.next)))
+                continue
+            begin = config if at is None else await _before(graph, config, at)
+            result = dict(await graph.ainvoke(given, begin))
         except Exception as error:
             story.append(type(error).__name__)
             continue
@@ -79,6 +87,29 @@ async def tell(lib: Lib, tale: Tale) -> Story:
         state = await graph.aget_state(config)
         story.append((result, sorted(open_ids), sorted(state.next)))
     return story
+
+
+async def _before(graph: Any, config: Any, nodes: Sequence[str]) -> Any:
+    """The first checkpoint of the thread before which those nodes were to run."""
+    history = graph.aget_state_history(config)
+    found = await history if asyncio.iscoroutine(history) else [one async for one in history]
+    return next(one.config for one in found[::-1] if set(nodes) <= set(one.next))
+
+
+@dataclass(frozen=True)
+class From:
+    """Something that is said to the oldest checkpoint at which the nodes `next` were to run."""
+
+    next: Sequence[str]
+    said: Any
+
+
+@dataclass(frozen=True)
+class Edit:
+    """An update of the state by hand."""
+
+    values: Any
+    as_node: str | None = None
 
 
 @dataclass(frozen=True)

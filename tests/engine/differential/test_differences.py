@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from fastgraph_site.environment import BASE_DIR
-from tests.engine.differential.libs import OURS, THEIRS, Lib, Tale, answer, tell
-from tests.engine.differential.tales import State, asking, chain, says
+from tests.engine.differential.libs import OURS, THEIRS, From, Lib, Tale, answer, tell
+from tests.engine.differential.tales.memories import calling, counting, node
+from tests.engine.differential.tales.questions import asking
+from tests.engine.differential.tales.words import State, chain, says
 
 DIFFERENCES: dict[str, tuple[Tale, Any, Any]] = {}
 
@@ -110,6 +112,102 @@ def a_stop_before_the_first_node_returns_the_state(lib: Lib) -> Any:
 def an_answer_that_nothing_waits_for_is_refused(lib: Lib) -> Any:
     """LangGraph keeps it for a question that may come later, or never."""
     return lib.compile(chain(lib, "a")), [{}, answer("x")]
+
+
+@difference(
+    ours=[({**EMPTY, "log": ["a"]}, ["?"], ["ask"]), ended("a", "1"), ended("a", "2")],
+    theirs=[({**EMPTY, "log": ["a"]}, ["?"], ["ask"]), ended("a", "1"), ended("a", "1")],
+)
+def a_fork_takes_its_own_answer(lib: Lib) -> Any:
+    """LangGraph hands out the answer of the first time again, and drops the new one silently."""
+    builder = chain(lib, "a").add_node("ask", asking(lib, "?")).add_edge("a", "ask")
+    return lib.compile(builder), [{}, answer("1"), From(["ask"], answer("2"))]
+
+
+@difference(
+    ours=[({**EMPTY}, ["?"], ["a"]), ({**EMPTY}, ["?"], ["a"]), ended(["n", "i1", "B"])],
+    theirs=[
+        ({**EMPTY}, ["?"], ["a"]),
+        ({**EMPTY}, ["?"], ["a"]),
+        ended(["n", "i1", "n", "i3", "B"]),
+    ],
+)
+def an_unfinished_superstep_leaves_nothing_in_a_subgraph(lib: Lib) -> Any:
+    """In LangGraph a subgraph that keeps its state remembers what its caller never finished."""
+    sub = counting(lib, lambda s: {"log": [lib.interrupt("?")]})
+    return node(lib, calling(sub)), [{}, {}, answer("B")]
+
+
+@difference(
+    ours=[
+        ended(["1", "i1"], ["2", "i1"]),
+        ended(["1", "i1"], ["2", "i1"], ["1", "i1", "1", "i3"], ["2", "i1", "2", "i3"]),
+    ],
+    theirs=[
+        ended(["1", "i1"], ["2", "i1"]),
+        ended(["1", "i1"], ["2", "i1"], ["2", "i1", "1", "i3"], ["2", "i1", "2", "i3"]),
+    ],
+)
+def tasks_of_one_node_do_not_share_a_memory(lib: Lib) -> Any:
+    """In LangGraph Sends to one node at once write over each other's kept subgraph."""
+    sub = counting(lib)
+
+    async def w(word: str) -> Any:
+        return {"log": [(await sub.ainvoke({"log": [word]}))["log"]]}
+
+    builder = lib.StateGraph(State).add_node("w", w)
+    builder.add_conditional_edges(lib.START, lambda s: [lib.Send("w", i) for i in "12"], ["w"])
+    return lib.compile(builder), [{}, {}]
+
+
+@difference(ours=[ended("i0")], theirs=["RuntimeError"])
+def a_graph_that_keeps_its_state_can_be_run_alone(lib: Lib) -> Any:
+    """LangGraph refuses to run it outside of another graph; ours keeps a thread's state anyway."""
+    return counting(lib), [{}]
+
+
+@difference(
+    ours=[
+        ({**EMPTY, "log": ["a"]}, [], ["q"]),
+        ({**EMPTY, "log": ["a"]}, ["?"], ["q"]),
+        ended("a", "y"),
+    ],
+    theirs=[({**EMPTY, "log": ["a"]}, [], ["q"]), ended("a", "x"), ended("a", "x")],
+)
+def an_answer_at_a_stop_only_lets_it_go_on(lib: Lib) -> Any:
+    """LangGraph takes it as the answer to the next question, which nobody has seen yet."""
+    builder = chain(lib, "a").add_node("q", asking(lib, "?")).add_edge("a", "q")
+    return lib.compile(builder, interrupt_before=["q"]), [{}, answer("x"), answer("y")]
+
+
+@difference(
+    ours=[
+        ({**EMPTY}, ["what?"], ["a"]),
+        ({**EMPTY}, ["where?"], ["a"]),
+        ended("this", "b"),
+    ],
+    theirs=[
+        ({**EMPTY}, ["what?"], ["a"]),
+        ({**EMPTY, "log": ["this"]}, ["where?"], ["a"]),
+        ended("this", "b"),
+    ],
+)
+def what_a_node_wrote_is_seen_when_its_router_has_answered(lib: Lib) -> Any:
+    """LangGraph shows the writes of a node whose router asks, and runs the node again after."""
+    builder = lib.StateGraph(State).add_node("a", asking(lib, "what?")).add_edge(lib.START, "a")
+    builder.add_node("b", says("b"))
+    builder.add_conditional_edges("a", lambda state: lib.interrupt("where?"), ["b"])
+    return lib.compile(builder), [{}, answer("this"), answer("b")]
+
+
+@difference(
+    ours=[({**EMPTY}, ["?"], ["a"]), ended({})],
+    theirs=[({**EMPTY}, ["?"], ["a"]), ({**EMPTY}, ["?"], ["a"])],
+)
+def an_empty_mapping_is_an_answer(lib: Lib) -> Any:
+    """LangGraph takes it for answers by id, of which there are none, and asks again."""
+    builder = lib.StateGraph(State).add_node("a", asking(lib, "?")).add_edge(lib.START, "a")
+    return lib.compile(builder), [{}, answer({})]
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)

@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 from hypothesis import given, settings
 
 from tests.engine.differential.libs import OURS, THEIRS, Lib, Story, tell
-from tests.engine.differential.tales import State
+from tests.engine.differential.tales.words import State
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
-KINDS = ("plain", "retry", "ask", "goto", "fan", "fail")
+KINDS = ("plain", "retry", "ask", "goto", "fan", "fail", "graph")
+
+
+def inside(name: str, made: NodeRecipe, lib: Lib) -> Any:
+    """A graph in a node: two nodes in a row, of which the first may ask or send to the second."""
+
+    def first(state: Any) -> Any:
+        said = [f"{name}.1", lib.interrupt(f"{name}.1?")] if made.number == 2 else [f"{name}.1"]
+        return {"log": said, "total": 1}
+
+    def second(state: Any) -> Any:
+        return {"log": [f"{name}.2" if isinstance(state, dict) else f"{name}<{state}"]}
+
+    def way(state: State) -> Any:
+        return [lib.Send("2", number) for number in range(made.number)]
+
+    builder = lib.StateGraph(State, output_schema=Told).add_node("1", first).add_node("2", second)
+    builder.add_edge(lib.START, "1")
+    if made.number == 3:
+        builder.add_conditional_edges("1", way, ["2"])
+    else:
+        builder.add_edge("1", "2")
+    return builder.compile()
+
+
+class Told(TypedDict):
+    total: Annotated[int, operator.add]
+    x: Any
 
 
 def build(recipe: Recipe, lib: Lib) -> Any:
@@ -51,7 +79,7 @@ def build(recipe: Recipe, lib: Lib) -> Any:
         follows = (recipe.name((number + 1) % size),) if made.kind == "goto" else ()
         builder.add_node(
             recipe.name(number),
-            node(number, made),
+            inside(recipe.name(number), made, lib) if made.kind == "graph" else node(number, made),
             retry_policy=policy,
             defer=made.defer,
             destinations=follows or None,

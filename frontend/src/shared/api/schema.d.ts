@@ -188,6 +188,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/runs/{run_id}/pause/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a run
+         * @description No worker takes it from now on; one that executes it gives it back when the present superstep has ended. Its status is `pending` then, and `why` names the pause. `unpause` lets it go on.
+         */
+        post: operations["runs_pause_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs/{run_id}/replay/": {
         parameters: {
             query?: never;
@@ -202,6 +222,26 @@ export interface paths {
          * @description A run is one execution of a workflow. It is durable once it has been answered with 201.
          */
         post: operations["runs_replay_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run_id}/resume/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer an interrupted run
+         * @description LangGraph's `Command`. `resume` is the answer to the first open question, or an object of interrupt id → answer; `update` is written to the state before the run goes on; `goto` names nodes to run along. A paused run keeps the answer, and goes on when it is unpaused.
+         */
+        post: operations["runs_resume_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -242,6 +282,26 @@ export interface paths {
         get: operations["api_runs_stream"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run_id}/unpause/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a paused run go on
+         * @description A run is one execution of a workflow. It is durable once it has been answered with 201.
+         */
+        post: operations["runs_unpause_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -368,10 +428,61 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workflows/{name}/pause/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pause a workflow
+         * @description No worker takes a run of it from now on; who executes one gives it back when its present superstep has ended. New runs are accepted, and wait.
+         */
+        post: operations["workflows_pause_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workflows/{name}/unpause/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let the runs of a paused workflow go on
+         * @description A workflow is a graph with a name, registered by a `workflows` module of an installed app.
+         */
+        post: operations["workflows_unpause_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description LangGraph's Command. */
+        Answer: {
+            /** @description The answer to the first open question, or an object of interrupt id → answer */
+            resume?: unknown | null;
+            /** @description Written to the state before the run goes on */
+            update?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description A node to run along, an object with its `node` and `input`, or a list of these */
+            goto?: unknown | null;
+        };
         /** @description A documented shape; never used to build or check values. */
         Artifact: {
             /** Format: uuid */
@@ -451,6 +562,13 @@ export interface components {
             ok: boolean;
             detail: string;
         };
+        /**
+         * @description * `sync` - sync
+         *     * `async` - async
+         *     * `exit` - exit
+         * @enum {string}
+         */
+        DurabilityEnum: "sync" | "async" | "exit";
         /** @description A documented shape; never used to build or check values. */
         Events: {
             results: components["schemas"]["Frame"][];
@@ -523,6 +641,14 @@ export interface components {
             pending: number;
             running: number;
         };
+        /**
+         * @description * `enqueue` - enqueue
+         *     * `reject` - reject
+         *     * `interrupt` - interrupt
+         *     * `rollback` - rollback
+         * @enum {string}
+         */
+        MultitaskStrategyEnum: "enqueue" | "reject" | "interrupt" | "rollback";
         /** @description A documented shape; never used to build or check values. */
         NewRun: {
             name?: string;
@@ -543,6 +669,27 @@ export interface components {
             tags?: string[];
             /** @description Higher ones begin first */
             priority?: number;
+            /**
+             * @description When its steps are kept: before the next begins (`sync`, unless given), while it goes on (`async`), or when the run stops (`exit`)
+             *
+             *     * `sync` - sync
+             *     * `async` - async
+             *     * `exit` - exit
+             */
+            durability?: components["schemas"]["DurabilityEnum"];
+            /** @description Runs of one key, of whatever workflow, share its places; without one the workflow may make one of the payload */
+            concurrency_key?: string | null;
+            /** @description It begins while fewer runs of its key run; unless given, as its workflow says, or 1 */
+            concurrency_limit?: number | null;
+            /**
+             * @description What becomes of unfinished runs of `thread`: `enqueue` (the default) waits for them, `reject` is answered with 409, `interrupt` cancels them and goes on from what they did, `rollback` cancels them and goes on from before they began
+             *
+             *     * `enqueue` - enqueue
+             *     * `reject` - reject
+             *     * `interrupt` - interrupt
+             *     * `rollback` - rollback
+             */
+            multitask_strategy?: components["schemas"]["MultitaskStrategyEnum"];
         };
         PaginatedArtifactList: {
             /** Format: uri */
@@ -564,6 +711,11 @@ export interface components {
             /** Format: uri */
             previous: string | null;
             results: components["schemas"]["RunSummary"][];
+        };
+        /** @description A documented shape; never used to build or check values. */
+        Pause: {
+            /** @description Kept with the pause */
+            reason?: string;
         };
         /** @description RFC 9457 problem details. */
         Problem: {
@@ -630,13 +782,25 @@ export interface components {
             metadata: {
                 [key: string]: unknown;
             };
+            durability: components["schemas"]["DurabilityEnum"];
             cancel: components["schemas"]["Cancellation"] | null;
+            /** @description The run's own; that of its workflow stands with the workflow */
+            pause: components["schemas"]["RunPause"] | null;
+            concurrency_key: string | null;
+            concurrency_limit: number | null;
         };
         /** @description A documented shape; never used to build or check values. */
         RunError: {
             type: string;
             message: string;
             node: string | null;
+        };
+        /** @description That a run is paused. */
+        RunPause: {
+            /** Format: date-time */
+            paused_at: string;
+            by: string;
+            reason: string;
         };
         /**
          * @description * `pending` - Pending
@@ -751,6 +915,9 @@ export interface components {
             input_schema: {
                 [key: string]: unknown;
             };
+            /** @description How many of its runs run at once; null: any number */
+            concurrency_limit: number | null;
+            pause: components["schemas"]["RunPause"] | null;
         };
         /** @description A documented shape; never used to build or check values. */
         WorkflowDetail: {
@@ -761,9 +928,26 @@ export interface components {
             input_schema: {
                 [key: string]: unknown;
             };
+            /** @description How many of its runs run at once; null: any number */
+            concurrency_limit: number | null;
+            pause: components["schemas"]["RunPause"] | null;
             graph: components["schemas"]["Graph"];
             /** @description The graph as a Mermaid flowchart */
             mermaid: string;
+        };
+        /** @description That a workflow is paused, or was. */
+        WorkflowPause: {
+            /** Format: date-time */
+            paused_at: string;
+            by: string;
+            reason: string;
+            workflow: string;
+            /**
+             * Format: date-time
+             * @description Null while it is paused
+             */
+            ended_at: string | null;
+            ended_by: string;
         };
         /** @description A documented shape; never used to build or check values. */
         Workflows: {
@@ -966,7 +1150,10 @@ export interface operations {
     };
     runs_create: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Answer when the run has ended, or after so many seconds, wherever it stands then. */
+                wait?: number;
+            };
             header?: {
                 /** @description Ask again with the same key and body: the same run, with 200. */
                 "Idempotency-Key"?: string;
@@ -1327,6 +1514,76 @@ export interface operations {
             };
         };
     };
+    runs_pause_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Pause"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_replay_create: {
         parameters: {
             query?: never;
@@ -1361,6 +1618,76 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_resume_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Answer"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1490,6 +1817,72 @@ export interface operations {
                 };
             };
             /** @description The database does not answer, or the server is about to stop. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_unpause_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -1708,6 +2101,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     workflows_retrieve: {
@@ -1740,6 +2142,142 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    workflows_pause_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Pause"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowPause"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    workflows_unpause_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkflowPause"];
+                };
+            };
+            /** @description A query parameter or the body is not understood (`bad_parameter`, `malformed_json`). */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is understood, and does not fit; `errors` says where. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,6 +1,8 @@
-import type { StreamState } from "@/stream/state";
+import type { StreamEnd, StreamState } from "@/stream/state";
 
-const LOOKS: Record<StreamState, { word: string; dot: string; explains: string }> = {
+type Look = { word: string; dot: string; explains: string };
+
+const LOOKS: Record<StreamState | StreamEnd, Look> = {
   connecting: {
     word: "connecting",
     dot: "bg-warn animate-breathe",
@@ -19,11 +21,19 @@ const LOOKS: Record<StreamState, { word: string; dot: string; explains: string }
   },
   ended: { word: "ended", dot: "bg-faint", explains: "The run is over and all of it is here." },
   unknown: { word: "not found", dot: "bg-bad", explains: "The server does not know this run." },
+  refused: { word: "not found", dot: "bg-bad", explains: "This is not the address of a run." },
 };
 
+interface PillProps {
+  state: StreamState;
+  /** Why nothing more will come, if that is so. */
+  end?: StreamEnd | null;
+  seq?: number;
+}
+
 /** How fresh the page is, in a word; never more confident than its stream. */
-export function ConnectionPill({ state, seq }: { state: StreamState; seq?: number }) {
-  const { word, dot, explains } = LOOKS[state];
+export function ConnectionPill({ state, end, seq }: PillProps) {
+  const { word, dot, explains } = LOOKS[end ?? state];
   return (
     <span
       title={explains}

@@ -4,7 +4,7 @@ import { socketUrl } from "@/shared/api/client";
 import { keys, runQuery } from "@/shared/api/queries";
 import { useComeback } from "@/shared/ui/comeback";
 import { RunStream } from "@/stream/run-stream";
-import type { StreamState } from "@/stream/state";
+import type { StreamEnd, StreamState } from "@/stream/state";
 import { RunLog } from "./run-log";
 
 /** A run as REST tells it and as its events go on. All that is shown of one run comes from here:
@@ -12,6 +12,7 @@ import { RunLog } from "./run-log";
 export function useRun(runId: string) {
   const client = useQueryClient();
   const [connection, setConnection] = useState<StreamState>("connecting");
+  const [end, setEnd] = useState<StreamEnd | null>(null);
   const [stream, setStream] = useState<RunStream | null>(null);
   const [log, setLog] = useState(() => new RunLog());
   const query = useQuery(runQuery(runId));
@@ -25,12 +26,17 @@ export function useRun(runId: string) {
       onFrame: (frame) => collected.push(frame),
       onState: (state) => {
         setConnection(state);
-        if (state === "ended" || (lost && state === "catching-up")) {
+        if (lost && state === "catching-up") {
           client.invalidateQueries({ queryKey: keys.run(runId) });
         }
         lost = state === "offline";
       },
+      onEnd: (why) => {
+        setEnd(why);
+        client.invalidateQueries({ queryKey: keys.run(runId) });
+      },
     });
+    setEnd(null);
     setLog(collected);
     setStream(following);
     following.start();
@@ -39,7 +45,7 @@ export function useRun(runId: string) {
 
   useComeback(stream);
   const snapshot = useSyncExternalStore(log.subscribe, log.snapshot);
-  return { query, connection, log: snapshot };
+  return { query, connection, end, log: snapshot };
 }
 
 const OFTEN_MS = 400;

@@ -9,18 +9,19 @@ import { ProblemNotice } from "@/shared/ui/notice";
 import { STATUS_LOOKS, StatusBadge } from "@/shared/ui/status-badge";
 import { Ago, Elapsed } from "@/shared/ui/time";
 import { useTitle } from "@/shared/ui/title";
-import type { StreamState } from "@/stream/state";
+import type { StreamEnd, StreamState } from "@/stream/state";
 import { useReplay } from "../api/use-replay";
 import { ErrorBox } from "./error-box";
 
 interface RunHeaderProps {
   run: Run;
   connection: StreamState;
+  end: StreamEnd | null;
   seq: number;
 }
 
 /** What the run is and how it is doing, and what can be done with it. */
-export function RunHeader({ run, connection, seq }: RunHeaderProps) {
+export function RunHeader({ run, connection, end, seq }: RunHeaderProps) {
   const replay = useReplay(run.id);
   const navigate = useNavigate();
   useTitle(`${STATUS_LOOKS[run.status]?.word ?? run.status}: ${run.name || run.workflow}`);
@@ -37,7 +38,7 @@ export function RunHeader({ run, connection, seq }: RunHeaderProps) {
         <span role="status" data-testid="run-status" data-status={run.status}>
           <StatusBadge status={run.status} />
         </span>
-        <ConnectionPill state={connection} seq={seq} />
+        <ConnectionPill state={connection} end={end} seq={seq} />
         <div className="flex gap-2 sm:ml-auto">
           <Button
             disabled={replay.isPending}

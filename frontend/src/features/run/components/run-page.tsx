@@ -27,7 +27,7 @@ export function RunPage() {
 function OneRun({ runId }: { runId: string }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const { query, connection, log } = useRun(runId);
+  const { query, connection, end, log } = useRun(runId);
   const look = useCallback(
     (change: RunSearch) =>
       navigate({ search: (before) => ({ ...before, ...change }), replace: true }),
@@ -59,7 +59,7 @@ function OneRun({ runId }: { runId: string }) {
   ];
   return (
     <main className="mx-auto flex w-full max-w-[100rem] flex-1 flex-col gap-4 px-4 py-5 sm:px-6 lg:h-[calc(100dvh-3.5rem)] lg:min-h-[36rem] lg:flex-none">
-      <RunHeader run={run} connection={connection} seq={log.seq} />
+      <RunHeader run={run} connection={connection} end={end} seq={log.seq} />
       <div className="grid min-h-0 flex-1 grid-cols-[minmax(0,1fr)] gap-4 lg:grid-cols-[minmax(0,5fr)_minmax(0,7fr)]">
         <div className="flex min-h-0 flex-col gap-4">
           <Panel title="Graph" className="h-96 lg:h-auto lg:flex-1">

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Page, RunSummary } from "@/shared/api/types";
-import { merge, stack } from "./merge";
+import { merge, stack, without } from "./merge";
 
 function run(id: string, change: Partial<RunSummary> = {}): RunSummary {
   return {
@@ -74,4 +74,11 @@ test("runs that wait change, leave and are joined by newer ones, each once", () 
     ["06", 5],
     ["04", 7],
   ]);
+});
+
+test("deleted runs leave, and pages without any stay the same object", () => {
+  const before = [...pages(run("04"), run("03")), ...pages(run("02"))];
+  const after = without(before, new Set(["03", "99"]));
+  expect(ids(after)).toEqual(["04", "02"]);
+  expect(after[1]).toBe(before[1]);
 });

@@ -39,6 +39,15 @@ export function merge(pages: Pages, runs: readonly RunSummary[], filters: RunFil
     : { pages: merged, fresh, unsure: false };
 }
 
+/** `pages` without the runs that were deleted. */
+export function without(pages: Pages, deleted: ReadonlySet<string>): Page<RunSummary>[] {
+  return pages.map((page) =>
+    page.results.some((run) => deleted.has(run.id))
+      ? { ...page, results: page.results.filter((run) => !deleted.has(run.id)) }
+      : page,
+  );
+}
+
 /** The runs that wait to be shown, after `news` of which `fresh` belong on top of the list. */
 export function stack(
   held: RunSummary[],

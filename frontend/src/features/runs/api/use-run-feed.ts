@@ -8,7 +8,7 @@ import { FeedStream } from "@/stream/feed-stream";
 import type { StreamState } from "@/stream/state";
 import type { RunFilters } from "../search";
 import { runsQuery } from "./list-runs";
-import { merge, stack } from "./merge";
+import { merge, stack, without } from "./merge";
 
 type List = InfiniteData<Page<RunSummary>, string | null>;
 
@@ -42,6 +42,7 @@ export function useRunFeed(filters: RunFilters, hold: () => boolean): RunFeed {
       probe: () => request("/api/runs/", { query: { page_size: 1 } }),
       onReady: () => list.readAnew(),
       onRun: (run) => list.hear(run),
+      onDeleted: (runId) => list.forget(runId),
       onState: setState,
     });
     stream.start();
@@ -79,6 +80,7 @@ class LiveList {
   private readonly hold: () => boolean;
   private readonly setHeld: (change: (held: RunSummary[]) => RunSummary[]) => void;
   private news: RunSummary[] = [];
+  private deleted = new Set<string>();
   private batch: ReturnType<typeof setTimeout> | undefined;
   private asking: ReturnType<typeof setTimeout> | undefined;
 
@@ -99,6 +101,11 @@ class LiveList {
     this.batch ??= setTimeout(() => this.apply(), BATCH_MS);
   }
 
+  forget(runId: string): void {
+    this.deleted.add(runId);
+    this.batch ??= setTimeout(() => this.apply(), BATCH_MS);
+  }
+
   readAnew(): void {
     clearTimeout(this.asking);
     this.asking = undefined;
@@ -114,19 +121,29 @@ class LiveList {
 
   private apply(): void {
     this.batch = undefined;
-    const news = this.news;
+    // Deleted is the last that is heard of a run.
+    const deleted = this.deleted;
+    const news = this.news.filter((run) => !deleted.has(run.id));
     this.news = [];
+    this.deleted = new Set();
     const { queryKey } = runsQuery(this.filters);
     const list = this.client.getQueryData<List>(queryKey);
     if (!list) {
       return;
     }
-    const { pages, fresh, unsure } = merge(list.pages, news, this.filters);
+    const { pages, fresh, unsure } = merge(without(list.pages, deleted), news, this.filters);
     const next = { ...list, pages };
     const hold = this.hold();
     this.client.setQueryData<List>(queryKey, hold ? next : onTop(next, fresh));
-    if (hold) {
-      this.setHeld((held) => stack(held, news, fresh, this.filters));
+    if (hold || deleted.size > 0) {
+      this.setHeld((held) =>
+        stack(
+          held.filter((run) => !deleted.has(run.id)),
+          news,
+          hold ? fresh : [],
+          this.filters,
+        ),
+      );
     }
     if (unsure || (next.pages[0]?.results.length ?? 0) > LONGEST_PAGE) {
       this.asking ??= setTimeout(() => this.restart(), ASK_AGAIN_MS);

@@ -1,0 +1,260 @@
+"""The rows of one batch: what its entries say, put into the form of the database, and sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from runs import rows
+from runs.columns import Form, Row, form
+from runs.engine import serde
+from runs.engine.events import Event as Told
+from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
+from runs.entries import Ending
+from runs.models import LARGE, TERMINAL, Checkpoint, Event, PendingWrite, Run, State, Thread
+
+Attach = Callable[[ArtifactRef], None]
+
+EVENT = ("run_id", "seq", "name", "ts", "node", "step", "namespace", "task_id", "data")
+STATE = (
+    "thread_id",
+    "namespace",
+    "channel",
+    "version",
+    "base",
+    "previous",
+    "value",
+    "size",
+    "given",
+)
+CHECKPOINT = (
+    "id",
+    "thread_id",
+    "run_id",
+    "namespace",
+    "parent_id",
+    "step",
+    "source",
+    "versions",
+    "frontier",
+    "created_at",
+)
+PENDING = (
+    "thread_id",
+    "run_id",
+    "namespace",
+    "checkpoint_id",
+    "task_id",
+    "node",
+    "kind",
+    "idx",
+    "value",
+)
+_WRITTEN = ("seq", "entries", "updated_at")
+_MOVED = ("step", "checkpoint_id")
+_ENDED = (
+    "status",
+    "error",
+    "finished_at",
+    "lease_owner",
+    "lease_expires_at",
+    "wake_at",
+)
+_HEAD = ("checkpoint_id", "updated_at")
+
+_KIND, _ASKED = PENDING.index("kind"), "interrupt"
+
+
+@dataclass(slots=True)
+class Live:
+    """A run of the batch whose attempt still holds it: the numbers of its last entry and its last
+    event, and whether somebody wants it to stop. Then what the batch makes of it; `moved_to` is of
+    the graph itself: supersteps of a subgraph are progress, but leave the run where it is."""
+
+    lease: Lease
+    entries: int
+    seq: int
+    wanted: bool
+    changed: bool = False
+    progressed: bool = False
+    moved_to: Row | None = None
+    end: Row | None = None
+
+
+@dataclass
+class Collected:
+    """The rows of one batch so far, and whether a worker is to hear of it."""
+
+    form: Form
+    events: list[Row] = field(default_factory=list)
+    states: list[Row] = field(default_factory=list)
+    checkpoints: list[Row] = field(default_factory=list)
+    pending: dict[Row, list[Row]] = field(default_factory=dict)
+    over: list[Row] = field(default_factory=list)
+    artifacts: list[ArtifactRef] = field(default_factory=list)
+    makes_work: bool = False
+
+    @property
+    def count(self) -> int:
+        """About how many rows it is, but for those of the runs themselves."""
+        kinds: tuple[Sequence[Any], ...] = (self.events, self.states, self.checkpoints, self.over)
+        pending = sum(len(group) for group in self.pending.values())
+        return pending + sum(map(len, kinds)) + len(self.artifacts)
+
+    def told(self, run: Live, events: Sequence[Told]) -> None:
+        """The next events of a run."""
+        if events:
+            self.events += event_rows(self.form, run.lease.run_id, run.seq, events)
+            run.seq += len(events)
+
+    def noted(self, run: Live, record: Record) -> None:
+        """What is recorded of a superstep before its end."""
+        at = (self.form.id(record.checkpoint_id), self.form.id(run.lease.run_id))
+        self.pending.setdefault(at, []).extend(note_rows(self.form, run.lease, record))
+
+    def stepped(self, run: Live, superstep: Superstep) -> None:
+        """The end of a superstep."""
+        as_id, checkpoint = self.form.id, superstep.checkpoint
+        thread_id, own_id = as_id(run.lease.thread_id), as_id(checkpoint.checkpoint_id)
+        run_id = as_id(checkpoint.run_id)
+        parent_id = as_id(checkpoint.parent_id) if checkpoint.parent_id else None
+        self.told(run, superstep.events)
+        # Whoever begins again and again gets as far as the input each time.
+        run.progressed |= checkpoint.source != "input"
+        if not checkpoint.namespace:
+            run.moved_to = (checkpoint.step, own_id)
+        self.checkpoints.append(
+            (
+                own_id,
+                thread_id,
+                run_id,
+                checkpoint.namespace,
+                parent_id,
+                checkpoint.step,
+                checkpoint.source,
+                serde.dumps(dict(checkpoint.versions)).decode(),
+                checkpoint.frontier.dumps().decode(),
+                self.form.time(checkpoint.created_at),
+            )
+        )
+        for change in superstep.changes:
+            given = change.channel in superstep.given and len(change.value) > LARGE
+            self.states.append(
+                (
+                    thread_id,
+                    checkpoint.namespace,
+                    change.channel,
+                    as_id(change.version),
+                    as_id(change.base),
+                    as_id(change.previous) if change.previous else None,
+                    "" if given else change.value.decode(),
+                    len(change.value),
+                    given,
+                )
+            )
+        if parent_id is not None:
+            self._end((parent_id, run_id))
+
+    def _end(self, over: Row) -> None:
+        """A superstep is over: what was recorded of it in this same batch never needs to be stored.
+        What was asked stays, for a fork to answer."""
+        asked = [row for row in self.pending.pop(over, ()) if row[_KIND] == _ASKED]
+        if asked:
+            self.pending[over] = asked
+        self.over.append(over)
+
+    def ended(self, run: Live, ending: Ending) -> None:
+        """The end of an attempt."""
+        as_time = self.form.time
+        run.end = (
+            ending.status,
+            None if ending.error is None else json.dumps(ending.error),
+            as_time(ending.at) if ending.status in TERMINAL else None,
+            None,
+            None,
+            as_time(ending.wake_at) if ending.wake_at is not None else None,
+        )
+
+    def send(self, connection: BaseDatabaseWrapper, runs: Iterable[Live], attach: Attach) -> None:
+        """Write it all; the caller owns the transaction."""
+        rows.insert(connection, Event, EVENT, self.events)
+        rows.insert(connection, State, STATE, self.states)
+        rows.insert(connection, Checkpoint, CHECKPOINT, self.checkpoints)
+        but = ("kind", _ASKED)
+        rows.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), self.over, but=but)
+        pending = [row for group in self.pending.values() for row in group]
+        rows.insert(connection, PendingWrite, PENDING, pending, or_ignore=True)
+        self._send_runs(connection, [run for run in runs if run.changed])
+        for ref in self.artifacts:
+            attach(ref)
+
+    def _send_runs(self, connection: BaseDatabaseWrapper, runs: Sequence[Live]) -> None:
+        now = self.form.time(timezone.now())
+        changes: dict[tuple[str, ...], list[Row]] = {}
+        heads: dict[str, Row] = {}
+        for run in runs:
+            columns: tuple[str, ...] = _WRITTEN
+            values: tuple[Any, ...] = (run.seq, run.entries, now)
+            if run.progressed:
+                columns, values = (*columns, "crashes"), (*values, 0)
+            if run.moved_to is not None:
+                columns, values = (*columns, *_MOVED), (*values, *run.moved_to)
+                thread_id = self.form.id(run.lease.thread_id)
+                heads[thread_id] = (run.moved_to[1], now, thread_id)
+            if run.end is not None:
+                columns, values = (*columns, *_ENDED), (*values, *run.end)
+            row = (*values, self.form.id(run.lease.run_id))
+            changes.setdefault(columns, []).append(row)
+        for columns, given in changes.items():
+            rows.update(connection, Run, columns, given)
+        rows.update(connection, Thread, _HEAD, list(heads.values()))
+
+
+def collected(connection: BaseDatabaseWrapper) -> Collected:
+    """An empty batch for the database of `connection`."""
+    return Collected(form=form(connection.vendor))
+
+
+def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> list[Row]:
+    """The rows of a run's next events, when `seq` is the number of its last."""
+    as_id, as_time = form.id, form.time
+    run_id = as_id(run_id)
+    return [
+        (
+            run_id,
+            number,
+            event.name,
+            as_time(event.ts),
+            event.node,
+            event.step,
+            event.namespace,
+            as_id(event.task_id) if event.task_id else None,
+            event.data.decode(),
+        )
+        for number, event in enumerate(events, start=seq + 1)
+    ]
+
+
+def note_rows(form: Form, lease: Lease, record: Record) -> list[Row]:
+    """The rows of a record's notes."""
+    thread_id, run_id = form.id(lease.thread_id), form.id(lease.run_id)
+    checkpoint_id = form.id(record.checkpoint_id)
+    return [
+        (
+            thread_id,
+            run_id,
+            record.namespace,
+            checkpoint_id,
+            form.id(note.task_id),
+            note.node,
+            note.kind,
+            note.idx,
+            note.dumps().decode(),
+        )
+        for note in record.notes
+    ]

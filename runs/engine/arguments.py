@@ -1,0 +1,28 @@
+"""What nodes and routers are called with: the state, and what else their signatures ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .context import Context, SyncContext
+from .execution import config
+from .graph import Branch, Calling, Node
+from .memo import Memo
+
+
+def arguments(
+    args: tuple[Any, ...], called: Node | Branch, memo: Memo
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """`args`, which begin with the state, with what else is called for; and that by keyword."""
+    if called.calling != "state":
+        args += (_given(memo, called.calling, called.awaits),)
+    if not called.keywords:
+        return args, {}
+    return args, {name: _given(memo, what, called.awaits) for name, what in called.keywords}
+
+
+def _given(memo: Memo, what: Calling, awaits: bool) -> Any:
+    if what == "config":
+        return config(memo.execution, memo.task)
+    context = Context(memo) if awaits else SyncContext(memo)
+    return context.emit if what == "writer" else context

@@ -1,0 +1,91 @@
+"""Atomic nodes: a sync node in a database transaction of its own, with the record of its result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from . import events
+from .arguments import arguments
+from .attempts import in_time
+from .checkpoint import Note, Position, TaskWrites
+from .errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
+from .execution import Turn
+from .memo import Memo
+from .plan import view
+from .ports import Transacted
+from .update import fold
+from .writes import read_answer, read_route, update_data
+
+
+async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) -> TaskWrites:
+    """What the task wrote: it is on record, with its events, when this returns, and together with
+    all that `call` did to the database. A timeout, a cancellation or an error before the commit
+    undoes that; after it, what was done counts."""
+    execution, task, checkpoint = memo.execution, memo.task, position.checkpoint
+    assert checkpoint is not None
+    # What was said before has smaller numbers; and a run that begins again begins here.
+    await execution.journal.settle(execution.lease)
+    turn = memo.turn = Turn()
+    work = partial(_work, memo, position, turn, call)
+    lease, transact = execution.lease, execution.journal.transact
+    running = asyncio.ensure_future(
+        execution.in_thread(transact, lease, checkpoint, task.task_id, work)
+    )
+    running.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        note = await in_time(memo, asyncio.shield(running))
+    except NodeTimeoutError:
+        if turn.give_up():
+            running.cancel()
+            raise
+        note = await running
+    except asyncio.CancelledError:
+        if turn.give_up():
+            running.cancel()
+        raise
+    if execution.listen is not None:
+        for event in turn.events:
+            execution.listen(event, None)
+    if isinstance(note.body, TaskWrites):
+        return note.body
+    return TaskWrites.loads(task.task_id, task.node.name, note.body)
+
+
+def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -> Transacted:
+    execution, task = memo.execution, memo.task
+    name = task.node.name
+    try:
+        writes, targets = read_answer(execution.graph, name, call())
+    except ParentCommand as sent:
+        raise InvalidUpdateError(
+            f"Node {name!r} is atomic, and cannot send a Command to the parent graph: what it did "
+            "would be undone. Send it from another node."
+        ) from sent
+    made = tuple(writes)
+    execution.check_sizes(name, made)
+    wrote = TaskWrites(task_id=task.task_id, node=name, writes=made)
+    targets += _routes(memo, position, wrote)
+    execution.check_sends(name, targets)
+    wrote = TaskWrites(task_id=task.task_id, node=name, writes=made, goto=tuple(targets))
+    turn.events.append(execution.event(task, events.NODE_UPDATE, update_data(made)))
+    note = Note(task_id=task.task_id, node=name, kind="writes", body=wrote)
+    turn.take()
+    return Transacted(note=note, events=turn.events, artifacts=turn.artifacts)
+
+
+def _routes(memo: Memo, position: Position, task: TaskWrites) -> list[Any]:
+    """As `runner.routes`, in this thread: where the run goes on is part of the record."""
+    graph = memo.execution.graph
+    targets: list[Any] = []
+    branches = graph.branches.get(task.node, ())
+    if branches:
+        values = fold(graph, position.values, [task])
+        for branch in branches:
+            seen = view(branch.view or graph.view, values)
+            args, named = arguments((seen,), branch, memo)
+            answer = branch.route(*args, **named)
+            targets += read_route(graph, task.node, branch, answer)
+    return targets

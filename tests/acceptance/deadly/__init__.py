@@ -1,0 +1,1 @@
+"""An app whose workflow kills its worker."""

@@ -1,0 +1,1 @@
+"""An app whose workflow takes no notice of being cancelled."""
