@@ -9,13 +9,15 @@ changes nothing.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 import orjson
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
-from runs import doorbell, locks
+from runs import doorbell, locks, rows
+from runs.columns import column, form, table
 from runs.engine import events
 from runs.engine.events import Event as Told
 from runs.models import Event, Run, RunStatus
@@ -75,13 +77,23 @@ def end(run: Run, still: Q, now: datetime) -> bool:
 def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
     """The ids of the runs that the worker holds and is to stop. From now on it is on record that
     it knows, unless somebody else has locked the run: then it is the next time."""
-    held = Run.objects.filter(_REQUESTED, lease_owner=worker_id, status=RunStatus.RUNNING)
-    found = list(held.values_list("id", "cancel_acknowledged_at"))
+    owner = form(connection.vendor).id(str(worker_id))
+    found = rows.ask(connection, _to_stop(), [owner])  # past the ORM: it is asked all the time
     if any(acknowledged is None for _, acknowledged in found):
+        mine = Q(lease_owner=worker_id, status=RunStatus.RUNNING, cancel_acknowledged_at=None)
         with transaction.atomic():
-            free = locks.free(held.filter(cancel_acknowledged_at=None))
+            free = locks.free(Run.objects.filter(_REQUESTED & mine))
             Run.objects.filter(pk__in=free).update(cancel_acknowledged_at=now)
-    return [str(run_id) for run_id, _ in found]
+    return [str(UUID(str(run_id))) for run_id, _ in found]
+
+
+@cache
+def _to_stop() -> str:
+    key, known, asked = (
+        column(Run, name) for name in ("id", "cancel_acknowledged_at", "cancel_requested_at")
+    )
+    held = f"{column(Run, 'lease_owner')} = %s AND {column(Run, 'status')} = '{RunStatus.RUNNING}'"
+    return f"SELECT {key}, {known} FROM {table(Run)} WHERE {held} AND {asked} IS NOT NULL"  # noqa: S608
 
 
 def overdue(stop: Q, now: datetime) -> int:
