@@ -90,20 +90,28 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
     opening: AbstractAsyncContextManager[Subscriber] = hub.current().subscribe(
         request.run_id, after=after
     )
-    try:
-        async with asyncio.timeout(OPENING):
-            subscriber = await opening.__aenter__()
-    except UnknownRun:
-        raise unknown("run", request.given_id) from None
-    except (TimeoutError, Closed):
-        detail = "The server cannot look at the moment. Try again in a few seconds."
-        raise Problem(503, "database_unavailable", detail) from None
+    async with answerable(request, OPENING):
+        subscriber = await opening.__aenter__()
     try:
         yield subscriber
     except UnknownRun:
         raise unknown("run", request.given_id) from None
     finally:
         await opening.__aexit__(None, None, None)
+
+
+@asynccontextmanager
+async def answerable(request: Request, seconds: float) -> AsyncIterator[None]:
+    """A block that must be done within `seconds`. Problem 404 when the run is not there, 503 when
+    the database or this process cannot say."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except UnknownRun:
+        raise unknown("run", request.given_id) from None
+    except (TimeoutError, Closed):
+        detail = "The server cannot look at the moment. Try again in a few seconds."
+        raise Problem(503, "database_unavailable", detail) from None
 
 
 async def while_there(receive: ASGIReceiveCallable, work: Coroutine[Any, Any, None]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -17,13 +16,13 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from runs import frames as log
-from runs import rows
-from runs.columns import column, form, table
 from runs.models import TERMINAL, Run
+from runs.prepared import One
 from streaming import roll_call
 from streaming.batch import Batch
 from streaming.data_version import DataVersion
 from streaming.doorbell import Doorbell, Doorbells
+from streaming.endings import Endings
 from streaming.feed import Feed
 from streaming.hints import Hints, crossing_layer
 from streaming.lookout import Lookout
@@ -80,6 +79,7 @@ class Hub:
             self._look, lambda: bool(self._watches), self._doorbells, slow_poll=slow_poll
         )
         self.feed = Feed(self._reader, self._doorbells, slow_poll=slow_poll)
+        self.endings = Endings(self._reader, self._doorbells, slow_poll=slow_poll)
         self._roll_call_at = 0.0
         self.log_reads = 0  # queries for what is new, however many subscribers there are
 
@@ -110,7 +110,7 @@ class Hub:
         """A subscriber to the events of `run_id` with a seq above `after`: those in the log, then
         those to come, to the terminal one. Subscribers of one client share its `room`; `straight`
         writes to a client that has only this one. Raises UnknownRun, or Closed when the hub is."""
-        standing = await self._reader.read(_standing, run_id)
+        standing = await self._reader.read(_STANDING.values, run_id)
         if standing is None:
             raise UnknownRun(run_id)
         if self._closed:
@@ -156,12 +156,14 @@ class Hub:
         for subscriber in self.subscribers:
             subscriber.fail()
         self.feed.hang_up()
+        self.endings.hang_up()
 
     async def close(self) -> None:
         """End every subscription with Closed, and free threads and connections."""
         self.hang_up()
         await self._lookout.stop()
         await self.feed.close()
+        await self.endings.close()
         await self._doorbells.close()
         await self._reader.close()
 
@@ -268,13 +270,4 @@ def installed_doorbells() -> list[Doorbell]:
     return doorbells
 
 
-def _standing(run_id: UUID) -> tuple[str, int] | None:
-    connection = connections[DEFAULT_DB_ALIAS]
-    found = rows.ask(connection, _where_it_stands(), [form(connection.vendor).id(str(run_id))])
-    return (found[0][0], found[0][1]) if found else None
-
-
-@cache
-def _where_it_stands() -> str:
-    names = ", ".join(column(Run, name) for name in ("status", "seq"))
-    return f"SELECT {names} FROM {table(Run)} WHERE {column(Run, 'id')} = %s"  # noqa: S608
+_STANDING = One(Run, "status", "seq")

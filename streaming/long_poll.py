@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,6 @@ from uuid import UUID
 import orjson
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
-from runs.api.base import unknown
 from runs.api.parameters import Parameter
 from runs.frames import Frame
 from runs.models import Run
@@ -20,14 +20,15 @@ from runs.summaries import detail
 from streaming import hub
 from streaming.endpoint import (
     AFTER,
-    BIGGEST_SEQ,
+    OPENING,
     Request,
+    answerable,
     send_json,
     subscribed,
     while_there,
 )
 from streaming.reader import Closed
-from streaming.subscriber import Subscriber
+from streaming.subscriber import Subscriber, UnknownRun
 
 LONGEST_WAIT = 60  # seconds; proxies cut what is silent for longer
 
@@ -85,28 +86,26 @@ class RunWait:
     async def __call__(
         self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        # With a cursor beyond every event nothing is read and nothing is queued, but the end.
-        async with subscribed(request, after=BIGGEST_SEQ) as subscriber:
+        run_id, seconds = request.run_id, request.values["timeout"]
 
-            async def answer() -> None:
-                run = await _stands(subscriber, request.values["timeout"])
-                if run is None:
-                    raise unknown("run", request.given_id)
-                await send_json(send, run)
+        async def answer() -> None:
+            async with answerable(request, seconds + OPENING):
+                run = await stands_after(run_id, seconds)
+            await send_json(send, run)
 
-            await while_there(receive, answer())
+        await while_there(receive, answer())
 
 
-async def stands_after(run_id: UUID, seconds: float) -> dict[str, Any] | None:
-    """The run when it has ended, or where it stands when the time is over; None or UnknownRun when
-    it was deleted. Closed when the server stops. Waits longer while the database is away."""
-    async with hub.current().subscribe(run_id, after=BIGGEST_SEQ) as subscriber:
-        return await _stands(subscriber, seconds)
-
-
-async def _stands(subscriber: Subscriber, seconds: float) -> dict[str, Any] | None:
-    await _within(seconds, subscriber)
-    return await hub.current().read(partial(_described, subscriber.run_id))
+async def stands_after(run_id: UUID, seconds: float) -> dict[str, Any]:
+    """The run when it has ended, or where it stands when the time is over or the server stops;
+    UnknownRun when there is none. Waits longer while the database is away."""
+    with contextlib.suppress(TimeoutError, Closed):
+        async with asyncio.timeout(seconds):
+            await hub.current().endings.ended(run_id)
+    run = await hub.current().read(partial(_described, run_id))
+    if run is None:
+        raise UnknownRun(run_id)
+    return run
 
 
 def _described(run_id: UUID) -> dict[str, Any] | None:

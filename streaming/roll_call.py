@@ -1,36 +1,48 @@
-"""Which of many runs have moved, or are no longer there: one query, however many they are."""
+"""Which of many runs have moved, have ended, or are no longer there: one query, however many."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import orjson
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from runs import rows
+from runs.models import TERMINAL
 
 # The heads go as one parameter: a condition of thousands of terms is refused by SQLite, and slow
 # to parse everywhere.
-_SQLITE = """
-    SELECT watched.key, run.seq FROM json_each(%s) AS watched
-    LEFT JOIN runs_run AS run ON run.id = watched.key
-    WHERE run.id IS NULL OR run.seq > watched.value
-"""
-_POSTGRES = """
-    SELECT watched.id, run.seq FROM unnest(%s::uuid[], %s::bigint[]) AS watched (id, head)
+_WATCHED = {
+    "sqlite": "(SELECT key AS id, value AS head FROM json_each(%s))",
+    "postgresql": "(SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS given (id, head))",
+}
+_CALL = """
+    SELECT watched.id, run.id FROM {} AS watched
     LEFT JOIN runs_run AS run ON run.id = watched.id
-    WHERE run.id IS NULL OR run.seq > watched.head
+    WHERE run.id IS NULL OR {}
 """
+_MOVED = "run.seq > watched.head"
+_ENDED = "run.status IN ({})".format(", ".join(f"'{status}'" for status in sorted(TERMINAL)))
 
 
 def call(heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
     """Of runs and the seqs that are known of them: those that have later events, and those that
     were deleted."""
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_POSTGRES, [list(heads), list(heads.values())])
-        else:
-            by_hex = {run_id.hex: head for run_id, head in heads.items()}
-            cursor.execute(_SQLITE, [orjson.dumps(by_hex).decode()])
-        rows = [(UUID(str(run_id)), seq) for run_id, seq in cursor.fetchall()]
-    gone = {run_id for run_id, seq in rows if seq is None}
-    return {run_id for run_id, _ in rows} - gone, gone
+    return _which(_MOVED, heads)
+
+
+def ended(run_ids: Iterable[UUID]) -> tuple[set[UUID], set[UUID]]:
+    """Of runs: those that have ended, and those that there are not, or no longer."""
+    return _which(_ENDED, dict.fromkeys(run_ids, 0))
+
+
+def _which(true: str, heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
+    connection = connections[DEFAULT_DB_ALIAS]
+    given: list[object] = [list(heads), list(heads.values())]
+    if connection.vendor == "sqlite":
+        given = [orjson.dumps({run_id.hex: head for run_id, head in heads.items()}).decode()]
+    statement = _CALL.format(_WATCHED[connection.vendor], true)
+    found = [(UUID(str(run_id)), there) for run_id, there in rows.ask(connection, statement, given)]
+    gone = {run_id for run_id, there in found if there is None}
+    return {run_id for run_id, _ in found} - gone, gone

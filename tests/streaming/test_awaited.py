@@ -45,7 +45,7 @@ def order(query: bytes, method: str = "POST", path: str = "/api/runs/") -> Excha
 async def waiting(maker: Maker, query: bytes = b"wait=60") -> tuple[Exchange, asyncio.Task[Any]]:
     exchange = order(query)
     answering = asyncio.create_task(exchange.run(Awaited(maker)))
-    await until(lambda: hub.current().live, "it waits")
+    await until(lambda: hub.current().endings.waited_for, "it waits")
     return exchange, answering
 
 
@@ -104,7 +104,7 @@ async def test_a_client_that_leaves_frees_everything_but_the_run() -> None:
     exchange.leave()
     await answering
     assert exchange.status == 0
-    assert not hub.current().subscribers
+    assert not hub.current().endings.waited_for
     assert await committed(Run.objects.filter(id=maker.made).exists)
 
 
@@ -126,7 +126,7 @@ async def test_a_run_that_is_deleted_meanwhile_is_answered_as_it_was_made() -> N
     assert json.loads(exchange.body)["id"] == str(maker.made)
 
 
-@pytest.mark.parametrize("asked", ["streaming.hub._standing", "streaming.long_poll._described"])
+@pytest.mark.parametrize("asked", ["streaming.roll_call.ended", "streaming.long_poll._described"])
 async def test_a_database_that_is_away_keeps_no_answer_back(
     monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:

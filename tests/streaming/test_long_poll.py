@@ -29,15 +29,20 @@ def waiting(address: str) -> asyncio.Task[Exchange]:
     return asyncio.create_task(exchange(address).run(streams))
 
 
+def waited_for() -> int:
+    """Runs that somebody waits for, for events or for the end."""
+    return hub.current().watching + hub.current().endings.waited_for
+
+
 async def test_it_waits_for_the_next_event() -> None:
     run_id = await committed(create_run, "started")
     polling = waiting(f"/api/runs/{run_id}/events?after=2&wait=20")
-    await until(lambda: hub.current().live, "it waits")
+    await until(waited_for, "it waits")
     await append_elsewhere(run_id, "custom")
     page = answered(await polling)
     assert [frame["seq"] for frame in page["results"]] == [3]
     assert (page["after"], page["more"]) == (3, False)
-    assert not hub.current().subscribers
+    assert not waited_for()
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
@@ -71,7 +76,7 @@ async def test_time_runs_out(wait: int) -> None:
     run_id = await committed(create_run)
     page = answered(await get(f"/api/runs/{run_id}/events?after=1&wait={wait}"))
     assert page == {"results": [], "after": 1, "more": False}
-    assert not hub.current().subscribers
+    assert not waited_for()
 
 
 async def test_events_without_wait_are_answered_elsewhere() -> None:
@@ -94,7 +99,7 @@ async def ended(run_id: UUID) -> dict[str, Any]:
 async def test_waiting_for_the_end_answers_the_run() -> None:
     run_id = await committed(create_run, "started")
     polling = waiting(f"/api/runs/{run_id}/wait")
-    await until(lambda: hub.current().live, "it waits")
+    await until(waited_for, "it waits")
     await committed(append, run_id, *["custom"] * 300)
     await committed(append, run_id, "completed")
     run = answered(await polling)
@@ -120,16 +125,16 @@ async def test_a_client_that_leaves_frees_everything(end: str) -> None:
     run_id = await committed(create_run)
     client = exchange(f"/api/runs/{run_id}/{end}")
     polling = asyncio.create_task(client.run(streams))
-    await until(lambda: hub.current().live, "it waits")
+    await until(waited_for, "it waits")
     client.leave()
     assert (await polling).status == 0
-    assert not hub.current().subscribers
+    assert not waited_for()
 
 
 @pytest.mark.parametrize("end", ["wait", "events?after=9&wait=60"])
 async def test_a_server_that_stops_answers_at_once(end: str) -> None:
     run_id = await committed(create_run)
     polling = waiting(f"/api/runs/{run_id}/{end}")
-    await until(lambda: hub.current().live, "it waits")
+    await until(waited_for, "it waits")
     hub.hang_up()
     assert answered(await polling)
