@@ -52,8 +52,9 @@ def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
                 if (stopped := _take(found, run, entry, wanted)) is not None:
                     fenced[position] = stopped
         transaction.expect(found.count)
+        transaction.ended = found.ends
         found.send(database, live.values(), attach)
-        doorbell.announce()
+        doorbell.announce(ended=found.ends)
         if found.makes_work:
             doorbell.announce(doorbell.CHANNEL)
     return fenced

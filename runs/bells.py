@@ -1,7 +1,8 @@
 """Bells that the processes of one host ring for each other: a byte in a pipe that has a name.
 
 SQLite tells nobody of a commit. Who listens looks at it every few milliseconds, and is rung by
-whoever has just committed, so that it looks at once. A ring says nothing more, and may get lost.
+whoever has just committed, so that it looks at once. A ring says whether a run may have ended, and
+may get lost.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from runs.conf import conf
 
+#: What a ring says.
+_MOVED, _ENDED = b"!", b"."
 #: How coarse the times of a folder may be: after so long without a change, none is missed. Seconds.
 _SETTLED = 0.1
 
@@ -47,13 +50,14 @@ class Bell:
         """Whether it rang since the last time, waiting at most `seconds`."""
         if not self._poll.poll(seconds * 1000):
             return False
-        self.clear()
+        self.ended()
         return True
 
-    def clear(self) -> None:
-        """Forget that it rang."""
+    def ended(self) -> bool:
+        """Forget that it rang; whether a run may have ended."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self._pipe, 65_536)
+            return _ENDED in os.read(self._pipe, 65_536)
+        return False
 
     def fileno(self) -> int:
         """A descriptor that is readable when it rang."""
@@ -74,13 +78,14 @@ class Ringer:
         self._seen = -1.0
         self._lock = threading.Lock()
 
-    def ring(self) -> None:
+    def ring(self, *, ended: bool = True) -> None:
         """Ring all of them. Never raises, never waits."""
+        note = _ENDED if ended else _MOVED
         with self._lock, contextlib.suppress(OSError):
             self._look()
             for name, pipe in list(self._pipes.items()):
                 try:
-                    os.write(pipe, b"!")
+                    os.write(pipe, note)
                 except BlockingIOError:
                     pass  # it has rung often enough
                 except OSError:
@@ -119,11 +124,12 @@ class Ringer:
 _ringer: tuple[int, Ringer] | None = None
 
 
-def ring() -> None:
-    """Tell the other processes of this host that something was committed. Never raises: what is
-    committed is so whether anybody hears of it or not."""
+def ring(*, ended: bool = True) -> None:
+    """Tell the other processes of this host that something was committed, and whether a run may
+    have `ended` with it. Never raises: what is committed is so whether anybody hears of it or not.
+    """
     global _ringer
     with contextlib.suppress(OSError):
         if _ringer is None or _ringer[0] != os.getpid():  # a fork has bells of its own to leave out
             _ringer = os.getpid(), Ringer(folder())
-        _ringer[1].ring()
+        _ringer[1].ring(ended=ended)

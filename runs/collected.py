@@ -88,7 +88,7 @@ class Live:
 
 @dataclass
 class Collected:
-    """The rows of one batch so far, and whether a worker is to hear of it."""
+    """The rows of one batch so far, whether a worker is to hear of it, and whether a run ends."""
 
     form: Form
     events: list[Row] = field(default_factory=list)
@@ -98,6 +98,7 @@ class Collected:
     over: list[Row] = field(default_factory=list)
     artifacts: list[ArtifactRef] = field(default_factory=list)
     makes_work: bool = False
+    ends: bool = False
 
     @property
     def count(self) -> int:
@@ -171,6 +172,7 @@ class Collected:
     def ended(self, run: Live, ending: Ending) -> None:
         """The end of an attempt."""
         as_time = self.form.time
+        self.ends |= ending.status in TERMINAL
         run.end = (
             ending.status,
             None if ending.error is None else json.dumps(ending.error),

@@ -19,6 +19,8 @@ from runs import bells
 CHANNEL = "fastgraph_wakeup"
 #: The one on which every change of a run is announced, for those who watch.
 CHANGES = "fastgraph"
+#: What it says there when no run has ended.
+MOVED = "moved"
 #: Between two looks at SQLite that nobody rang for, each some 10 µs; the second when nothing has
 #: moved for a while: who waits for nothing in particular is most of what an idle server costs.
 LOOK_SECONDS, QUIET_LOOK_SECONDS = 0.01, 0.025
@@ -38,9 +40,10 @@ class Doorbell(Protocol):
         ...
 
 
-def announce(channel: str = CHANGES) -> None:
-    """Ring with the commit of the transaction that is open on the default database. On SQLite
-    `rows.written` rings for its own, and the commit itself is noticed, too, a little later."""
+def announce(channel: str = CHANGES, *, ended: bool = True) -> None:
+    """Ring with the commit of the transaction that is open on the default database, and say whether
+    a run may have `ended` with it. On SQLite `rows.written` rings for its own, and the commit
+    itself is noticed, too, a little later."""
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "sqlite":
         if connection.in_atomic_block:
@@ -49,7 +52,9 @@ def announce(channel: str = CHANGES) -> None:
         connection.ensure_connection()
         # A cursor of the driver: planned once, where Django's would be anew each time.
         with connection.wrap_database_errors:
-            psycopg.Cursor(connection.connection).execute("SELECT pg_notify(%s, '')", [channel])
+            psycopg.Cursor(connection.connection).execute(
+                "SELECT pg_notify(%s, %s)", [channel, "" if ended else MOVED]
+            )
 
 
 def doorbell(alias: str, *, rung: bool = False) -> Doorbell:

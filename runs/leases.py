@@ -104,7 +104,8 @@ def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
         rows.update(connection, Run, _HELD, adapted(connection, held))
         begun = [_begun(run, worker_id, now) for run in found]
         rows.insert(connection, Event, EVENT, adapted(connection, begun))
-        doorbell.announce()
+        written.ended = False
+        doorbell.announce(ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]
 

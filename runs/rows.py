@@ -29,13 +29,15 @@ FEW = 40
 Ask = Callable[[str, Sequence[Any]], list[Row]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Written:
     """A transaction that is open. `expect` is to be told about how many rows will be written,
-    behind the last question and before most of them are."""
+    behind the last question and before most of them are; `ended`, whether a run may end in it, is
+    for who knows better."""
 
     ask: Ask
     expect: Callable[[int], None] = lambda rows: None
+    ended: bool = True
 
 
 @contextmanager
@@ -52,8 +54,8 @@ def written(connection: BaseDatabaseWrapper, *, ordinary: bool = False) -> Itera
     _connect(connection)
     raw = connection.connection
     if connection.vendor == "sqlite":
-        with _on_sqlite(connection):
-            yield Written(ask=asking)
+        with _on_sqlite(connection) as opened:
+            yield opened
         return
     with connection.wrap_database_errors:
         try:
@@ -87,14 +89,15 @@ def _in_pipeline(connection: BaseDatabaseWrapper, stack: ExitStack) -> Iterator[
 
 
 @contextmanager
-def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[None]:
+def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Written]:
     raw = connection.connection
     with connection.wrap_database_errors:
         raw.execute("BEGIN IMMEDIATE")
         try:
-            yield
+            opened = Written(ask=partial(ask, connection))
+            yield opened
             raw.execute("COMMIT")
-            bells.ring()
+            bells.ring(ended=opened.ended)
         finally:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from runs import bells
+from streaming.doorbell import Ring
 
 INTERVAL = 0.01  # seconds between two looks at the counter that nobody rang for; each some 6 µs
 
@@ -26,7 +27,7 @@ class DataVersion:
         self._uri = f"{path.absolute().as_uri()}?mode=rw"  # rw: never makes a missing database
         self._interval = interval
 
-    async def listen(self, ring: Callable[[], None]) -> None:
+    async def listen(self, ring: Ring) -> None:
         with (
             closing(sqlite3.connect(self._uri, uri=True, timeout=0, isolation_level=None)) as own,
             _rung() as rang,
@@ -34,32 +35,47 @@ class DataVersion:
             known = read(own)
             ring()
             while True:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._interval):
-                        await rang.wait()
-                rang.clear()
+                ended = await rang.wait(self._interval)
                 version = read(own)
-                if version != known or version is None:
+                # The end of a run is told even when its commit was seen before its bell was heard.
+                if version != known or version is None or ended:
                     known = version
-                    ring()
+                    ring(ended=ended is not False)
+
+
+class _Rung:
+    """What the bells of the other processes said."""
+
+    def __init__(self) -> None:
+        self._rang = asyncio.Event()
+        self._ended = False
+
+    def hear(self, *, ended: bool) -> None:
+        self._ended |= ended
+        self._rang.set()
+
+    async def wait(self, seconds: float) -> bool | None:
+        """Whether a run may have ended; None when nothing rang for so long, which says nothing."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._rang.wait()
+        except TimeoutError:
+            return None
+        ended, self._ended = self._ended, False
+        self._rang.clear()
+        return ended
 
 
 @contextmanager
-def _rung() -> Iterator[asyncio.Event]:
-    """Set whenever another process rings."""
-    rang = asyncio.Event()
+def _rung() -> Iterator[_Rung]:
+    rang = _Rung()
     try:
         bell = bells.Bell(bells.folder())
     except OSError:  # no pipes here: the looks have to do
         yield rang
         return
     loop = asyncio.get_running_loop()
-
-    def hear() -> None:
-        bell.clear()
-        rang.set()
-
-    loop.add_reader(bell.fileno(), hear)
+    loop.add_reader(bell.fileno(), lambda: rang.hear(ended=bell.ended()))
     try:
         yield rang
     finally:

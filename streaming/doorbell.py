@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -15,11 +15,17 @@ LONGEST_DELAY = 5.0  # … up to this
 LINGER = 1.0  # seconds that doorbells are listened to after the last who wanted to hear has left
 
 
+class Ring(Protocol):
+    """Called when something may have moved, and with whether a run may have `ended`."""
+
+    def __call__(self, *, ended: bool = True) -> None: ...
+
+
 class Doorbell(Protocol):
     """One way to hear of news. It says only "look now": it may ring for nothing, and whoever
     listens must not depend on it ringing at all."""
 
-    async def listen(self, ring: Callable[[], None]) -> None:
+    async def listen(self, ring: Ring) -> None:
         """Ring once when the listening has begun (what came before is not announced), and then
         whenever something may have moved. Returns only by raising or being cancelled, and frees
         what it opened either way."""
@@ -32,23 +38,24 @@ class Doorbells:
 
     def __init__(self, doorbells: Sequence[Doorbell]) -> None:
         self._doorbells = doorbells
-        self._listeners: set[asyncio.Event] = set()
+        self._listeners: dict[asyncio.Event, bool] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listening = False
         self._stopping: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def heard_by(self, event: asyncio.Event) -> Iterator[None]:
-        """Set `event` at each ring, inside the block."""
+    def heard_by(self, event: asyncio.Event, *, ends_only: bool = False) -> Iterator[None]:
+        """Set `event`, inside the block, at each ring, or at those after which a run may have
+        ended."""
         if self._stopping is not None:
             self._stopping.cancel()
         if not self._listening:
             self._start()
-        self._listeners.add(event)
+        self._listeners[event] = ends_only
         try:
             yield
         finally:
-            self._listeners.discard(event)
+            del self._listeners[event]
             if not self._listeners:
                 self._stopping = asyncio.get_running_loop().call_later(LINGER, self._stop)
 
@@ -69,20 +76,21 @@ class Doorbells:
         for task in self._tasks:
             task.cancel()
 
-    def _ring(self) -> None:
-        for event in self._listeners:
-            event.set()
+    def _ring(self, *, ended: bool = True) -> None:
+        for event, ends_only in self._listeners.items():
+            if ended or not ends_only:
+                event.set()
 
     async def _keep(self, doorbell: Doorbell) -> None:
         """Listen to `doorbell` for ever, again after each failure; the first of a row is logged."""
         delay = FIRST_DELAY
 
-        def ring() -> None:
+        def ring(*, ended: bool = True) -> None:
             nonlocal delay
             if delay > FIRST_DELAY:
                 delay = FIRST_DELAY
                 logger.warning("%s is heard again.", type(doorbell).__name__)
-            self._ring()
+            self._ring(ended=ended)
 
         while True:
             try:

@@ -13,8 +13,8 @@ from streaming.subscriber import UnknownRun
 
 
 class Endings:
-    """Tells when runs have ended. Of a run that is only waited for no event is read: a look costs
-    the same, whatever the runs do meanwhile."""
+    """Tells when runs have ended. Of a run that is only waited for no event is read, and its steps
+    cause no look: only what may have ended a run does."""
 
     def __init__(self, reader: Reader, doorbells: Doorbells, *, slow_poll: float) -> None:
         self._reader = reader
@@ -22,7 +22,11 @@ class Endings:
         self._closed = False
         self.looks = 0  # queries, however many wait
         self._lookout = Lookout(
-            self._look, lambda: bool(self._waiting), doorbells, slow_poll=slow_poll
+            self._look,
+            lambda: bool(self._waiting),
+            doorbells,
+            slow_poll=slow_poll,
+            ends_only=True,
         )
 
     @property

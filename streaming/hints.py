@@ -15,6 +15,8 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from streaming.doorbell import Ring
+
 logger = logging.getLogger(__name__)
 
 GROUP = "fastgraph"
@@ -68,7 +70,7 @@ async def send() -> None:
 class Hints:
     """The doorbell at the other end: one subscription of the process to all hints."""
 
-    async def listen(self, ring: Callable[[], None]) -> None:
+    async def listen(self, ring: Ring) -> None:
         layer = get_channel_layer()
         channel = await layer.new_channel()
         await layer.group_add(GROUP, channel)

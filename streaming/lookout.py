@@ -18,7 +18,8 @@ class Lookout:
     """Calls `look` for as long as `wanted()`, and not at all when not.
 
     `look` says whether there may be more to see at once. `pause` is the least time between two
-    looks, `slow_poll` the most. A look that raises is logged, and looked again.
+    looks, `slow_poll` the most. With `ends_only`, it hears of what may have ended a run, and of
+    nothing else. A look that raises is logged, and looked again.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Lookout:
         *,
         slow_poll: float,
         pause: float = 0.0,
+        ends_only: bool = False,
     ) -> None:
         self._look = look
         self._wanted = wanted
         self._doorbells = doorbells
         self._slow_poll = slow_poll
         self._pause = pause
+        self._ends_only = ends_only
         self._moved = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -52,7 +55,7 @@ class Lookout:
                 await self._task
 
     async def _run(self) -> None:
-        with self._doorbells.heard_by(self._moved):
+        with self._doorbells.heard_by(self._moved, ends_only=self._ends_only):
             while self._wanted():
                 # Cleared before the look: what is committed during it rings for the next one.
                 self._moved.clear()

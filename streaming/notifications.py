@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from runs.doorbell import CHANGES
+from runs.doorbell import CHANGES, MOVED
+from streaming.doorbell import Ring
 
 
 class Notifications:
-    """LISTENs on the channel `fastgraph` with a connection of its own. What a notification says
-    does not matter, and a lost one costs time only: a slow poll runs beneath."""
+    """LISTENs on the channel `fastgraph` with a connection of its own. A notification that is lost
+    costs time only: a slow poll runs beneath."""
 
-    async def listen(self, ring: Callable[[], None]) -> None:
+    async def listen(self, ring: Ring) -> None:
         connection = await psycopg.AsyncConnection.connect(autocommit=True, **_parameters())
         async with connection:
             await connection.execute(f"LISTEN {CHANGES}")
             ring()
-            async for _ in connection.notifies():
-                ring()
+            async for notification in connection.notifies():
+                ring(ended=notification.payload != MOVED)
 
 
 def _parameters() -> dict[str, Any]:

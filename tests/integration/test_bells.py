@@ -54,6 +54,20 @@ def test_another_process_is_heard(tmp_path: Path) -> None:
         assert not bell.wait(0), "once for each"
 
 
+def test_a_ring_says_whether_a_run_may_have_ended(tmp_path: Path) -> None:
+    with closing(Bell(tmp_path)) as bell:
+        for rings, told in (
+            ("ring(ended=False)", False),
+            ("ring()", True),
+            ("ring(ended=False); ring(); ring(ended=False)", True),
+        ):
+            what = "; ".join(f"ringer.{ring}" for ring in rings.split("; "))
+            with in_another_process(f"ringer = Ringer(home); {what}", tmp_path) as process:
+                assert process.wait(SECONDS) == 0
+            assert bell.ended() is told
+            assert bell.ended() is False
+
+
 def test_the_bells_of_others_ring_and_not_ones_own(tmp_path: Path, ringer: Ringer) -> None:
     with closing(Bell(tmp_path)) as own:
         ringer.ring()
@@ -130,14 +144,23 @@ def test_a_doorbell_that_is_rung_looks_at_once(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.django_db(transaction=True)
 async def test_a_web_process_that_is_rung_looks_at_once() -> None:
     path = Path(settings.DATABASES["default"]["NAME"])
-    rang = asyncio.Event()
-    listening = asyncio.create_task(DataVersion(path, interval=3600.0).listen(rang.set))
+    rang: asyncio.Queue[bool] = asyncio.Queue()
+
+    def ring(*, ended: bool = True) -> None:
+        rang.put_nowait(ended)
+
+    def another_rings(*, ended: bool) -> None:
+        with in_another_process(f"Ringer(home).ring(ended={ended})", bells.folder()) as process:
+            assert process.wait(SECONDS) == 0
+
+    listening = asyncio.create_task(DataVersion(path, interval=3600.0).listen(ring))
     async with asyncio.timeout(SECONDS):
-        await rang.wait()
-        rang.clear()
+        assert await rang.get() is True, "when it begins, anything may have happened"
         await Thread.objects.acreate()
-        await asyncio.to_thread(another_process_rings, bells.folder())
-        await rang.wait()
+        await asyncio.to_thread(another_rings, ended=False)
+        assert await rang.get() is False
+        await asyncio.to_thread(another_rings, ended=True)
+        assert await rang.get() is True, "though its commit was seen at the other bell"
     listening.cancel()
     await asyncio.wait([listening])
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from streaming import doorbell
-from streaming.doorbell import Doorbells
+from streaming.doorbell import Doorbells, Ring
 from tests.streaming.sockets import until
+
+
+def _unheard(*, ended: bool = True) -> None:
+    pass
 
 
 class Bell:
@@ -17,9 +20,9 @@ class Bell:
 
     def __init__(self) -> None:
         self.begun = self.stopped = 0
-        self.ring: Callable[[], None] = lambda: None
+        self.ring: Ring = _unheard
 
-    async def listen(self, ring: Callable[[], None]) -> None:
+    async def listen(self, ring: Ring) -> None:
         self.begun += 1
         self.ring = ring
         try:
@@ -35,6 +38,19 @@ async def visit(doorbells: Doorbells, bell: Bell) -> None:
         await until(lambda: bell.begun > bell.stopped, "it is listened to")
         bell.ring()
         assert event.is_set()
+
+
+async def test_who_waits_for_ends_hears_nothing_else() -> None:
+    bell = Bell()
+    doorbells = Doorbells([bell])
+    anything, ends = asyncio.Event(), asyncio.Event()
+    with doorbells.heard_by(anything), doorbells.heard_by(ends, ends_only=True):
+        await until(lambda: bell.begun, "it is listened to")
+        bell.ring(ended=False)
+        assert (anything.is_set(), ends.is_set()) == (True, False)
+        bell.ring(ended=True)
+        assert ends.is_set()
+    await doorbells.close()
 
 
 async def test_who_comes_soon_after_another_finds_them_listened_to() -> None:

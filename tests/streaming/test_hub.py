@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from django.db import OperationalError, connection, connections
 from runs import frames as log
 from runs.frames import Frame
 from streaming import data_version, hub, subscriber
+from streaming.doorbell import Ring
 from streaming.hub import Hub
 from streaming.reader import Closed
 from tests.streaming.journal_rows import append, committed, create_run
@@ -266,7 +266,7 @@ class Broken:
         self.failures = 3
         self.heard = asyncio.Event()
 
-    async def listen(self, ring: Callable[[], None]) -> None:
+    async def listen(self, ring: Ring) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError("refused")
