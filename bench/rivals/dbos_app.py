@@ -1,4 +1,4 @@
-"""DBOS at its best: async workflows in the process that serves, waited for on the live handle.
+"""DBOS, lean: async workflows in the process that serves, waited for on the live handle.
 `python -m bench.rivals.dbos_app PORT URL`."""
 
 from __future__ import annotations
