@@ -25,10 +25,18 @@ from runs.models import TERMINAL, Run, RunStatus, WorkflowPause
 _Key = tuple[str, int]
 
 
-def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
-    """Write all entries in one transaction, in order. Answers the ones (by position) of attempts
-    that are over; nothing of those was written. Any database error leaves nothing written, or all
-    of it when the connection broke after the commit: so an entry that is given again after an
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a batch: the entries (by position) of attempts that are over, of which nothing
+    was written, and whether a run has ended."""
+
+    fenced: Mapping[int, Fenced]
+    ended: bool
+
+
+def write(entries: Sequence[Entry], attach: Attach) -> Outcome:
+    """Write all entries in one transaction, in order. Any database error leaves nothing written, or
+    all of it when the connection broke after the commit: so an entry that is given again after an
     error is written once.
 
     A run that is to be cancelled ends with the next supersteps that it waits for, which are kept,
@@ -52,12 +60,11 @@ def write(entries: Sequence[Entry], attach: Attach) -> dict[int, Fenced]:
                 if (stopped := _take(found, run, entry, wanted)) is not None:
                     fenced[position] = stopped
         transaction.expect(found.count)
-        transaction.ended = found.ends
         found.send(database, live.values(), attach)
-        doorbell.announce(ended=found.ends)
+        transaction.announce(ended=found.ends)
         if found.makes_work:
-            doorbell.announce(doorbell.CHANNEL)
-    return fenced
+            doorbell.announce(doorbell.CHANNEL, ended=found.ends)
+    return Outcome(fenced=fenced, ended=found.ends)
 
 
 def guard(vendor: str, ask: rows.Ask, leases: Iterable[Lease]) -> dict[_Key, Live]:

@@ -20,6 +20,10 @@ from runs.conf import conf
 
 #: What a ring says.
 _MOVED, _ENDED = b"!", b"."
+#: As many as a pipe holds.
+_FULL = 65_536
+#: How the name of a bell ends that its own process rings, too.
+_OWN_ENDS = "-ends"
 #: How coarse the times of a folder may be: after so long without a change, none is missed. Seconds.
 _SETTLED = 0.1
 
@@ -32,11 +36,12 @@ def folder() -> Path:
 
 
 class Bell:
-    """One that is listened to, from when it is made until it is closed. OSError where the file
+    """One that is listened to, from when it is made until it is closed. The process that made it
+    rings it, too, when a run may have ended, if it is to hear `own_ends`. OSError where the file
     system has no pipes."""
 
-    def __init__(self, home: Path) -> None:
-        name = f"{os.getpid()}-{uuid.uuid4().hex}"
+    def __init__(self, home: Path, *, own_ends: bool = False) -> None:
+        name = f"{os.getpid()}-{uuid.uuid4().hex}{_OWN_ENDS * own_ends}"
         made = home / f".{name}"
         os.mkfifo(made, 0o600)
         # For writing, too: so it never ends, whoever else closes it.
@@ -50,13 +55,14 @@ class Bell:
         """Whether it rang since the last time, waiting at most `seconds`."""
         if not self._poll.poll(seconds * 1000):
             return False
-        self.ended()
+        self.take()
         return True
 
-    def ended(self) -> bool:
+    def take(self) -> bool:
         """Forget that it rang; whether a run may have ended."""
         with contextlib.suppress(BlockingIOError):
-            return _ENDED in os.read(self._pipe, 65_536)
+            rings = os.read(self._pipe, _FULL)
+            return _ENDED in rings or len(rings) == _FULL  # then some were lost
         return False
 
     def fileno(self) -> int:
@@ -69,7 +75,7 @@ class Bell:
 
 
 class Ringer:
-    """Rings the bells of the other processes."""
+    """Rings the bells of the other processes, and of this one those that are to hear its ends."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -84,6 +90,8 @@ class Ringer:
         with self._lock, contextlib.suppress(OSError):
             self._look()
             for name, pipe in list(self._pipes.items()):
+                if not ended and name.startswith(self._own):
+                    continue
                 try:
                     os.write(pipe, note)
                 except BlockingIOError:
@@ -105,7 +113,7 @@ class Ringer:
         for name in self._pipes.keys() - there:
             os.close(self._pipes.pop(name))
         for name in there - self._pipes.keys():
-            if not name.startswith(self._own):
+            if not name.startswith(self._own) or name.endswith(_OWN_ENDS):
                 self._open(name)
 
     def _open(self, name: str) -> None:
@@ -125,9 +133,8 @@ _ringer: tuple[int, Ringer] | None = None
 
 
 def ring(*, ended: bool = True) -> None:
-    """Tell the other processes of this host that something was committed, and whether a run may
-    have `ended` with it. Never raises: what is committed is so whether anybody hears of it or not.
-    """
+    """Tell who listens on this host that something was committed, and whether a run may have
+    `ended` with it. Never raises: what is committed is so whether anybody hears of it or not."""
     global _ringer
     with contextlib.suppress(OSError):
         if _ringer is None or _ringer[0] != os.getpid():  # a fork has bells of its own to leave out

@@ -56,7 +56,7 @@ class DoorbellBroker(ORM):
         the look."""
         job: int = super().enqueue(task)
         with suppress(DatabaseFault):
-            announce(CHANNEL)
+            announce(CHANNEL, ended=False)
         return job
 
     def release(self, ack_id: int) -> None:

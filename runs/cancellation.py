@@ -71,6 +71,7 @@ def end(run: Run, still: Q, now: datetime) -> bool:
             Event.objects.create(
                 run_id=run.pk, seq=run.seq + 1, name=event.name, ts=now, data=event.data.decode()
             )
+            doorbell.announce()
     return bool(ours)
 
 

@@ -6,7 +6,9 @@ SQLite tells a connection whether another one has committed; Postgres sends a no
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import psycopg
@@ -27,6 +29,11 @@ LOOK_SECONDS, QUIET_LOOK_SECONDS = 0.01, 0.025
 QUIET_AFTER = 0.3  # seconds
 
 
+#: Told of each commit on a thread of a worker, and whether a run has ended with it: it must not
+#: block, nor raise.
+Hint = Callable[[bool], object]
+
+
 class Doorbell(Protocol):
     """Tells of commits. It may ring for nothing, but a commit that was made after the last answer
     always makes it ring."""
@@ -42,12 +49,12 @@ class Doorbell(Protocol):
 
 def announce(channel: str = CHANGES, *, ended: bool = True) -> None:
     """Ring with the commit of the transaction that is open on the default database, and say whether
-    a run may have `ended` with it. On SQLite `rows.written` rings for its own, and the commit
-    itself is noticed, too, a little later."""
+    a run may have `ended` with it. On SQLite `rows.written` rings for its own. Where nothing rings,
+    the commit is noticed a little later."""
     connection = connections[DEFAULT_DB_ALIAS]
     if connection.vendor == "sqlite":
         if connection.in_atomic_block:
-            transaction.on_commit(bells.ring, robust=True)
+            transaction.on_commit(partial(bells.ring, ended=ended), robust=True)
     else:
         connection.ensure_connection()
         # A cursor of the driver: planned once, where Django's would be anew each time.

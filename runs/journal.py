@@ -18,6 +18,7 @@ from uuid import UUID
 from django.db import Error, close_old_connections, connections
 
 from runs import history, transactions
+from runs.doorbell import Hint
 from runs.engine import serde
 from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
@@ -44,7 +45,7 @@ class DurableJournal:
     def __init__(
         self,
         attach: Callable[[ArtifactRef], None],
-        hint: Callable[[], object] = lambda: None,
+        hint: Hint = lambda ended: None,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._attach = attach

@@ -88,6 +88,7 @@ def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
     full = limits.full_workflows()
     prepared = _next(apart, suspicious()).compiled()
     with rows.written(connection, ordinary=bool(full)) as written:
+        written.ended = False  # also when there is nothing to claim
         read: Iterable[Sequence[Any]] = (
             _all_next(full, apart=apart, suspicious=suspicious())[:limit]
             if full
@@ -104,7 +105,6 @@ def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
         rows.update(connection, Run, _HELD, adapted(connection, held))
         begun = [_begun(run, worker_id, now) for run in found]
         rows.insert(connection, Event, EVENT, adapted(connection, begun))
-        written.ended = False
         doorbell.announce(ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]

@@ -156,8 +156,7 @@ def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
     told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
     events = [_told(run, "created", data) for run, data in told]
     rows.create(connection, Event, events)
-    opened.ended = bool(given)  # those that make way for them
-    doorbell.announce(ended=opened.ended)
+    opened.announce(ended=bool(given))  # of those that make way for them
     return runs
 
 

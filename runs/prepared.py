@@ -62,7 +62,7 @@ class One(Generic[M]):
         self._compiled: dict[str, tuple[Any, str, Any]] = {}
 
     def values(self, key: object) -> Sequence[Any] | None:
-        """None when there is none."""
+        """The columns; None when there is no such row."""
         if connection.vendor not in self._compiled:
             self._compiled[connection.vendor] = self._compile(key)
         compiler, statement, converters = self._compiled[connection.vendor]

@@ -78,8 +78,8 @@ def sweep(now: datetime) -> Swept:
         workers=workers,
         rang=_ring_if_needed(),
     )
-    if recovered or failed or woken or cancelled:
-        doorbell.announce()
+    if recovered or woken:  # the others were announced, each where it ended
+        doorbell.announce(ended=False)
     if recovered or failed:
         logger.warning(_told(recovered, failed))
     return swept
@@ -211,6 +211,7 @@ def _fail(run: Run, lost: Q, now: datetime) -> int:
             Event.objects.create(
                 run_id=run.pk, seq=run.seq + 1, name="failed", ts=now, data=json.dumps(error)
             )
+            doorbell.announce()
     return ours
 
 

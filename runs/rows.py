@@ -18,7 +18,7 @@ from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
-from runs import bells, bulk
+from runs import bells, bulk, doorbell
 from runs.columns import Row, column, table
 
 #: Up to so many rows in all are quickest one by one, in a pipeline; more of them with one COPY or
@@ -32,12 +32,16 @@ Ask = Callable[[str, Sequence[Any]], list[Row]]
 @dataclass(kw_only=True)
 class Written:
     """A transaction that is open. `expect` is to be told about how many rows will be written,
-    behind the last question and before most of them are; `ended`, whether a run may end in it, is
-    for who knows better."""
+    behind the last question and before most of them are."""
 
     ask: Ask
     expect: Callable[[int], None] = lambda rows: None
     ended: bool = True
+
+    def announce(self, *, ended: bool) -> None:
+        """Ring with the commit, and say whether a run may have `ended` with it."""
+        self.ended = ended
+        doorbell.announce(ended=ended)
 
 
 @contextmanager

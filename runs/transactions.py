@@ -14,6 +14,7 @@ from django.db import Error, close_old_connections, connection, transaction
 
 from runs import batch, cancellation, doorbell, idle, rows
 from runs.collected import Attach, collected
+from runs.doorbell import Hint
 from runs.engine import faults
 from runs.engine.checkpoint import Checkpoint, Note
 from runs.engine.errors import Fenced
@@ -33,7 +34,7 @@ def transact(
     task_id: str,
     work: Callable[[], Transacted],
     attach: Attach,
-    hint: Callable[[], object],
+    hint: Hint,
 ) -> Note:
     """What `Journal.transact` promises, on the default database and this thread's connection to
     it. An error at or after the commit, whose answer may have been lost, is looked into: what is
@@ -44,7 +45,7 @@ def transact(
     try:
         note = _until_known(_Attempt(lease, checkpoint, task_id, work, attach))
         faults.point("after_transaction")
-        hint()
+        hint(False)
         return note
     finally:
         if not borrowed:
@@ -122,7 +123,7 @@ def _keep(lease: Lease, checkpoint: Checkpoint, done: Transacted, attach: Attach
     found.artifacts.extend(done.artifacts)
     run.changed = True
     found.send(connection, [run], attach)
-    doorbell.announce()
+    doorbell.announce(ended=False)
 
 
 def _find(attempt: _Attempt) -> Note | None:

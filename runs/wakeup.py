@@ -57,7 +57,7 @@ def ring(*, apart: bool = False, ask: Ask | None = None) -> None:
 def _ring(apart: bool, ask: Ask | None) -> None:
     if not queued(apart=apart, ask=ask):
         rows.create(connections[Conf.ORM], OrmQ, [_job(apart)])
-    doorbell.announce(doorbell.CHANNEL)
+    doorbell.announce(doorbell.CHANNEL, ended=False)
 
 
 def _job(apart: bool) -> OrmQ:

@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from runs import cancellation, idle, leases, processes, shutdown
 from runs.conf import conf
-from runs.doorbell import doorbell
+from runs.doorbell import Hint, doorbell
 from runs.engine.ids import uuid7
 from runs.engine.pool import Pool
 from runs.engine.ports import ArtifactStore
@@ -56,15 +56,14 @@ async def _after(before: Held | None, executing: Coroutine[Any, Any, None]) -> N
 
 
 class Worker:
-    """Executes runs until there are none for a while, or the cluster stops. `hint` is told of each
-    commit, on a thread of ours: it must not block, nor raise. `abandon` ends the
+    """Executes runs until there are none for a while, or the cluster stops. `abandon` ends the
     process: for a node that takes no notice of being cancelled there is no other way. `apart`: it
     executes suspects, one by one, and nothing else; without it, everything else."""
 
     def __init__(
         self,
         artifacts: ArtifactStore,
-        hint: Callable[[], object] = lambda: None,
+        hint: Hint = lambda ended: None,
         abandon: Callable[[], object] = _end_process,
         *,
         apart: bool = False,

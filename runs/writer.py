@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
 from runs import batch, idle, shutdown
 from runs.collected import Attach
+from runs.doorbell import Hint
 from runs.engine import faults
 from runs.engine.errors import Fenced
 from runs.entries import Entry, Waiter, settle
@@ -44,7 +45,7 @@ class Writer:
     def __init__(
         self,
         attach: Attach,
-        hint: Callable[[], object],
+        hint: Hint,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._attach = attach
@@ -177,10 +178,10 @@ class Writer:
         pause = FIRST_PAUSE
         while True:
             try:
-                fenced = batch.write(entries, self._attach)
-                self._hint()
+                outcome = batch.write(entries, self._attach)
+                self._hint(outcome.ended)
                 faults.point("after_hint")
-                return fenced
+                return outcome.fenced
             except Exception as error:
                 if not is_outage(error):  # something in the batch cannot be stored
                     return self._try_apart(entries, error)

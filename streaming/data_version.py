@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from runs import bells
@@ -35,16 +35,16 @@ class DataVersion:
             known = read(own)
             ring()
             while True:
-                ended = await rang.wait(self._interval)
+                rung, ended = await rang.wait(self._interval)
                 version = read(own)
                 # The end of a run is told even when its commit was seen before its bell was heard.
                 if version != known or version is None or ended:
                     known = version
-                    ring(ended=ended is not False)
+                    ring(ended=ended or not rung)  # who did not ring may have ended one
 
 
 class _Rung:
-    """What the bells of the other processes said."""
+    """What the bell said since it was last asked."""
 
     def __init__(self) -> None:
         self._rang = asyncio.Event()
@@ -54,28 +54,27 @@ class _Rung:
         self._ended |= ended
         self._rang.set()
 
-    async def wait(self, seconds: float) -> bool | None:
-        """Whether a run may have ended; None when nothing rang for so long, which says nothing."""
-        try:
+    async def wait(self, seconds: float) -> tuple[bool, bool]:
+        """Whether one rang within so many seconds, and said that a run may have ended."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._rang.wait()
-        except TimeoutError:
-            return None
-        ended, self._ended = self._ended, False
+        rung, ended = self._rang.is_set(), self._ended
         self._rang.clear()
-        return ended
+        self._ended = False
+        return rung, ended
 
 
 @contextmanager
 def _rung() -> Iterator[_Rung]:
     rang = _Rung()
     try:
-        bell = bells.Bell(bells.folder())
+        bell = bells.Bell(bells.folder(), own_ends=True)
     except OSError:  # no pipes here: the looks have to do
         yield rang
         return
     loop = asyncio.get_running_loop()
-    loop.add_reader(bell.fileno(), lambda: rang.hear(ended=bell.ended()))
+    loop.add_reader(bell.fileno(), lambda: rang.hear(ended=bell.take()))
     try:
         yield rang
     finally:

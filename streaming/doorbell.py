@@ -22,8 +22,8 @@ class Ring(Protocol):
 
 
 class Doorbell(Protocol):
-    """One way to hear of news. It says only "look now": it may ring for nothing, and whoever
-    listens must not depend on it ringing at all."""
+    """One way to hear of news. It says "look now", and for whom: it may ring for nothing, and
+    whoever listens must not depend on it ringing at all."""
 
     async def listen(self, ring: Ring) -> None:
         """Ring once when the listening has begun (what came before is not announced), and then

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from streaming import roll_call
@@ -34,17 +36,20 @@ class Endings:
         """How many runs it looks for."""
         return len(self._waiting)
 
-    async def ended(self, run_id: UUID) -> None:
-        """Return when the run has ended. UnknownRun when there is none, or none any more; Closed
-        when the server stops."""
+    @contextmanager
+    def awaited(self, run_id: UUID) -> Iterator[asyncio.Future[None]]:
+        """The end of the run: done when it has ended; UnknownRun when there is no such run, or none
+        any more; Closed when the server stops. Closed at once when it has stopped before."""
         if self._closed:
             raise Closed
-        end = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, set()).add(end)
         self._lookout.kick()
         try:
-            await end
+            yield end
         finally:
+            if not end.cancel() and not end.cancelled():
+                end.exception()  # known, even if nobody came to ask
             ends = self._waiting.get(run_id, set())
             ends.discard(end)
             if not ends:

@@ -10,11 +10,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 
+from runs.doorbell import Hint
 from streaming.doorbell import Ring
 
 logger = logging.getLogger(__name__)
@@ -32,36 +32,42 @@ def crossing_layer() -> Any | None:
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
-def sender(loop: asyncio.AbstractEventLoop) -> Callable[[], object]:
+def sender(loop: asyncio.AbstractEventLoop) -> Hint:
     """What tells the web processes of a commit, from any thread: it hands the hint to `loop` and
     returns at once. Nothing at all where no other process would hear it. Hints that are asked for
     while one is on its way become one."""
     if crossing_layer() is None:
-        return lambda: None
-    asked = threading.Event()
+        return lambda ended: None
+    lock = threading.Lock()
+    asked: list[bool] = []
 
     async def once() -> None:
-        asked.clear()  # before it is sent: what is committed from here on asks again
-        await send()
+        with lock:  # before it is sent: what is committed from here on asks again
+            ended = any(asked)
+            asked.clear()
+        await send(ended=ended)
 
-    def hint() -> None:
-        if not asked.is_set() and not loop.is_closed():
-            asked.set()
-            asyncio.run_coroutine_threadsafe(once(), loop)
+    def hint(ended: bool) -> None:
+        with lock:
+            asked.append(ended)
+            if len(asked) > 1 or loop.is_closed():
+                return
+        asyncio.run_coroutine_threadsafe(once(), loop)
 
     return hint
 
 
-async def send() -> None:
-    """Tell the web processes that something was committed. Best effort: it takes a second at most,
-    and after a failure none is sent for a while; it never raises."""
+async def send(*, ended: bool = True) -> None:
+    """Tell the web processes that something was committed, and whether a run may have `ended`. Best
+    effort: it takes a second at most, and after a failure none is sent for a while; it never
+    raises."""
     global _silent_until
     layer = crossing_layer()
     if layer is None or time.monotonic() < _silent_until:
         return
     try:
         async with asyncio.timeout(SEND_TIMEOUT):
-            await layer.group_send(GROUP, {"type": "run.moved"})
+            await layer.group_send(GROUP, {"type": "run.moved", "ended": ended})
     except Exception as error:
         _silent_until = time.monotonic() + SILENCE
         logger.warning("A hint could not be sent (%r); streams go on without.", error)
@@ -77,7 +83,7 @@ class Hints:
         ring()
         try:
             while True:
-                await layer.receive(channel)
-                ring()
+                message = await layer.receive(channel)
+                ring(ended=message.get("ended", True))
         finally:
             await layer.group_discard(GROUP, channel)

@@ -69,7 +69,7 @@ class Hub:
     def __init__(
         self, doorbells: Sequence[Doorbell] | None = None, *, slow_poll: float = SLOW_POLL
     ) -> None:
-        self._reader = Reader("streaming", threads=PAGE_READS + 1)
+        self._reader = Reader("streaming", threads=PAGE_READS + 2)  # the rest for looks
         self._pages = Pages(self._reader)
         self._doorbells = Doorbells(installed_doorbells() if doorbells is None else doorbells)
         self.subscribers: set[Subscriber] = set()

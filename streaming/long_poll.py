@@ -14,7 +14,7 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 from runs.api.parameters import Parameter
 from runs.frames import Frame
-from runs.models import Run
+from runs.models import TERMINAL, Run
 from runs.prepared import One
 from runs.summaries import detail
 from streaming import hub
@@ -89,19 +89,27 @@ class RunWait:
         run_id, seconds = request.run_id, request.values["timeout"]
 
         async def answer() -> None:
-            async with answerable(request, seconds + OPENING):
-                run = await stands_after(run_id, seconds)
+            async with answerable(request, OPENING):
+                run = await _stands(run_id)
+            if seconds and run["status"] not in TERMINAL:
+                async with answerable(request, seconds + OPENING):
+                    run = await stands_after(run_id, seconds)
             await send_json(send, run)
 
         await while_there(receive, answer())
 
 
 async def stands_after(run_id: UUID, seconds: float) -> dict[str, Any]:
-    """The run when it has ended, or where it stands when the time is over or the server stops;
-    UnknownRun when there is none. Waits longer while the database is away."""
-    with contextlib.suppress(TimeoutError, Closed):
+    """The run when it has ended, or where it stands when the time is over or the server stops.
+    UnknownRun when there is none; Closed when the server had stopped before. Waits longer while the
+    database is away."""
+    with hub.current().endings.awaited(run_id) as end, contextlib.suppress(TimeoutError, Closed):
         async with asyncio.timeout(seconds):
-            await hub.current().endings.ended(run_id)
+            await end
+    return await _stands(run_id)
+
+
+async def _stands(run_id: UUID) -> dict[str, Any]:
     run = await hub.current().read(partial(_described, run_id))
     if run is None:
         raise UnknownRun(run_id)

@@ -9,7 +9,8 @@ import orjson
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from runs import rows
-from runs.models import TERMINAL
+from runs.columns import column, table
+from runs.models import TERMINAL, Run
 
 # The heads go as one parameter: a condition of thousands of terms is refused by SQLite, and slow
 # to parse everywhere.
@@ -17,13 +18,14 @@ _WATCHED = {
     "sqlite": "(SELECT key AS id, value AS head FROM json_each(%s))",
     "postgresql": "(SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS given (id, head))",
 }
-_CALL = """
-    SELECT watched.id, run.id FROM {} AS watched
-    LEFT JOIN runs_run AS run ON run.id = watched.id
-    WHERE run.id IS NULL OR {}
-"""
-_MOVED = "run.seq > watched.head"
-_ENDED = "run.status IN ({})".format(", ".join(f"'{status}'" for status in sorted(TERMINAL)))
+_ID, _SEQ, _STATUS = (column(Run, name) for name in ("id", "seq", "status"))
+_CALL = f"""
+    SELECT watched.id, run.{_ID} FROM {{}} AS watched
+    LEFT JOIN {table(Run)} AS run ON run.{_ID} = watched.id
+    WHERE run.{_ID} IS NULL OR {{}}
+"""  # noqa: S608
+_MOVED = f"run.{_SEQ} > watched.head"
+_ENDED = f"run.{_STATUS} IN ({', '.join(repr(str(status)) for status in sorted(TERMINAL))})"
 
 
 def call(heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import operator
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Annotated, Any, TypedDict
@@ -183,7 +183,7 @@ def test_the_input_is_written_with_what_follows_at_once(
     batches: list[list[int]] = []
     write = batch.write
 
-    def noted(entries: Sequence[Entry], attach: Attach) -> Mapping[int, Exception]:
+    def noted(entries: Sequence[Entry], attach: Attach) -> batch.Outcome:
         steps = [superstep.checkpoint.step for entry in entries for superstep in entry.supersteps]
         batches.append(steps)
         return write(entries, attach)

@@ -28,7 +28,7 @@ def running(count: int) -> list[Lease]:
 
 
 def write(entries: list[Entry]) -> None:
-    assert batch.write(entries, lambda ref: None) == {}
+    assert batch.write(entries, lambda ref: None).fenced == {}
 
 
 @pytest.mark.parametrize("count", [1, 3, 60])

@@ -121,8 +121,8 @@ async def test_what_was_committed_counts_when_the_run_is_put_back_in_the_same_br
         Entry(lease=lease, number=2, ending=ending),
         Entry(lease=lease, number=3, events=[said("custom")]),
     ]
-    fenced = await in_thread(batch.write, entries, store().attach)
-    assert {position: type(error) for position, error in fenced.items()} == {2: Fenced}
+    outcome = await in_thread(batch.write, entries, store().attach)
+    assert {position: type(error) for position, error in outcome.fenced.items()} == {2: Fenced}
     run = await in_thread(Run.objects.get, Q(id=lease.run_id))
     row = await in_thread(CheckpointRow.objects.get, Q(run=run))
     assert (run.status, run.checkpoint_id, run.step) == ("pending", row.id, 0)
@@ -132,7 +132,7 @@ async def test_a_number_is_written_once(lease: Lease) -> None:
     entry = Entry(lease=lease, number=1, events=[said("custom")])
     write: Callable[..., Any] = batch.write
     for _ in range(2):
-        assert await in_thread(write, [entry], store().attach) == {}
+        assert (await in_thread(write, [entry], store().attach)).fenced == {}
     assert await in_thread(names, lease) == ["started", "custom"]
 
 

@@ -10,8 +10,8 @@ import pytest
 from django.db import OperationalError
 
 from runs.models import Run
-from streaming import roll_call
-from streaming.hub import Hub
+from streaming.doorbell import Ring
+from streaming.hub import Hub, current
 from streaming.reader import Closed
 from streaming.subscriber import UnknownRun
 from tests.streaming.http import get
@@ -28,8 +28,13 @@ async def hub() -> AsyncIterator[Hub]:
     await hub.close()
 
 
+async def ended(hub: Hub, run_id: UUID) -> None:
+    with hub.endings.awaited(run_id) as end:
+        await end
+
+
 def waits(hub: Hub, run_id: UUID) -> asyncio.Task[None]:
-    return asyncio.create_task(hub.endings.ended(run_id))
+    return asyncio.create_task(ended(hub, run_id))
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
@@ -58,7 +63,7 @@ async def test_no_event_is_read_for_them(hub: Hub) -> None:
 
 async def test_a_run_that_has_ended_is_told_at_once() -> None:
     hub = Hub([], slow_poll=NEVER)
-    await hub.endings.ended(await committed(create_run, "started", "completed"))
+    await ended(hub, await committed(create_run, "started", "completed"))
     await hub.close()
 
 
@@ -70,7 +75,7 @@ async def test_a_run_that_is_deleted_is_told_as_that(hub: Hub) -> None:
     with pytest.raises(UnknownRun):
         await told
     with pytest.raises(UnknownRun):
-        await hub.endings.ended(uuid4())
+        await ended(hub, uuid4())
 
 
 async def test_nobody_who_waits_means_no_look(hub: Hub) -> None:
@@ -83,9 +88,13 @@ async def test_nobody_who_waits_means_no_look(hub: Hub) -> None:
     second.cancel()
     await asyncio.wait([second])
     assert hub.endings.waited_for == 0
-    looks = hub.endings.looks
-    await asyncio.sleep(0.05)
-    assert hub.endings.looks == looks
+    await until(lambda: not _looks(), "it has stopped to look")
+
+
+def _looks() -> list[str]:
+    coroutines = [task.get_coro() for task in asyncio.all_tasks()]
+    names = [getattr(coroutine, "__qualname__", "") for coroutine in coroutines]
+    return [name for name in names if name.startswith("Lookout.")]
 
 
 async def test_a_hub_that_hangs_up_lets_them_go(hub: Hub) -> None:
@@ -96,7 +105,35 @@ async def test_a_hub_that_hangs_up_lets_them_go(hub: Hub) -> None:
     with pytest.raises(Closed):
         await told
     with pytest.raises(Closed):
-        await hub.endings.ended(run_id)
+        await ended(hub, run_id)
+
+
+class Bell:
+    """A doorbell; `ring` is heard once somebody listens."""
+
+    def __init__(self) -> None:
+        self.ring: Ring | None = None
+
+    async def listen(self, ring: Ring) -> None:
+        self.ring = ring
+        await asyncio.Event().wait()
+
+
+async def test_only_a_ring_after_which_a_run_may_have_ended_causes_a_look() -> None:
+    bell = Bell()
+    hub = Hub([bell], slow_poll=NEVER)
+    run_id = await committed(create_run)
+    told = waits(hub, run_id)
+    await until(lambda: bell.ring and hub.endings.looks == 1, "it listens, and has looked")
+    assert bell.ring is not None
+    await committed(append, run_id, "started", "completed")
+    bell.ring(ended=False)
+    await hub.read(lambda: None)  # whoever was woken by that has had its turn
+    assert hub.endings.looks == 1
+    bell.ring()
+    await told
+    assert hub.endings.looks == 2
+    await hub.close()
 
 
 async def test_a_database_that_is_away_is_a_503_problem(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,8 +142,14 @@ async def test_a_database_that_is_away_is_a_503_problem(monkeypatch: pytest.Monk
 
     run_id = await committed(create_run)
     monkeypatch.setattr("streaming.long_poll.OPENING", 0.1)
-    monkeypatch.setattr(roll_call, "ended", away)
-    assert (await get(f"/api/runs/{run_id}/wait?timeout=0")).status == 200  # it needs no look
     monkeypatch.setattr("streaming.long_poll._described", away)
-    refused = await get(f"/api/runs/{run_id}/wait?timeout=0")
+    refused = await get(f"/api/runs/{run_id}/wait?timeout=60")
     assert (refused.status, refused.code) == (503, "database_unavailable")
+
+
+async def test_a_server_that_has_stopped_waits_for_nothing() -> None:
+    run_id = await committed(create_run)
+    current().hang_up()
+    refused = await get(f"/api/runs/{run_id}/wait?timeout=60")
+    assert (refused.status, refused.code) == (503, "database_unavailable")
+    assert (await get(f"/api/runs/{run_id}/wait?timeout=0")).status == 200

@@ -65,13 +65,20 @@ async def test_a_hint_wakes_the_hub(redis_url: str) -> None:
 async def test_each_commit_of_a_worker_is_hinted_at(redis_url: str) -> None:
     with layer_at(redis_url):
         hint = hints.sender(asyncio.get_running_loop())
-        rang = asyncio.Event()
-        listening = asyncio.create_task(hints.Hints().listen(lambda **_: rang.set()))
-        await asyncio.wait_for(rang.wait(), 10)  # it listens
-        for _ in range(2):
-            rang.clear()
-            await asyncio.to_thread(hint)
-            await asyncio.wait_for(rang.wait(), 10)
+        rang: asyncio.Queue[bool] = asyncio.Queue()
+
+        def ring(*, ended: bool = True) -> None:
+            rang.put_nowait(ended)
+
+        listening = asyncio.create_task(hints.Hints().listen(ring))
+        assert await asyncio.wait_for(rang.get(), 10)  # it listens
+        for ended in (False, True, False):
+            await asyncio.to_thread(hint, ended)
+            assert await asyncio.wait_for(rang.get(), 10) is ended
+        for ended in (False, True, False):
+            hint(ended)  # before the first of them is on its way: they become one
+        assert await asyncio.wait_for(rang.get(), 10) is True
+        assert rang.empty()
         listening.cancel()
         await asyncio.wait([listening])
         await flush()

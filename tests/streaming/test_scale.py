@@ -94,7 +94,7 @@ async def test_deleting_a_run_ends_its_stream_and_the_next_is_refused() -> None:
 async def test_deleting_a_run_answers_who_waits_for_it(end: str) -> None:
     run_id = await committed(create_run)
     polling = asyncio.create_task(exchange(f"/api/runs/{run_id}/{end}").run(streams))
-    await until(lambda: hub.current().live, "it waits")
+    await until(lambda: hub.current().live or hub.current().endings.waited_for, "it waits")
     await committed(delete, run_id)
     answer = await polling
     assert (answer.status, answer.code) == (404, "unknown_run")
