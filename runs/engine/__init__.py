@@ -27,8 +27,8 @@ from .memo import interrupt
 from .memory import MemoryJournal
 from .messages import REMOVE_ALL_MESSAGES, MessagesState, RemoveMessage, add_messages
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
+from .snapshots import StateSnapshot
 from .state_graph import StateGraph
-from .threads import StateSnapshot
 from .types import END, START, CachePolicy, Command, Interrupt, RetryPolicy, Send
 
 __all__ = [

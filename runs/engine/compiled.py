@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, Unpack
 
-from . import drawing, schema, streams, threads
+from . import drawing, schema, snapshots, streams, threads
 from .checkpoint import Position
 from .execution import Execution
 from .graph import Graph
@@ -17,8 +17,9 @@ from .memory import MemoryJournal
 from .options import Config, Options, options_of, place_of, stopping
 from .pool import run_beside
 from .ports import Journal
+from .snapshots import StateSnapshot
 from .subgraphs import Inside, first_async, output
-from .threads import History, StateSnapshot
+from .threads import History
 from .views import StreamMode
 
 T = TypeVar("T")
@@ -116,10 +117,17 @@ class CompiledGraph:
         return streams.in_sync(items)
 
     async def aget_state(
-        self, config: Config | str, *, journal: Journal | None = None
+        self,
+        config: Config | str,
+        *,
+        subgraphs: bool = False,
+        journal: Journal | None = None,
     ) -> StateSnapshot:
-        """Where a thread stands, or stood at a checkpoint; in `journal`, when it is kept there."""
-        return await threads.get_state(self.graph, journal or self.journal, *place_of(config))
+        """Where a thread stands, or stood at a checkpoint; in `journal`, when it is kept there.
+        With `subgraphs`, its tasks say where the graphs in them stand (`tasks[0].state`)."""
+        return await snapshots.get_state(
+            self.graph, journal or self.journal, *place_of(config), subgraphs=subgraphs
+        )
 
     def aget_state_history(
         self,
@@ -155,9 +163,15 @@ class CompiledGraph:
             checkpoint_id=checkpoint_id,
         )
 
-    def get_state(self, config: Config | str, *, journal: Journal | None = None) -> StateSnapshot:
+    def get_state(
+        self,
+        config: Config | str,
+        *,
+        subgraphs: bool = False,
+        journal: Journal | None = None,
+    ) -> StateSnapshot:
         """`aget_state` for scripts."""
-        return _now(self.aget_state(config, journal=journal))
+        return _now(self.aget_state(config, subgraphs=subgraphs, journal=journal))
 
     def get_state_history(
         self,

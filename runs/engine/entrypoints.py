@@ -15,9 +15,9 @@ from .errors import GraphInterrupt, InvalidGraphError, InvalidUpdateError
 from .memo import Memo, current, in_loop
 from .options import Config, Options
 from .ports import Journal
+from .snapshots import StateSnapshot, TaskSnapshot
 from .state_graph import StateGraph
 from .streams import in_sync, stream
-from .threads import StateSnapshot, TaskSnapshot
 from .types import START, Cache, Command
 from .views import NOTHING, StreamMode
 

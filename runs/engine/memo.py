@@ -232,14 +232,7 @@ class Memo:
         if self._outer is not None:
             memo, key = self._outer
             return f"{memo.seat}|{_numbered(key)}"
-        assert self._checkpoint is not None
-        frontier, name, (pushed, number) = self.frontier, self.task.node.name, self.task.path
-        before = 0
-        if pushed and isinstance(number, int):
-            before = sum(send.node == name for send in frontier.sends[:number])
-            before += name in frontier.nodes
-        seat = f"{name}::{before + 1}" if before else name
-        return f"{self.execution.seat}|{seat}" if self.execution.seat else seat
+        return seat_of(self.task.node.name, self.task.path, self.frontier, self.execution.seat)
 
     @property
     def frontier(self) -> Frontier:
@@ -366,6 +359,17 @@ def place_of(task: Task, checkpoint: Checkpoint, around: str = "") -> str:
     begun = around or checkpoint.frontier.origin or checkpoint.checkpoint_id
     kind, number = task.path
     return f"{begun}|{task.step}:{kind}:{number}:{task.node.name}"
+
+
+def seat_of(name: str, path: tuple[int, str | int], frontier: Frontier, around: str) -> str:
+    """The seat of the task of node `name`, among those that `frontier` leads to."""
+    pushed, number = path
+    before = 0
+    if pushed and isinstance(number, int):
+        before = sum(send.node == name for send in frontier.sends[:number])
+        before += name in frontier.nodes
+    seat = f"{name}::{before + 1}" if before else name
+    return f"{around}|{seat}" if around else seat
 
 
 def interrupt(value: Any, *, response_schema: Any = None) -> Any:

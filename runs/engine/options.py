@@ -62,6 +62,12 @@ def place_of(config: Config | str) -> tuple[str, str | None]:
             "The config does not say which thread: give its id, or "
             '{"configurable": {"thread_id": ...}}.'
         )
+    if inside := said.get("checkpoint_ns"):
+        raise ValueError(
+            f"The config names a graph inside the thread's own ({inside}). It is looked at from "
+            "outside, with get_state(<the thread's config>, subgraphs=True), and edited by nobody "
+            "but its nodes."
+        )
     return str(said["thread_id"]), said.get("checkpoint_id") or None
 
 

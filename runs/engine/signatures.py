@@ -149,6 +149,17 @@ def _stays_inside(run: Callable[..., Any]) -> bool:
     return not (used.nonlocals or used.globals)
 
 
+def used(function: Callable[..., Any]) -> list[Any]:
+    """What the names stand for that the function takes from around it, by now."""
+    while isinstance(function, partial):
+        function = function.func
+    try:
+        names = inspect.getclosurevars(_called(function))
+    except (TypeError, ValueError):  # not written in Python; a name that stands for nothing yet
+        return []
+    return [*names.nonlocals.values(), *names.globals.values()]
+
+
 def answers(path: Callable[..., Any]) -> tuple[str, ...] | None:
     """The names in a router's `-> Literal["a", "b"]`; None when it does not say, or may Send."""
     hint = _hints(path).get("return")

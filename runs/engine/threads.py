@@ -1,13 +1,11 @@
-"""Looking at a thread, and editing it: snapshots, their history, and updates by hand."""
+"""A thread's history, and updates of it by hand."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from . import ids, notes
+from . import ids
 from .checkpoint import Frontier, Position, Saved, TaskWrites
 from .clock import SystemClock
 from .errors import InvalidUpdateError
@@ -15,52 +13,12 @@ from .execution import Execution
 from .graph import Graph
 from .invocation import new_run
 from .loop import commit
-from .plan import Task, plan
 from .ports import Journal
 from .restore import begin, restore
 from .runner import routes
-from .subgraphs import seen
-from .types import END, START, Interrupt
-from .update import commanded, fold
+from .snapshots import Config, StateSnapshot, config_of, snapshot
+from .types import END, START
 from .writes import read_answer, read_input
-
-Config = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskSnapshot:
-    """One task of the next superstep. `result` is what it wrote, when it is done already."""
-
-    id: str
-    name: str
-    path: tuple[int, str | int]
-    interrupts: tuple[Interrupt, ...] = ()
-    result: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class StateSnapshot:
-    """A thread at one checkpoint: its values, the nodes that run next and what they wait for."""
-
-    values: Mapping[str, Any]
-    next: tuple[str, ...]
-    tasks: tuple[TaskSnapshot, ...]
-    interrupts: tuple[Interrupt, ...]
-    config: Config
-    parent_config: Config | None
-    metadata: Mapping[str, Any]
-    created_at: datetime | None
-
-
-async def get_state(
-    graph: Graph, journal: Journal, thread_id: str, checkpoint_id: str | None = None
-) -> StateSnapshot:
-    """The thread as it stands (with what finished tasks of an unfinished superstep wrote), or as
-    it stood at a checkpoint. An unknown thread is empty."""
-    saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
-    if saved is None:
-        return _empty(graph, thread_id)
-    return snapshot(graph, saved, with_done=checkpoint_id is None)
 
 
 class History:
@@ -106,34 +64,6 @@ class History:
                 found += 1
 
 
-def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
-    """What is saved of a checkpoint, as people look at it."""
-    checkpoint, known = saved.checkpoint, notes.read(saved.notes)
-    position = restore(graph, checkpoint, saved.chains)
-    stands = commanded(graph, position, known.commands)
-    tasks = plan(graph, stands, run_id=checkpoint.run_id, strict=False)
-    next_nodes = stands.frontier.next_nodes
-    if with_done:
-        stands = Position(values=fold(graph, stands.values, list(known.done.values())))
-    parent = checkpoint.parent_id
-    shown = tuple(_shown(task, known) for task in tasks)
-    gone = [name for name in next_nodes if name not in graph.nodes]
-    return StateSnapshot(
-        values=seen(graph, stands),
-        next=(*(task.name for task in shown if task.result is None), *gone),
-        tasks=shown,
-        interrupts=tuple(i for task in shown for i in task.interrupts),
-        config=_config(checkpoint.thread_id, checkpoint.checkpoint_id),
-        parent_config=_config(checkpoint.thread_id, parent) if parent else None,
-        metadata={
-            "source": checkpoint.source,
-            "step": checkpoint.step,
-            "run_id": checkpoint.run_id,
-        },
-        created_at=checkpoint.created_at,
-    )
-
-
 async def update_state(
     graph: Graph,
     journal: Journal,
@@ -155,7 +85,7 @@ async def update_state(
     said = await _by_hand(execution, position, node, values)
     after = await commit(execution, position.at(_waiting(position)), [said], source="update")
     assert after.checkpoint is not None
-    return _config(thread_id, after.checkpoint.checkpoint_id)
+    return config_of(after.checkpoint)
 
 
 def _waiting(position: Position) -> Frontier:
@@ -205,34 +135,3 @@ async def _last_node(graph: Graph, journal: Journal, saved: Saved | None) -> str
             "as_node."
         )
     return ran.pop()
-
-
-def _shown(task: Task, known: notes.Recorded) -> TaskSnapshot:
-    done = known.done.get(task.task_id)
-    return TaskSnapshot(
-        id=task.task_id,
-        name=task.node.name,
-        path=task.path,
-        interrupts=tuple(
-            one for one in known.asked.get(task.task_id, ()) if one.id not in known.answers
-        ),
-        result=None if done is None else {write.channel: write.value for write in done.writes},
-    )
-
-
-def _config(thread_id: str, checkpoint_id: str) -> Config:
-    said = {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
-    return {"configurable": said}
-
-
-def _empty(graph: Graph, thread_id: str) -> StateSnapshot:
-    return StateSnapshot(
-        values={},
-        next=(),
-        tasks=(),
-        interrupts=(),
-        config={"configurable": {"thread_id": thread_id}},
-        parent_config=None,
-        metadata={},
-        created_at=None,
-    )

@@ -173,3 +173,54 @@ def test_a_graph_called_in_a_sync_node_is_a_part_of_its_run() -> None:
     graph = StateGraph(Outer).add_node(node).add_edge(START, "node").compile()
     graph.invoke({}, thread_id="t")
     assert graph.invoke(Command(resume="a"), thread_id="t") == {"log": ["1a"]}
+
+
+def ask_more(state: Inner) -> Inner:
+    return {"own": interrupt("more?")}
+
+
+def test_where_the_graphs_inside_stand_is_seen_when_asked_for() -> None:
+    journal = MemoryJournal()
+    graph = outer_of(inner_of(first, ask))
+    graph.invoke({"shared": "a"}, thread_id="t", journal=journal)
+    assert graph.get_state("t", journal=journal).tasks[0].state is None
+    state = graph.get_state("t", subgraphs=True, journal=journal).tasks[0].state
+    assert state is not None
+    assert (state.values, state.next) == ({"shared": "a!", "own": "private"}, ("ask",))
+    assert [one.value for one in state.interrupts] == ["name?"]
+    assert state.config["configurable"]["checkpoint_ns"].startswith("sub:")
+
+
+def test_one_that_has_not_begun_is_empty() -> None:
+    journal = MemoryJournal()
+    graph = outer_of(inner_of(first))
+    graph.invoke({"shared": "a"}, thread_id="t", journal=journal, interrupt_before=["sub"])
+    state = graph.get_state("t", subgraphs=True, journal=journal).tasks[0].state
+    assert state is not None
+    assert (state.values, state.next, state.tasks) == ({}, (), ())
+
+
+def test_of_a_function_that_knows_several_graphs_none_is_shown() -> None:
+    journal = MemoryJournal()
+    one, other = inner_of(first, ask), inner_of(first, ask_more)
+
+    def sub(state: Outer) -> Outer:
+        picked = one if state["shared"] == "a" else other
+        return {"shared": picked.invoke({"shared": state["shared"]})["shared"]}
+
+    graph = outer_of(sub)
+    graph.invoke({"shared": "a"}, thread_id="t", journal=journal)
+    (task,) = graph.get_state("t", subgraphs=True, journal=journal).tasks
+    assert (len(task.interrupts), task.state) == (1, None)
+
+
+@pytest.mark.parametrize("look", ["get_state", "get_state_history", "update_state"])
+def test_a_graph_inside_is_not_a_thread_of_its_own(look: str) -> None:
+    journal = MemoryJournal()
+    graph = outer_of(inner_of(first, ask))
+    graph.invoke({"shared": "a"}, thread_id="t", journal=journal)
+    state = graph.get_state("t", subgraphs=True, journal=journal).tasks[0].state
+    assert state is not None
+    more = ({"shared": "b"},) if look == "update_state" else ()
+    with pytest.raises(ValueError, match="subgraphs=True"):
+        getattr(graph, look)(state.config, *more, journal=journal)

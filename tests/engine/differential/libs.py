@@ -74,8 +74,8 @@ async def tell(lib: Lib, tale: Tale) -> Story:
         try:
             if isinstance(given, Edit):
                 await graph.aupdate_state(config, given.values, as_node=given.as_node)
-                state = await graph.aget_state(config)
-                story.append((dict(state.values), [], sorted(state.next)))
+                state = await graph.aget_state(config, subgraphs=True)
+                story.append((dict(state.values), [], sorted(state.next), *inside(state)))
                 continue
             begin = config if at is None else await _before(graph, config, at)
             result = dict(await graph.ainvoke(given, begin))
@@ -84,9 +84,16 @@ async def tell(lib: Lib, tale: Tale) -> Story:
             continue
         asked = result.pop("__interrupt__", [])
         open_ids = {str(one.value): one.id for one in asked}
-        state = await graph.aget_state(config)
-        story.append((result, sorted(open_ids), sorted(state.next)))
+        state = await graph.aget_state(config, subgraphs=True)
+        story.append((result, sorted(open_ids), sorted(state.next), *inside(state)))
     return story
+
+
+def inside(state: Any) -> list[Any]:
+    """Where the graphs in the tasks of a thread stand, and those in theirs."""
+    found = [(task.name, task.state) for task in state.tasks if task.state is not None]
+    shown = [(name, dict(s.values), sorted(s.next), inside(s)) for name, s in found]
+    return sorted(shown, key=str)
 
 
 async def _before(graph: Any, config: Any, nodes: Sequence[str]) -> Any:

@@ -124,11 +124,15 @@ def a_fork_takes_its_own_answer(lib: Lib) -> Any:
     return lib.compile(builder), [{}, answer("1"), From(["ask"], answer("2"))]
 
 
+def asking_inside(*log: Any) -> tuple[Any, ...]:
+    return (EMPTY, ["?"], ["a"], ("a", {**EMPTY, "log": list(log)}, ["i1"], []))
+
+
 @difference(
-    ours=[({**EMPTY}, ["?"], ["a"]), ({**EMPTY}, ["?"], ["a"]), ended(["n", "i1", "B"])],
+    ours=[asking_inside("n", "i1"), asking_inside("n", "i1"), ended(["n", "i1", "B"])],
     theirs=[
-        ({**EMPTY}, ["?"], ["a"]),
-        ({**EMPTY}, ["?"], ["a"]),
+        asking_inside("n", "i1"),
+        asking_inside("n", "i1", "n", "i3"),
         ended(["n", "i1", "n", "i3", "B"]),
     ],
 )

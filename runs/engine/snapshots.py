@@ -1,0 +1,179 @@
+"""A thread as people look at it: its values, what runs next, and what waits for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from . import notes, signatures
+from .checkpoint import Checkpoint, Position, Saved
+from .graph import Graph, Node
+from .memo import seat_of
+from .plan import Task, plan
+from .ports import Journal
+from .restore import restore
+from .subgraphs import seen
+from .types import Interrupt
+from .update import commanded, fold
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSnapshot:
+    """One task of the next superstep. `result` is what it wrote, when it is done already; `state`
+    is where the graph in its node stands, when that was asked for."""
+
+    id: str
+    name: str
+    path: tuple[int, str | int]
+    interrupts: tuple[Interrupt, ...] = ()
+    result: Mapping[str, Any] | None = None
+    state: StateSnapshot | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSnapshot:
+    """A thread at one checkpoint: its values, the nodes that run next and what they wait for."""
+
+    values: Mapping[str, Any]
+    next: tuple[str, ...]
+    tasks: tuple[TaskSnapshot, ...]
+    interrupts: tuple[Interrupt, ...]
+    config: Config
+    parent_config: Config | None
+    metadata: Mapping[str, Any]
+    created_at: datetime | None
+
+
+async def get_state(
+    graph: Graph,
+    journal: Journal,
+    thread_id: str,
+    checkpoint_id: str | None = None,
+    *,
+    subgraphs: bool = False,
+) -> StateSnapshot:
+    """The thread as it stands (with what finished tasks of an unfinished superstep wrote), or as
+    it stood at a checkpoint. An unknown thread is empty. With `subgraphs`, each task whose node is
+    a graph, or calls one, says where that stands, and so on; one that has not begun is empty."""
+    saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
+    if saved is None:
+        return _empty(graph, thread_id)
+    shown = snapshot(graph, saved, with_done=checkpoint_id is None)
+    if not subgraphs:
+        return shown
+    look = _Look(journal=journal, saved=saved)
+    return await look.into(graph, saved, shown)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """A look into the graphs of a thread that stands at `saved`, its root."""
+
+    journal: Journal
+    saved: Saved
+
+    async def into(
+        self, graph: Graph, saved: Saved, shown: StateSnapshot, seat: str = ""
+    ) -> StateSnapshot:
+        """`shown`, which is of `saved`, with the states of the graphs in its tasks."""
+        tasks = []
+        for task in shown.tasks:
+            if (inner := _graph_in(graph.nodes[task.name])) is not None:
+                task = replace(task, state=await self._state(inner, saved, task, seat))
+            tasks.append(task)
+        return replace(shown, tasks=tuple(tasks))
+
+    async def _state(
+        self, graph: Graph, around: Saved, task: TaskSnapshot, seat: str
+    ) -> StateSnapshot:
+        frontier, namespace = around.checkpoint.frontier, around.checkpoint.namespace
+        seat = seat_of(task.name, task.path, frontier, seat)
+        name = f"{task.name}:{task.id}"
+        own = seat if graph.keeps else f"{namespace}|{name}" if namespace else name
+        thread_id, run_id = around.checkpoint.thread_id, self.saved.checkpoint.run_id
+        saved = await self.journal.load(thread_id, namespace=own, run_id=run_id)
+        before = self.saved.checkpoint.frontier.inside.get(seat) if graph.keeps else None
+        if saved is None and before is not None:
+            saved = await self.journal.load(thread_id, namespace=own, checkpoint_id=before)
+        if saved is None:
+            return _empty(graph, thread_id, own)
+        shown = snapshot(graph, saved, with_done=True)
+        return await self.into(graph, saved, shown, seat)
+
+
+def _graph_in(node: Node) -> Graph | None:
+    """The graph that is the node, or the only one that its function knows, to call it."""
+    if node.subgraph is not None:
+        return node.subgraph
+    graphs = [getattr(known, "graph", None) for known in signatures.used(node.run)]
+    found = {id(graph): graph for graph in graphs if isinstance(graph, Graph)}
+    return found.popitem()[1] if len(found) == 1 else None
+
+
+def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
+    """What is saved of a checkpoint, as people look at it."""
+    checkpoint, known = saved.checkpoint, notes.read(saved.notes)
+    position = restore(graph, checkpoint, saved.chains)
+    stands = commanded(graph, position, known.commands)
+    tasks = plan(graph, stands, run_id=checkpoint.run_id, strict=False)
+    next_nodes = stands.frontier.next_nodes
+    if with_done:
+        stands = Position(values=fold(graph, stands.values, list(known.done.values())))
+    parent = checkpoint.parent_id
+    shown = tuple(_shown(task, known) for task in tasks)
+    gone = [name for name in next_nodes if name not in graph.nodes]
+    return StateSnapshot(
+        values=seen(graph, stands),
+        next=(*(task.name for task in shown if task.result is None), *gone),
+        tasks=shown,
+        interrupts=tuple(i for task in shown for i in task.interrupts),
+        config=config_of(checkpoint),
+        parent_config=_config(checkpoint, parent) if parent else None,
+        metadata={
+            "source": checkpoint.source,
+            "step": checkpoint.step,
+            "run_id": checkpoint.run_id,
+        },
+        created_at=checkpoint.created_at,
+    )
+
+
+def _shown(task: Task, known: notes.Recorded) -> TaskSnapshot:
+    done = known.done.get(task.task_id)
+    return TaskSnapshot(
+        id=task.task_id,
+        name=task.node.name,
+        path=task.path,
+        interrupts=tuple(
+            one for one in known.asked.get(task.task_id, ()) if one.id not in known.answers
+        ),
+        result=None if done is None else {write.channel: write.value for write in done.writes},
+    )
+
+
+def config_of(checkpoint: Checkpoint) -> Config:
+    """What names it."""
+    return _config(checkpoint, checkpoint.checkpoint_id)
+
+
+def _config(checkpoint: Checkpoint, checkpoint_id: str) -> Config:
+    place = {"thread_id": checkpoint.thread_id, "checkpoint_ns": checkpoint.namespace}
+    return {"configurable": {**place, "checkpoint_id": checkpoint_id}}
+
+
+def _empty(graph: Graph, thread_id: str, namespace: str = "") -> StateSnapshot:
+    place = {"checkpoint_ns": namespace} if namespace else {}
+    return StateSnapshot(
+        values={},
+        next=(),
+        tasks=(),
+        interrupts=(),
+        config={"configurable": {"thread_id": thread_id, **place}},
+        parent_config=None,
+        metadata={},
+        created_at=None,
+    )
