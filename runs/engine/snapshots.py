@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
+from inspect import getattr_static
 from typing import Any
 
 from . import notes, signatures
@@ -61,55 +63,56 @@ async def get_state(
     a graph, or calls one, says where that stands, and so on; one that has not begun is empty."""
     saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
     if saved is None:
-        return _empty(graph, thread_id)
+        return _empty(thread_id)
     shown = snapshot(graph, saved, with_done=checkpoint_id is None)
     if not subgraphs:
         return shown
-    look = _Look(journal=journal, saved=saved)
+    look = _Look(journal=journal, run_id=saved.checkpoint.run_id)
     return await look.into(graph, saved, shown)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Look:
-    """A look into the graphs of a thread that stands at `saved`, its root."""
+    """A look into the graphs inside a run; `seat` and `inside` are, as in an Execution, where it
+    has come to, and where graphs that keep their state stood."""
 
     journal: Journal
-    saved: Saved
+    run_id: str
+    seat: str = ""
+    inside: Mapping[str, str] = field(default_factory=dict)
 
-    async def into(
-        self, graph: Graph, saved: Saved, shown: StateSnapshot, seat: str = ""
-    ) -> StateSnapshot:
+    async def into(self, graph: Graph, saved: Saved, shown: StateSnapshot) -> StateSnapshot:
         """`shown`, which is of `saved`, with the states of the graphs in its tasks."""
         tasks = []
         for task in shown.tasks:
             if (inner := _graph_in(graph.nodes[task.name])) is not None:
-                task = replace(task, state=await self._state(inner, saved, task, seat))
+                task = replace(task, state=await self._state(inner, saved.checkpoint, task))
             tasks.append(task)
         return replace(shown, tasks=tuple(tasks))
 
-    async def _state(
-        self, graph: Graph, around: Saved, task: TaskSnapshot, seat: str
-    ) -> StateSnapshot:
-        frontier, namespace = around.checkpoint.frontier, around.checkpoint.namespace
-        seat = seat_of(task.name, task.path, frontier, seat)
+    async def _state(self, graph: Graph, around: Checkpoint, task: TaskSnapshot) -> StateSnapshot:
         name = f"{task.name}:{task.id}"
-        own = seat if graph.keeps else f"{namespace}|{name}" if namespace else name
-        thread_id, run_id = around.checkpoint.thread_id, self.saved.checkpoint.run_id
-        saved = await self.journal.load(thread_id, namespace=own, run_id=run_id)
-        before = self.saved.checkpoint.frontier.inside.get(seat) if graph.keeps else None
-        if saved is None and before is not None:
-            saved = await self.journal.load(thread_id, namespace=own, checkpoint_id=before)
+        own = f"{around.namespace}|{name}" if around.namespace else name
+        seat = seat_of(task.name, task.path, around.frontier, self.seat)
+        inside = {**self.inside, **around.frontier.inside}
+        if graph.keeps:
+            own = seat
+        load = partial(self.journal.load, around.thread_id, namespace=own)
+        saved = await load(run_id=self.run_id)
+        if saved is None and graph.keeps and seat in inside:
+            saved = await load(checkpoint_id=inside[seat])
         if saved is None:
-            return _empty(graph, thread_id, own)
+            return _empty(around.thread_id, own)
         shown = snapshot(graph, saved, with_done=True)
-        return await self.into(graph, saved, shown, seat)
+        return await replace(self, seat=seat, inside=inside).into(graph, saved, shown)
 
 
 def _graph_in(node: Node) -> Graph | None:
     """The graph that is the node, or the only one that its function knows, to call it."""
     if node.subgraph is not None:
         return node.subgraph
-    graphs = [getattr(known, "graph", None) for known in signatures.used(node.run)]
+    # Statically: what else it knows is not ours to touch.
+    graphs = [getattr_static(known, "graph", None) for known in signatures.used(node.run)]
     found = {id(graph): graph for graph in graphs if isinstance(graph, Graph)}
     return found.popitem()[1] if len(found) == 1 else None
 
@@ -165,7 +168,7 @@ def _config(checkpoint: Checkpoint, checkpoint_id: str) -> Config:
     return {"configurable": {**place, "checkpoint_id": checkpoint_id}}
 
 
-def _empty(graph: Graph, thread_id: str, namespace: str = "") -> StateSnapshot:
+def _empty(thread_id: str, namespace: str = "") -> StateSnapshot:
     place = {"checkpoint_ns": namespace} if namespace else {}
     return StateSnapshot(
         values={},
