@@ -72,8 +72,8 @@ SETTINGS: tuple[Setting, ...] = (
         "FASTGRAPH_WORKERS",
         int,
         1,
-        "django-q2 workers that execute runs. One more executes suspects, apart;"
-        " one is kept for other jobs.",
+        "django-q2 workers that execute runs: on Postgres as many as cores, for many runs."
+        " One more executes suspects, apart; one is kept for other jobs.",
     ),
     _s("FASTGRAPH_CONCURRENCY", int, 100, "Runs that one worker executes at the same time."),
     _s("FASTGRAPH_NODE_THREADS", int, 16, "Threads of one worker for sync nodes."),
