@@ -76,16 +76,18 @@ def end(run: Run, still: Q, now: datetime) -> bool:
 
 
 def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
-    """The ids of the runs that the worker holds and is to stop. From now on it is on record that
-    it knows, unless somebody else has locked the run: then it is the next time."""
+    """The ids of the runs that the worker holds and is to stop, of which it is on record now that
+    it knows. One that somebody else has locked is left for the next time."""
     owner = form(connection.vendor).id(str(worker_id))
     found = rows.ask(connection, _to_stop(), [owner])  # past the ORM: it is asked all the time
-    if any(acknowledged is None for _, acknowledged in found):
+    known = [UUID(str(run_id)) for run_id, acknowledged in found if acknowledged is not None]
+    if len(known) < len(found):
         mine = Q(lease_owner=worker_id, status=RunStatus.RUNNING, cancel_acknowledged_at=None)
         with transaction.atomic():
             free = locks.free(Run.objects.filter(_REQUESTED & mine))
             Run.objects.filter(pk__in=free).update(cancel_acknowledged_at=now)
-    return [str(UUID(str(run_id))) for run_id, _ in found]
+        known += free
+    return list(map(str, known))
 
 
 @cache

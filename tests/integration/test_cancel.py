@@ -13,13 +13,14 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
+from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from artifacts.store import store
-from runs import leases, recovery, workflows
+from runs import cancellation, leases, recovery, workflows
 from runs.engine import Context, SyncContext, faults, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
@@ -83,6 +84,22 @@ def test_what_has_ended_otherwise_cannot_be_cancelled(
     with pytest.raises(Problem) as refused:
         cancel_run(uuid7())
     assert refused.value.status == 404
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no locks of rows")
+def test_nothing_is_stopped_before_it_is_on_record_that_its_worker_knows(start: Start) -> None:
+    run, worker = start(add), uuid7()
+    held = {"status": RunStatus.RUNNING, "lease_owner": worker}
+    Run.objects.filter(id=run.id).update(**held, cancel_requested_at=timezone.now())
+    with transaction.atomic():
+        Run.objects.select_for_update().get(id=run.id)
+        told: list[list[str]] = []
+        in_thread(lambda: told.append(cancellation.acknowledge(worker, timezone.now())))
+        assert told == [[]], "somebody else has locked it"
+    for _ in range(2):
+        assert cancellation.acknowledge(worker, timezone.now()) == [str(run.id)]
+        run.refresh_from_db()
+        assert run.cancel_acknowledged_at is not None
 
 
 def test_an_async_node_gets_cancelled_error(start: Start, drain: Callable[..., None]) -> None:
