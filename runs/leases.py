@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import doorbell, limits, locks, pauses, rows
+from runs import limits, locks, pauses, rows
 from runs.collected import EVENT
 from runs.columns import Row, adapted, column, table
 from runs.conf import conf
@@ -105,7 +105,7 @@ def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
         rows.update(connection, Run, _HELD, adapted(connection, held))
         begun = [_begun(run, worker_id, now) for run in found]
         rows.insert(connection, Event, EVENT, adapted(connection, begun))
-        doorbell.announce(ended=False)
+        written.announce(ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]
 

@@ -17,7 +17,8 @@ INTERVAL = 0.01  # seconds between two looks at the counter that nobody rang for
 class DataVersion:
     """Asks `PRAGMA data_version` again and again, on a connection of its own that stays open: the
     counter is relative to the connection that asks, and moves with the commits of all others, in
-    this process and in any other. Whoever commits in another process of ours rings, too.
+    this process and in any other. Whoever commits in another process of ours rings, too, and in
+    this one when a run may have ended.
 
     The question is asked on the event loop: it reads a counter in shared memory and never waits
     for a lock.

@@ -20,13 +20,13 @@ from runs.api.base import unknown
 from runs.api.parameters import Parameter
 from runs.errors import Problem
 from streaming import hub
+from streaming.cursors import BIGGEST_SEQ
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
 T = TypeVar("T")
 
 OPENING = 10.0  # seconds in which the database must say whether there is such a run
-BIGGEST_SEQ = 2**63 - 1
 
 AFTER = Parameter(
     name="after",

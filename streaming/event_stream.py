@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
@@ -14,7 +13,8 @@ from runs.api.parameters import Parameter
 from runs.errors import Problem
 from runs.frames import Frame
 from streaming.batch import Batch
-from streaming.endpoint import AFTER, BIGGEST_SEQ, Request, subscribed, while_there
+from streaming.cursors import parse_seq
+from streaming.endpoint import AFTER, Request, subscribed, while_there
 from streaming.modes import MODES, Modes, parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
@@ -156,10 +156,11 @@ def last_event_id(request: Request, otherwise: int) -> int:
     given = request.header(b"last-event-id")
     if not given:
         return otherwise
-    if not re.fullmatch(r"[0-9]{1,19}", given) or int(given) > BIGGEST_SEQ:
+    seq = parse_seq(given)
+    if seq is None:
         detail = "Last-Event-ID must be the id of an event of this stream, a whole number."
         raise Problem(400, "bad_header", detail)
-    return int(given)
+    return seq
 
 
 async def _nothing_more(send: ASGISendCallable) -> None:

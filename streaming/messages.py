@@ -12,7 +12,7 @@ from uuid import UUID
 import orjson
 
 from runs.api.parameters import parse_uuid
-from streaming.queries import BIGGEST_SEQ
+from streaming.cursors import BIGGEST_SEQ
 
 RATE = 50.0  # messages a second that a client may send in the long run …
 BURST = 1000  # … and at once, as one does that comes back and subscribes to all it shows

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 from runs.api.parameters import parse_uuid
 from runs.models import RunStatus
+from streaming.cursors import parse_seq
 from streaming.feed import Filter
-
-BIGGEST_SEQ = 2**63 - 1
 
 
 class Refused(Exception):
@@ -48,10 +46,10 @@ def parse_run(run_id: str, query: bytes) -> RunQuery:
     if str(parsed) != run_id.lower():
         raise Refused(4400, "the run id is not a UUID in its usual form")
     given = _read(query, "after")
-    after = given.get("after") or "0"
-    if not re.fullmatch(r"[0-9]{1,19}", after) or int(after) > BIGGEST_SEQ:
+    after = parse_seq(given.get("after") or "0")
+    if after is None:
         raise Refused(4400, "after is not a whole number from 0 up")
-    return RunQuery(run_id=parsed, after=int(after))
+    return RunQuery(run_id=parsed, after=after)
 
 
 def parse_feed(query: bytes) -> FeedQuery:
