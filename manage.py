@@ -7,12 +7,10 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fastgraph_site.settings")
-    from django.core.management import execute_from_command_line
-
     from fastgraph_site import startup
 
     startup.load()
-    execute_from_command_line(sys.argv)
+    startup.execute(sys.argv)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from runs.admin.display import row_link
 class ArtifactAdmin(ReadOnlyAdmin):
     list_display = ("name", "media_type", "bytes", "node", "created_at", "run_link", "download")
     id_fields = ("id", "run__id")
-    text_fields = ("sha256",)
-    search_help_text = "The beginning of an artifact's or a run's id, or of the SHA-256"
+    text_fields = ("name",)
+    hash_fields = ("sha256",)
+    search_help_text = "The beginning of an artifact's or a run's id, its name or its SHA-256"
     fields = (
         "id", "name", "media_type", "bytes", "sha256", "node", "run_link", "created_at", "download",
     )  # fmt: skip

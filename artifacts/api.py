@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import FileResponse, HttpResponse, HttpResponseBase
+from django.http import HttpResponseBase, StreamingHttpResponse
 from django.http.response import HttpResponseNotModified
 from django.utils.cache import patch_cache_control
 from django.utils.http import parse_etags, quote_etag
@@ -17,13 +17,13 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from artifacts.download_names import disposition
 from artifacts.models import Artifact
 from artifacts.schemas import ArtifactSerializer
-from artifacts.store import store
+from artifacts.store import open_artifact
 from runs.api.base import ApiViewSet, documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination
 from runs.api.parameters import Parameter, parse_uuid
-from runs.errors import Problem
 from runs.summaries import timestamp
 
 FILTERS = (Parameter(name="run", kind="uuid", help="Artifacts of this run only."),)
@@ -44,6 +44,8 @@ INLINE = {
     "text/markdown": "text/plain; charset=utf-8",
     **{name: name for name in ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")},
 }
+#: Types that most artifacts have, for the schema.
+_TYPES = ("application/octet-stream", "text/plain", "text/markdown", "image/png")
 
 
 @extend_schema(tags=["artifacts"])
@@ -57,7 +59,11 @@ INLINE = {
         summary="Download an artifact",
         parameters=documented(FILE),
         responses={
-            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            (200, "*/*"): OpenApiResponse(
+                OpenApiTypes.BINARY, description="Its bytes, with the type that its node gave it."
+            ),
+            **{(200, name): OpenApiTypes.BINARY for name in _TYPES},
+            (200, "application/json"): OpenApiTypes.ANY,
             304: OpenApiResponse(description="The copy with this ETag is still right."),
             **problems(400, 404, 410, 503),
         },
@@ -89,7 +95,8 @@ class ArtifactViewSet(ApiViewSet):
         if _matches(request.headers.get("If-None-Match", ""), etag):
             response = HttpResponseNotModified()
         else:
-            response = _file(artifact, inline=self.values["inline"] == "1")
+            inline, body = self.values["inline"] == "1", request.method != "HEAD"
+            response = _file(artifact, inline=inline, body=body)
         response["ETag"] = etag
         response["X-Content-Type-Options"] = "nosniff"
         response["Content-Security-Policy"] = "sandbox; default-src 'none'"
@@ -113,24 +120,16 @@ def _row(artifact: Artifact) -> dict[str, Any]:
     }
 
 
-def _file(artifact: Artifact, *, inline: bool) -> HttpResponse | FileResponse:
+def _file(artifact: Artifact, *, inline: bool, body: bool) -> StreamingHttpResponse:
     shown_as = INLINE.get(artifact.media_type.partition(";")[0].strip().lower())
-    try:
-        file = store().open(artifact.sha256)
-    except (FileNotFoundError, ValueError):
-        raise Problem(
-            410,
-            "artifact_bytes_missing",
-            f"Artifact {artifact.id} is known, but its bytes are no longer in the data folder."
-            " Replay its run to make it again.",
-        ) from None
+    file = open_artifact(artifact.id, artifact.sha256, artifact.size)
     safe = inline and shown_as is not None
-    response = FileResponse(
-        file,
-        as_attachment=not safe,
-        filename=artifact.name.rpartition("/")[2] or "artifact",
+    response = StreamingHttpResponse(
+        file.pieces() if body else (),
         content_type=shown_as if safe else _plain_type(artifact.media_type),
     )
+    response._resource_closers.append(file.close)  # type: ignore[attr-defined]
+    response["Content-Disposition"] = disposition(artifact.name, artifact.id.hex, inline=safe)
     response["Content-Length"] = str(artifact.size)
     return response
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from runs.fields import NameField
+
 
 class Artifact(models.Model):
     """A file that a node, or the end of a run, made. The bytes are found by `sha256`; two
@@ -13,7 +15,7 @@ class Artifact(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     run = models.ForeignKey("runs.Run", on_delete=models.CASCADE, related_name="artifacts")
-    node = models.CharField(max_length=200, blank=True, default="")
+    node = NameField(blank=True, default="")
     name = models.CharField(max_length=255)
     media_type = models.CharField(max_length=255)
     size = models.BigIntegerField()

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import logging
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +22,30 @@ from django.db import connection
 from django.utils import timezone
 
 from artifacts.models import Artifact
+from artifacts.reading import (
+    CHANGED,
+    MISSING,
+    PIECE,
+    UNREADABLE,
+    BytesLost,
+    StoredFile,
+    open_regular,
+    open_stored,
+)
 from runs import rows
 from runs.columns import form
 from runs.conf import conf
+from runs.engine.names import content
 from runs.engine.ports import ArtifactRef, Blob
 from runs.errors import Problem
+from runs.fields import stored_name
+
+_log = logging.getLogger(__name__)
 
 #: Prefix of a file that is being written; what a crash leaves has it too.
 TEMPORARY = ".writing-"
+#: Prefix of a folder that was where a file belongs.
+ASIDE = ".aside-"
 #: Files that a process knows to be durable, at most.
 REMEMBERED = 10_000
 _COLUMNS = ("id", "run_id", "node", "name", "media_type", "size", "sha256", "created_at")
@@ -50,6 +68,7 @@ class FileStore:
     def write(self, data: bytes) -> Blob:
         """Store `data`; on return it survives a power cut. The same bytes twice are one file.
         Blocks for the disk: not for an event loop."""
+        data = content(data)
         blob = Blob(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         target = self.path(blob.sha256)
         if not target.parent.is_dir():
@@ -57,7 +76,7 @@ class FileStore:
         with self._lock(fcntl.LOCK_SH):
             # A known file becomes young again: its last row may be gone, and a sweep that looked
             # before our row is committed must not take it for an old orphan.
-            known = _touch(target, blob.size)
+            known = _touch(target, data)
             inode = known or _replace(target, data)
         if known is None or self._durable.get(blob.sha256) != inode:
             _sync_folder(target.parent)
@@ -77,7 +96,7 @@ class FileStore:
         row = (
             as_form.id(ref.artifact_id),
             as_form.id(ref.run_id),
-            ref.node,
+            stored_name(ref.node),
             ref.name,
             ref.media_type,
             ref.size,
@@ -87,20 +106,25 @@ class FileStore:
         rows.upsert(connection, Artifact, _COLUMNS, row)
 
     def open(self, sha256: str) -> BinaryIO:
-        """The bytes with this hash, to be read and closed by the caller; FileNotFoundError when
-        there are none."""
-        return self.path(sha256).open("rb")
+        """The file with this name, to be read and closed by the caller, whatever is in it by now;
+        BytesLost, which is a FileNotFoundError, when it is no file."""
+        return open_regular(self.path(sha256))
+
+    def open_checked(self, sha256: str, size: int) -> StoredFile:
+        """The bytes with this hash, to be read and closed by the caller; BytesLost when there are
+        none, or others in their place."""
+        return open_stored(self.path(sha256), sha256, size)
 
     def files(self) -> Iterator[Path]:
         """Every stored or half-written file, in the order of the names of their folders."""
         for folder in sorted(self.root.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]")):
-            yield from sorted(path for path in folder.iterdir() if path.is_file())
+            yield from sorted(path for path in folder.iterdir() if _is_no_folder(path))
 
     def delete_if_older(self, path: Path, than: float) -> bool:
         """Delete one file of the store unless it was written (or written again) since `than`, in
         seconds since 1970. True when it is gone by our hand."""
         with self._lock(fcntl.LOCK_EX), contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < than:
+            if path.lstat().st_mtime < than:
                 path.unlink()
                 return True
         return False
@@ -108,7 +132,7 @@ class FileStore:
     def _make_folder(self, folder: Path) -> None:
         for path in (self.root, folder.parent, folder):
             if not path.is_dir():
-                path.mkdir(parents=True, exist_ok=True)
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _sync_folder(path.parent)
 
     @contextlib.contextmanager
@@ -129,34 +153,77 @@ def store() -> FileStore:
 
 def read(artifact_id: UUID | str) -> bytes:
     """The bytes of one artifact; Problem 404 when there is no such artifact, 410 when its file is
-    missing. Asks the database: for sync nodes and threads, not for an event loop."""
+    not what was stored. Asks the database: for sync nodes and threads, not for an event loop."""
     try:
-        sha256 = Artifact.objects.values_list("sha256", flat=True).get(pk=UUID(str(artifact_id)))
+        found = Artifact.objects.values_list("sha256", "size").get(pk=UUID(str(artifact_id)))
     except (Artifact.DoesNotExist, ValueError):
         raise Problem(
             404, "unknown_artifact", f"There is no artifact with the id {str(artifact_id)!r}."
         ) from None
+    file = open_artifact(UUID(str(artifact_id)), *found)
     try:
-        with store().open(sha256) as file:
-            return file.read()
-    except FileNotFoundError:
-        raise Problem(
-            410,
-            "artifact_bytes_missing",
-            f"The bytes of artifact {artifact_id} are no longer in the data folder.",
-        ) from None
+        return b"".join(file.pieces())
+    except BytesLost as lost:
+        raise _gone(artifact_id, lost) from None
+    finally:
+        file.close()
 
 
-def _touch(path: Path, size: int) -> int | None:
-    """Make the file young, and answer its inode; None when it is not there, or not whole."""
+def open_artifact(artifact_id: UUID, sha256: str, size: int) -> StoredFile:
+    """The bytes of one artifact, to be closed by the caller. Problem 410 when its file is not what
+    was stored; 503 when the disk does not answer."""
     try:
-        found = path.stat()
-        if found.st_size != size:
-            return None
-        os.utime(path)
+        return store().open_checked(sha256, size)
+    except BytesLost as lost:
+        _log.warning("Artifact %s: %s (%s)", artifact_id, lost, store().path(sha256))
+        raise _gone(artifact_id, lost) from None
+    except ValueError:
+        raise _gone(artifact_id, BytesLost(MISSING, "Its hash is none.")) from None
+    except OSError as error:
+        _log.warning("Artifact %s cannot be read: %s", artifact_id, error)
+        detail = f"The file of artifact {artifact_id} cannot be read now ({error.strerror})."
+        raise Problem(503, "storage_unavailable", f"{detail} Try again in a moment.") from None
+
+
+def _gone(artifact_id: UUID | str, lost: BytesLost) -> Problem:
+    advice = {
+        UNREADABLE: "Make it a file that the user who runs the server may read.",
+        MISSING: "Put it back from a backup, or replay its run to make it again.",
+        CHANGED: "Put it back from a backup, or replay its run to make it again.",
+    }
+    detail = f"Artifact {artifact_id} is known, but cannot be had. {lost} {advice[lost.code]}"
+    return Problem(410, lost.code, detail)
+
+
+def _is_no_folder(path: Path) -> bool:
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
     except FileNotFoundError:
+        return False
+
+
+def _touch(path: Path, data: bytes) -> int | None:
+    """Make the file young, and answer its inode; None when it is not there, or not what it should
+    be: then it is to be replaced."""
+    try:
+        with open_regular(path) as file:
+            if not _holds(file, data):
+                return None
+            os.utime(file.fileno())
+            return os.fstat(file.fileno()).st_ino
+    except (BytesLost, PermissionError):
         return None
-    return found.st_ino
+
+
+def _holds(file: BinaryIO, data: bytes) -> bool:
+    if os.fstat(file.fileno()).st_size != len(data):
+        return False
+    view, at = memoryview(data), 0
+    while piece := file.read(PIECE):
+        if view[at : at + len(piece)] != piece:
+            return False
+        at += len(piece)
+    return at == len(data)
 
 
 def _replace(target: Path, data: bytes) -> int:
@@ -169,6 +236,8 @@ def _replace(target: Path, data: bytes) -> int:
             file.flush()
             os.fsync(file.fileno())
             inode = os.fstat(file.fileno()).st_ino
+        if target.is_dir() and not target.is_symlink():  # somebody's; a file cannot take its place
+            os.rename(target, tempfile.mkdtemp(prefix=ASIDE, dir=target.parent))
         os.replace(temporary, target)
     except Exception:
         with contextlib.suppress(FileNotFoundError):

@@ -44,7 +44,7 @@ def orphans(older_than: timedelta, *, within: FileStore | None = None) -> Iterat
             if path.name in used:
                 continue
             try:
-                stat = path.stat()
+                stat = path.lstat()
             except FileNotFoundError:
                 continue  # another sweep was first
             if stat.st_mtime < before:

@@ -13,6 +13,7 @@ import operator
 import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import process_time
 from typing import Annotated, Any, TypedDict
 
@@ -26,6 +27,8 @@ from runs.engine.events import Event
 from runs.engine.ports import ArtifactRef, Lease, Superstep
 
 TURNS, IN_A_ROW = 6, 3
+#: Of rows whose steps cost milliseconds, which vary less.
+FEW_TURNS = 2
 
 
 class State(TypedDict, total=False):
@@ -85,6 +88,64 @@ def nested(lib: Lib, depth: int) -> Any:
     return lib.compile(builder)
 
 
+class Held(TypedDict, total=False):
+    n: int
+    held: Any
+
+
+class Narrow(TypedDict, total=False):
+    n: int
+
+
+#: States of several sizes that every step is given and none changes.
+HELD: dict[str, Callable[[], Any]] = {
+    "a record of 10 fields": lambda: {f"field {i}": i for i in range(10)},
+    "100 messages": lambda: [
+        {"role": "user", "content": "x" * 200, "id": str(i)} for i in range(100)
+    ],
+    "1 MB in 5,000 records": lambda: [
+        {"id": i, "name": f"name {i}", "text": "x" * 120, "price": i / 7, "tags": None}
+        for i in range(5_000)
+    ],
+    "1 MB in 5,000 nested records": lambda: [
+        {"id": i, "text": "x" * 120, "tags": ["a", "b"], "at": {"x": i, "y": i}}
+        for i in range(5_000)
+    ],
+    "100,000 texts": lambda: [f"text {i}" for i in range(100_000)],
+}
+
+
+def holding(lib: Lib, steps: int, *, value: Any, narrow: bool = False) -> Any:
+    """A loop whose node and router are given `value` at each step, or not if they are `narrow`."""
+    seen: Any = Narrow if narrow else Held
+
+    async def fill(state: Held) -> Held:
+        return {"n": 0, "held": value}
+
+    async def step(state: Any) -> Any:
+        return {"n": state["n"] + 1}
+
+    def more(state: Any) -> str:
+        return "step" if state["n"] < steps else "__end__"
+
+    step.__annotations__["state"] = more.__annotations__["state"] = seen
+    builder = lib.StateGraph(Held).add_node("fill", fill).add_node("step", step)
+    builder.add_edge("__start__", "fill").add_edge("fill", "step")
+    builder.add_conditional_edges("step", more, ["step", "__end__"])
+    return lib.compile(builder)
+
+
+def held_rows(steps: int = 20) -> Sequence[Awaitable[Sequence[str]]]:
+    """The cost of a step that is given a large value: its node and its router get a copy each."""
+    rows = []
+    for name, make in HELD.items():
+        build = partial(holding, value=make())
+        rows.append(compare(f"a step beside {name}", build, steps, "us a step", FEW_TURNS))
+    narrow = partial(holding, value=HELD["1 MB in 5,000 records"](), narrow=True)
+    rows.append(compare("the same, read by neither", narrow, steps, "us a step", FEW_TURNS))
+    return rows
+
+
 async def seconds(graph: Any, limit: int) -> float:
     config = {"configurable": {"thread_id": "t"}, "recursion_limit": limit}
     gc.collect()
@@ -94,11 +155,11 @@ async def seconds(graph: Any, limit: int) -> float:
 
 
 async def compare(
-    name: str, build: Callable[[Lib, int], Any], size: int, unit: str
+    name: str, build: Callable[[Lib, int], Any], size: int, unit: str, turns: int = TURNS
 ) -> Sequence[str]:
     """A row: microseconds per unit on both, and how many times ours is faster."""
     best = {"ours": float("inf"), "theirs": float("inf")}
-    for _ in range(TURNS):
+    for _ in range(turns):
         for who, lib in [("ours", OURS)] * IN_A_ROW + [("theirs", THEIRS)] * IN_A_ROW:
             best[who] = min(best[who], await seconds(build(lib, size), size + 10))
     each = {who: 1e6 * time / size for who, time in best.items()}
@@ -187,6 +248,7 @@ async def measure() -> None:
         compare("loop of 1,000 steps", loop, 1_000, "us a step"),
         compare("fan-out of 1,000 tasks", fan_out, 1_000, "us a task"),
         compare("50 graphs in each other", nested, 50, "us a graph"),
+        *held_rows(),
     ]
     for row in measured:
         rows.append(await row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,8 +21,9 @@ from asgiref.typing import (
 
 from fastgraph_site import problems
 from fastgraph_site.creations import PATHS
+from fastgraph_site.overload import RETRY_AFTER
 from runs.errors import Problem
-from streaming import long_poll
+from streaming import long_poll, waits
 from streaming.endpoint import read_query, while_there
 from streaming.reader import Closed
 from streaming.subscriber import UnknownRun
@@ -53,6 +55,16 @@ class Awaited:
         except Problem as problem:
             await problems.answer(problem, scope, send)
             return
+        try:
+            # Before the run is made: a client that is refused may ask for it again.
+            with waits.counted() if seconds else nullcontext():
+                await self._create(scope, seconds, receive, send)
+        except Problem as problem:
+            await problems.answer(problem, scope, send, [RETRY_AFTER])
+
+    async def _create(
+        self, scope: HTTPScope, seconds: int, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
         kept = _Kept()
         await self._app({**scope, "query_string": _without_wait(scope)}, receive, kept.send)
         run_id = kept.run_id()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
 from asgiref.typing import (
     ASGI3Application,
@@ -14,14 +14,18 @@ from asgiref.typing import (
     HTTPScope,
     Scope,
 )
+from django.conf import settings
 
 from fastgraph_site import problems
-from runs.conf import conf
+from fastgraph_site.bodies import Held
+from fastgraph_site.overload import RETRY_AFTER
 from runs.errors import Problem
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 PATIENCE = 10.0  # seconds that the rest of a body that is too large may take to arrive
+#: What to add to a refusal.
+MORE_HEADERS = {415: [(b"accept-encoding", b"identity")], 503: [RETRY_AFTER]}
 FURTHER = 8  # times the limit: so much more of it is read, and thrown away
 
 
@@ -29,8 +33,10 @@ class BodyLimit:
     """Calls `app` once the request's body is here, with the body in one message and its length in
     the headers. So a client that sends slowly costs memory for what it sent, but no thread.
 
-    A larger body than `max_body_bytes` is answered 413. What else the client sends is read for a
-    while, for it would not see the answer if its connection was reset while it still wrote.
+    A larger body than `max_body_bytes` is answered 413, a compressed one 415 or 501, one that takes
+    too long 408, and one for which the process has no memory 503. What else the client sends is
+    read for a while, for it would not see the answer if its connection was reset while it still
+    wrote.
     """
 
     def __init__(self, app: ASGI3Application) -> None:
@@ -42,56 +48,92 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = conf().max_body_bytes
+        held = Held()
         try:
-            body = await _read(receive, limit, scope["headers"])
+            body = await _read(receive, scope["headers"], held)
         except Problem as problem:
-            await problems.answer(problem, scope, send)
+            held.free()
+            await problems.answer(problem, scope, send, MORE_HEADERS.get(problem.status, ()))
         except ConnectionError:
             return
         else:
             await self._app(_with_length(scope, len(body)), replay(body, receive), send)
+        finally:
+            held.free()
 
 
-async def _read(receive: ASGIReceiveCallable, limit: int, headers: Headers) -> bytes:
-    """The whole body. Problem 413 when it has more than `limit` bytes; ConnectionError when the
-    client goes before its end."""
-    declared = _declared(headers) or 0
-    if declared > limit and _waits_for_leave(headers):
-        raise _too_large(limit)
+async def _read(receive: ASGIReceiveCallable, headers: Headers, held: Held) -> bytes:
+    """The whole body. Problem when it is refused; ConnectionError when the client goes before its
+    end."""
+    limit: int = settings.FASTGRAPH["max_body_bytes"]
+    problem = _refused(headers, limit)
+    if problem and _waits_for_leave(headers):
+        raise problem
+    loop, seconds = asyncio.get_running_loop(), settings.FASTGRAPH["body_seconds"]
+    deadline = loop.time() + seconds
     parts: list[bytes] = []
-    size = 0
-    arriving = _parts(receive)
-    async for part in arriving:
-        size += len(part)
-        if max(size, declared) > limit:
+    more = True
+    while more:
+        part, more = await _next(receive, deadline)
+        problem = problem or _too_large(held.size + len(part), limit) or held.add(len(part))
+        if problem and (part or more):
             parts.clear()
-            await _throw_away(arriving, FURTHER * limit)
-            raise _too_large(limit)
+            held.free()
+            if more:
+                await _throw_away(receive, FURTHER * limit)
+            raise problem
         parts.append(part)
+        # What came quickly does not allow to stop in the middle for hours.
+        allowed = len(part) / settings.FASTGRAPH["body_bytes_per_second"]
+        deadline = min(deadline + allowed, loop.time() + seconds)
+    if problem:
+        raise problem
     return b"".join(parts)
 
 
-async def _parts(receive: ASGIReceiveCallable) -> AsyncIterator[bytes]:
+async def _next(receive: ASGIReceiveCallable, deadline: float) -> tuple[bytes, bool]:
+    """The next part, and whether there may be others. Problem 408 when it is not here in time."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            message = await receive()
+    except TimeoutError:
+        detail = "The body took too long to arrive. Send it faster, or in smaller requests."
+        raise Problem(408, "request_timeout", detail) from None
+    if message["type"] != "http.request":
+        raise ConnectionError("the client has gone")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _throw_away(receive: ASGIReceiveCallable, most: int) -> None:
     more = True
-    while more:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ConnectionError("the client has gone")
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
+    with contextlib.suppress(TimeoutError, Problem):
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while more and most >= 0:
+            part, more = await _next(receive, deadline)
+            most -= len(part)
 
 
-async def _throw_away(arriving: AsyncIterator[bytes], most: int) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            async for part in arriving:
-                most -= len(part)
-                if most < 0:
-                    return
+def _refused(headers: Headers, limit: int) -> Problem | None:
+    """Why a body with these headers is refused, whatever it is."""
+    return refused_coding(headers) or _too_large(_declared(headers) or 0, limit)
 
 
-def _too_large(limit: int) -> Problem:
+def refused_coding(headers: Headers) -> Problem | None:
+    """Problem 501 or 415 for a body that is not sent as it is; None for one that is."""
+    transfer = b",".join(v for name, v in headers if name.lower() == b"transfer-encoding")
+    if transfer and transfer.strip().lower() != b"chunked":
+        detail = "Bodies may be sent in chunks, and in no other way: Transfer-Encoding: chunked."
+        return Problem(501, "transfer_encoding_not_supported", detail)
+    for name, value in headers:
+        if name.lower() == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            detail = "Compressed bodies are not taken. Send it without Content-Encoding."
+            return Problem(415, "encoding_not_supported", detail)
+    return None
+
+
+def _too_large(size: int, limit: int) -> Problem | None:
+    if size <= limit:
+        return None
     detail = (
         f"The body is larger than {limit:,} bytes. Send less, or raise FASTGRAPH_MAX_BODY_BYTES."
     )

@@ -6,8 +6,10 @@ table, and a test compares the two.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import cast
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
+
+from fastgraph_site.setting_rules import require_hosts, require_secret
 
 PREFIX = "FASTGRAPH_"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,6 +30,18 @@ type_names = {
     bool: "true or false",
     list: "list",
 }
+
+
+#: A hundred years: the end of a longer time may be no date.
+_MOST_SECONDS = 100 * 365 * 86_400
+
+#: Numbers that may be zero. All others are limits and times that nothing works without.
+_MAY_BE_ZERO = (
+    "PORT",
+    "FASTGRAPH_LINGER_SECONDS",
+    "FASTGRAPH_CANCEL_SECONDS",
+    "FASTGRAPH_KEEP_ALIVE_SECONDS",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +76,18 @@ SETTINGS: tuple[Setting, ...] = (
     _s("FASTGRAPH_DATA_DIR", str, "data", "Folder for all that is made at run time."),
     _s("FASTGRAPH_APPS", list, [], "Django apps of yours whose `workflows` modules are loaded."),
     _s(
+        "FASTGRAPH_JOBS",
+        list,
+        [],
+        "Functions of yours, as dotted paths, that django-q2 jobs, schedules and hooks may call; no"
+        " others are executed.",
+    ),
+    _s(
         "FASTGRAPH_SECRET_KEY",
         str,
         "",
-        "Django's secret key; empty: made once, kept in the data folder.",
+        "Django's secret key: 32 characters or more, 16 of them different, or 50 or more, 8 of them"
+        " different; empty: made once, kept in the data folder.",
     ),
     _s("FASTGRAPH_ALLOWED_HOSTS", list, [], "Host names to accept besides the loopback ones."),
     _s("FASTGRAPH_DEBUG", bool, False, "Django's debug pages. Never where strangers can reach it."),
@@ -73,7 +97,7 @@ SETTINGS: tuple[Setting, ...] = (
         int,
         1,
         "django-q2 workers that execute runs: on Postgres as many as cores, for many runs."
-        " One more executes suspects, apart; one is kept for other jobs.",
+        " One more executes suspects, apart; one is spare; one is kept for other jobs.",
     ),
     _s("FASTGRAPH_CONCURRENCY", int, 100, "Runs that one worker executes at the same time."),
     _s("FASTGRAPH_NODE_THREADS", int, 16, "Threads of one worker for sync nodes."),
@@ -106,6 +130,53 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _s("FASTGRAPH_STEP_LIMIT", int, 10_000, "Supersteps of one run before it fails."),
     _s("FASTGRAPH_MAX_BODY_BYTES", int, 10 * 2**20, "Largest request body."),
+    _s("FASTGRAPH_MAX_BODY_VALUES", int, 500_000, "Most JSON values in one request body."),
+    _s(
+        "FASTGRAPH_MAX_BODIES_BYTES",
+        int,
+        128 * 2**20,
+        "Memory for the bodies of all requests under way; over it they are answered with 503.",
+    ),
+    _s(
+        "FASTGRAPH_BODY_SECONDS",
+        float,
+        30.0,
+        "How long a request body may stand still, or be slower than the next setting allows.",
+    ),
+    _s(
+        "FASTGRAPH_BODY_BYTES_PER_SECOND",
+        int,
+        1024,
+        "How fast a request body must come in the long run.",
+    ),
+    _s("FASTGRAPH_MAX_HEADER_BYTES", int, 64 * 2**10, "Largest head of a request: 431 above."),
+    _s("FASTGRAPH_MAX_URL_BYTES", int, 16 * 2**10, "Longest URL of a request: 414 above."),
+    _s("FASTGRAPH_HEADER_SECONDS", float, 20.0, "How long the head of a request may take."),
+    _s(
+        "FASTGRAPH_KEEP_ALIVE_SECONDS",
+        int,
+        5,
+        "How long a connection stays open for its next request.",
+    ),
+    _s(
+        "FASTGRAPH_STALLED_SECONDS",
+        float,
+        60.0,
+        "How long a client may take nothing of what waits for it before its connection ends.",
+    ),
+    _s(
+        "FASTGRAPH_MAX_CONNECTIONS",
+        int,
+        10_000,
+        "Connections of the web process, streams and sockets among them; fewer where the operating"
+        " system allows fewer open files.",
+    ),
+    _s(
+        "FASTGRAPH_MAX_WAITS",
+        int,
+        8_000,
+        "Requests that wait for a run at the same time: long polls, `/wait`, `?wait=`.",
+    ),
     _s("FASTGRAPH_MAX_VALUE_BYTES", int, 64 * 2**20, "Largest stored value of one state key."),
     _s("FASTGRAPH_MAX_STATE_BYTES", int, 256 * 2**20, "Largest stored state, all keys together."),
     _s(
@@ -125,8 +196,8 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def read() -> dict[str, object]:
-    """The value of every setting by name. A value of the wrong kind raises ImproperlyConfigured
-    that names the variable and what it should look like."""
+    """The value of every setting by name. A value of the wrong kind, or a number that is too small,
+    raises ImproperlyConfigured that names the variable and what it should look like."""
     env = environ.Env()
     environ.Env.read_env(str(BASE_DIR / ".env"))
     values: dict[str, object] = {}
@@ -139,19 +210,41 @@ def read() -> dict[str, object]:
             raise ImproperlyConfigured(
                 f"{setting.name} should be a {type_names[setting.kind]}: {error}. {setting.help}"
             ) from error
+        _require_size(setting, values[setting.name])
     _require_apps(cast(Sequence[str], values["FASTGRAPH_APPS"]))
+    require_hosts(cast(Sequence[str], values["FASTGRAPH_ALLOWED_HOSTS"]))
+    if key := cast(str, values["FASTGRAPH_SECRET_KEY"]):
+        require_secret(key, "FASTGRAPH_SECRET_KEY")
     return values
 
 
+def _require_size(setting: Setting, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return
+    most = _MOST_SECONDS if setting.name.endswith("_SECONDS") else math.inf
+    if not math.isfinite(value) or value > most:
+        limit = f" of {_MOST_SECONDS:,} at most" if most < math.inf else ""
+        raise ImproperlyConfigured(
+            f"{setting.name} should be a number{limit}, not {value}. {setting.help}"
+        )
+    least = "0 or more" if setting.name in _MAY_BE_ZERO else "more than 0"
+    if value < 0 or (value == 0 and least == "more than 0"):
+        raise ImproperlyConfigured(f"{setting.name} should be {least}, not {value}. {setting.help}")
+
+
 def make_folder(path: Path) -> None:
-    """The data folder, made if it is not there; ImproperlyConfigured when it cannot be used."""
+    """The data folder, made if it is not there, for its owner alone; ImproperlyConfigured when it
+    cannot be used."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ImproperlyConfigured(
             f"the data folder {path} cannot be made ({error.strerror}). FASTGRAPH_DATA_DIR names "
             "another one."
         ) from error
+    with suppress(OSError):
+        if os.listdir(path) == [".gitignore"]:  # git has made it, and nobody has used it
+            path.chmod(0o700)
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise ImproperlyConfigured(
             f"the data folder {path} cannot be written to. Make it a folder of the user who runs "

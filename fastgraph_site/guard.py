@@ -3,8 +3,6 @@ another site in the local user's browser."""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from asgiref.typing import (
     ASGI3Application,
     ASGIReceiveCallable,
@@ -16,22 +14,27 @@ from asgiref.typing import (
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
-from fastgraph_site import local_user, problems
+from fastgraph_site import problems
+from fastgraph_site.body import refused_coding
+from fastgraph_site.forwarding import is_forwarding
+from fastgraph_site.hosts import host_of, refused_target, with_port
 from fastgraph_site.local_user import is_loopback
 from runs.errors import Problem
 
-FORWARDING = tuple(name.lower().encode() for name in local_user.FORWARDING)
 READING = ("GET", "HEAD")
-DEFAULT_PORTS = {"http": "80", "ws": "80", "https": "443", "wss": "443"}
+#: Headers that mean something once. Joined by a comma they would mean another thing.
+SAID_ONCE = (b"authorization", b"content-type", b"idempotency-key", b"last-event-id")
 
 
 class Guard:
     """Lets requests and sockets through to `app`, or refuses them.
 
     The Host must be an allowed one (a site that points its own name here is refused: DNS
-    rebinding). A browser says where a request comes from: an Origin other than this server, or a
-    cross-site request that could change something, is refused. What sends no Origin is no browser
-    page, but a program of the local user. A forwarded request is somebody else's.
+    rebinding), and a target that is a whole URL must name the same. A browser says where a request
+    comes from: an Origin other than this server, or a cross-site request that could change
+    something, is refused. What sends no Origin is no browser page, but a program of the local user.
+    A forwarded request is somebody else's. Headers that mean something once are refused when they
+    are repeated.
     """
 
     def __init__(self, app: ASGI3Application) -> None:
@@ -59,8 +62,11 @@ def refusal(scope: HTTPScope | WebSocketScope) -> Problem | None:
         _refused_peer(scope)
         or _refused_proxy(headers)
         or _refused_host(headers)
+        or _refused_target(headers, scope)
         or _refused_origin(headers, scope.get("scheme", "http"))
         or _refused_site(headers, scope)
+        or _refused_repetition(headers)
+        or _refused_body(scope)
     )
 
 
@@ -79,7 +85,7 @@ def _refused_peer(scope: HTTPScope | WebSocketScope) -> Problem | None:
 
 
 def _refused_proxy(headers: dict[bytes, list[str]]) -> Problem | None:
-    if any(name in headers for name in FORWARDING):
+    if any(is_forwarding(name.decode("latin-1")) for name in headers):
         detail = (
             "This request came through a proxy. Without logins the server is open to the user of "
             "its own machine only; ask it directly at its loopback address."
@@ -100,10 +106,18 @@ def _refused_host(headers: dict[bytes, list[str]]) -> Problem | None:
     return Problem(400, "host_not_allowed", detail)
 
 
+def _refused_target(
+    headers: dict[bytes, list[str]], scope: HTTPScope | WebSocketScope
+) -> Problem | None:
+    """Servers whose scope has the whole target as its path. Ours has checked it before."""
+    target = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    return refused_target(target, headers[b"host"], scope.get("scheme", "http"))
+
+
 def _refused_origin(headers: dict[bytes, list[str]], scheme: str) -> Problem | None:
-    host = _with_port(headers[b"host"][0].lower(), scheme)
+    host = with_port(headers[b"host"][0], scheme)
     for origin in headers.get(b"origin", []):
-        if _host_of(origin) != host:
+        if host_of(origin) != host:
             detail = "Pages of another origin may not use this server."
             return Problem(403, "foreign_origin", detail)
     return None
@@ -118,15 +132,17 @@ def _refused_site(
     return None
 
 
-def _host_of(origin: str) -> str:
-    """`host:port` of an Origin; nothing for `null` and what makes no sense."""
-    try:
-        parts = urlsplit(origin.lower())
-    except ValueError:
-        return ""
-    return _with_port(parts.netloc, parts.scheme) if parts.netloc else ""
+def _refused_repetition(headers: dict[bytes, list[str]]) -> Problem | None:
+    for name in SAID_ONCE:
+        if len(headers.get(name, ())) > 1:
+            shown = name.decode().title()
+            detail = f"The header {shown} is there more than once. Send it once."
+            return Problem(400, "repeated_header", detail)
+    return None
 
 
-def _with_port(host: str, scheme: str) -> str:
-    domain, port = split_domain_port(host)
-    return f"{domain}:{port or DEFAULT_PORTS.get(scheme, '')}"
+def _refused_body(scope: HTTPScope | WebSocketScope) -> Problem | None:
+    """A body that nobody reads is not looked at by BodyLimit."""
+    if scope["type"] == "websocket" or scope["method"] in READING:
+        return refused_coding(scope["headers"])
+    return None

@@ -17,13 +17,11 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
+from fastgraph_site.forwarding import is_forwarding
 from runs.api.problems import refuse
 from runs.errors import Problem
 
 USERNAME = "local"
-
-#: What proxies add. Any of them means that the client is somebody else than the peer.
-FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP")
 
 
 class LocalUserMiddleware:
@@ -50,7 +48,7 @@ def why_not_local(request: HttpRequest) -> str:
         )
     if not is_loopback(request.META.get("REMOTE_ADDR", "")):
         return "Until logins exist, this server answers its own machine only."
-    sent = [name for name in FORWARDING if name in request.headers]
+    sent = [name for name in request.headers if is_forwarding(name)]
     if sent:
         return (
             f"This request was forwarded by a proxy ({', '.join(sent)}). Until logins exist, this"

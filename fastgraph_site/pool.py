@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from contextlib import nullcontext
 from wsgiref.types import WSGIApplication
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
+from fastgraph_site.bodies import LARGE
 from fastgraph_site.wsgi import Call, environ
 from streaming.threads import DatabaseThreads
+
+_log = logging.getLogger(__name__)
 
 PIECE = 256 * 1024  # bytes of an answer that one visit to a thread brings
 
@@ -20,11 +25,13 @@ class WsgiPool:
     A request takes a thread while the application works, and none while bytes travel: the body is
     here before (BodyLimit), most answers come back whole, and a long one is fetched piece by
     piece, each when the client has taken the piece before it. A client that goes ends that.
+    Requests with large bodies get a quarter of the threads: each may take long.
     """
 
     def __init__(self, application: WSGIApplication, threads: int) -> None:
         self._application = application
         self._threads = DatabaseThreads("web", threads)
+        self._large = asyncio.Semaphore(max(1, threads // 4))
 
     async def close(self) -> None:
         """Close the threads' database connections and end the threads."""
@@ -48,7 +55,8 @@ class WsgiPool:
         call = Call(self._application, environ(scope, body))
         gone: asyncio.Task[object] | None = None
         try:
-            piece, more = await self._threads.run(call.begin, PIECE)
+            async with self._large if len(body) > LARGE else nullcontext():
+                piece, more = await self._threads.run(call.begin, PIECE)
             more = more and scope["method"] != "HEAD"
             await send(
                 {
@@ -63,7 +71,11 @@ class WsgiPool:
                 gone = gone or asyncio.ensure_future(receive())
                 if gone.done():
                     return
-                piece, more = await self._threads.run(call.more, PIECE)
+                try:
+                    piece, more = await self._threads.run(call.more, PIECE)
+                except OSError as error:  # the server cuts the connection: the rest is missing
+                    _log.warning("The answer to %s breaks off: %s", scope["path"], error)
+                    return
                 await send({"type": "http.response.body", "body": piece, "more_body": more})
         finally:
             if gone is not None:

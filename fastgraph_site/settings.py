@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, cast
 
 import environ
@@ -12,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from fastgraph_site import __version__
 from fastgraph_site.environment import BASE_DIR, make_folder, read
+from fastgraph_site.setting_rules import require_secret
 
 ENV: dict[str, Any] = read()
 
@@ -25,7 +27,11 @@ def _secret_key(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return path.read_text().strip()
+        deadline = monotonic() + 2.0  # in which the winner writes it
+        while not (key := path.read_text().strip()) and monotonic() < deadline:
+            sleep(0.01)
+        require_secret(key, f"The key in {path}")
+        return key
     with os.fdopen(descriptor, "w") as file:
         key = secrets.token_urlsafe(50)
         file.write(key)
@@ -131,6 +137,7 @@ def _database(url: str) -> dict[str, Any]:
     config["CONN_MAX_AGE"] = None
     config["CONN_HEALTH_CHECKS"] = True  # a restarted Postgres costs no request
     if config["ENGINE"].endswith("sqlite3"):
+        config["ENGINE"] = "runs.sqlite3"  # Django's, on a file that is private and watched
         config["OPTIONS"] = SQLITE_OPTIONS
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     else:
@@ -154,9 +161,10 @@ Q_CLUSTER = {
     "name": "fastgraph",
     "orm": "default",
     "broker_class": "runs.broker.DoorbellBroker",
-    # One more for a run that is executed apart, and one that always is free for other jobs.
-    "workers": ENV["FASTGRAPH_WORKERS"] + 2,
-    "queue_limit": ENV["FASTGRAPH_WORKERS"] + 2,
+    # One more for a run that is executed apart, a spare one for when another stands still, and one
+    # that always is free for other jobs.
+    "workers": ENV["FASTGRAPH_WORKERS"] + 3,
+    "queue_limit": ENV["FASTGRAPH_WORKERS"] + 3,
     "bulk": 1,
     "timeout": 60,  # of other jobs; the job that executes runs has none
     "retry": 90,
@@ -224,6 +232,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "runs.api.event_schema.add_events",
         "streaming.schema.add_streams",
     ],
     "SERVE_INCLUDE_SCHEMA": False,

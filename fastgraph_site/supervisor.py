@@ -21,6 +21,7 @@ from types import FrameType
 
 from fastgraph_site.environment import BASE_DIR
 from fastgraph_site.servers import GO, NEVER_READY
+from runs import database_file, process_tree, processes
 from runs.cluster import Cluster
 from runs.flags import Flag
 
@@ -60,15 +61,17 @@ class Supervisor:
         try:
             self._start_web()
             self._check()
+            database_file.expect()  # what is forked below opens this file, and no other
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                     signal.signal(number, self._on_signal)
             if self._cluster is not None:
+                processes.adopt_orphans()
                 self._cluster.start()
             self._let_serve()
             while not self._stop.wait(_CYCLE_SECONDS):
                 if self._cluster is not None:
-                    self._cluster.keep()
+                    self._keep_cluster(self._cluster)
                 if not self._keep_web():
                     code = 1
                     break
@@ -99,6 +102,16 @@ class Supervisor:
         if self._web is not None and self._web.stdin is not None:
             with suppress(BrokenPipeError), self._web.stdin as leave:  # it may have died already
                 leave.write(GO)
+
+    def _keep_cluster(self, cluster: Cluster) -> None:
+        """Start the sentinel again if it died. What nodes had started below it comes to this
+        process then, and is ended."""
+        died = cluster.keep()
+        pids = [process.pid for process in (self._web, cluster.sentinel) if process is not None]
+        own = [pid for pid in pids if pid is not None]
+        if died:
+            process_tree.end_orphans(own)
+        process_tree.reap_orphans(own)
 
     def _keep_web(self) -> bool:
         """Start the web process again if it died. False when it cannot be started at all."""
@@ -135,3 +148,4 @@ class Supervisor:
                 self._web.wait()
         if self._cluster is not None:
             self._cluster.stop()
+            process_tree.end_orphans(())

@@ -7,14 +7,17 @@ import gc
 from functools import cache
 
 from artifacts.store import store
-from runs import deaths, slots
+from runs import deaths, slots, standstills
 from runs.conf import conf
+from runs.engine import stopping
 from runs.worker import Worker
 from streaming import hints
 
 #: Of the cyclic collector: to look through all that lives after every 700 new objects took a tenth
 #: of a busy worker's time, and only runs that fail leave something for it.
 _SELDOM = (10_000, 20, 50)
+#: So long may tasks take to end that nodes have left on the event loop.
+REST_SECONDS = 1.0
 
 
 def work(apart: bool = False) -> None:
@@ -22,16 +25,20 @@ def work(apart: bool = False) -> None:
     that are suspects. Returns at once when as many workers of this host are at it as may be."""
     if conf().fault:
         deaths.arm(conf().fault)
-    slot = slots.acquire(apart=apart)
+    slot = slots.acquire(apart=apart, spare=not apart and standstills.of_host())
     if slot is not None:
         _calm_collector()
         with slot:
-            asyncio.run(_work(apart))
+            asyncio.run(_work(apart, spare=slot.name == slots.SPARE))
             gc.collect()
 
 
-async def _work(apart: bool) -> None:
-    await Worker(store(), hints.sender(asyncio.get_running_loop()), apart=apart).drain()
+async def _work(apart: bool, *, spare: bool) -> None:
+    hint = hints.sender(asyncio.get_running_loop())
+    try:
+        await Worker(store(), hint, apart=apart, spare=spare).drain()
+    finally:
+        await stopping.end_others(REST_SECONDS)
 
 
 @cache

@@ -16,6 +16,7 @@ import time
 import uuid
 from pathlib import Path
 
+from runs import forking
 from runs.conf import conf
 
 #: What a ring says.
@@ -31,7 +32,7 @@ _SETTLED = 0.1
 def folder() -> Path:
     """Where the bells of this installation hang."""
     found = conf().data_dir / "bells"
-    found.mkdir(exist_ok=True)
+    found.mkdir(mode=0o700, exist_ok=True)
     return found
 
 
@@ -46,6 +47,7 @@ class Bell:
         os.mkfifo(made, 0o600)
         # For writing, too: so it never ends, whoever else closes it.
         self._pipe = os.open(made, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        forking.keep_own(self._pipe)
         self._path = home / name
         made.rename(self._path)  # not before somebody listens, or who rings would take it down
         self._poll = select.poll()
@@ -71,6 +73,7 @@ class Bell:
 
     def close(self) -> None:
         self._path.unlink(missing_ok=True)
+        forking.forget(self._pipe)
         os.close(self._pipe)
 
 

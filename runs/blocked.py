@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.db.models import Q, QuerySet
 
-from runs import limits, pauses, workflows
+from runs import availability, limits, pauses, workflows
 from runs.causes import Cause
 from runs.models import Run, RunStatus
 
@@ -42,11 +42,31 @@ def behind(run: Run) -> Iterator[Cause]:
     if other is not None:
         yield Cause(
             code="thread_busy",
-            detail=f"It is behind run {other.pk} of its thread, which is {_state(other)}: one at a"
-            " time.",
+            detail=f"It is behind run {other.pk} of its thread, which is {_state(other)}"
+            f"{_lacking(other)}: one at a time.",
+        )
+    elif (first := _missing_before(run)) is not None:
+        yield Cause(
+            code="thread_busy",
+            detail=f"It is behind run {first.pk} of its thread, which waits for a worker that has"
+            f" workflow {first.workflow!r}: one at a time, in their order.",
         )
     yield from _full_key(run)
     yield from _full_workflow(run)
+
+
+def _missing_before(run: Run) -> Run | None:
+    """The first run before `run` on its thread that has not begun, of a workflow that a live worker
+    with the workflow of `run` lacks: such a worker leaves both."""
+    if run.started_at is not None:
+        return None
+    others = ahead(run).filter(thread=run.thread_id, started_at=None, paused_at=None)
+    others = others.exclude(workflow=run.workflow).order_by("-priority", "created_at", "id")
+    able = [one for one in availability.alive() if run.workflow in (one.workflows or ())]
+    for other in others[:100]:
+        if able and not availability.having(able, other.workflow):
+            return other
+    return None
 
 
 def _begun_before(run: Run) -> Run | None:
@@ -56,6 +76,14 @@ def _begun_before(run: Run) -> Run | None:
         begun = Q(started_at__isnull=False, status__in=(RunStatus.PENDING, RunStatus.SLEEPING))
         busy |= begun
     return others.filter(busy).order_by("created_at", "id").first()
+
+
+def _lacking(other: Run) -> str:
+    """That no live worker has the workflow of a run that does not run, if there is one at all."""
+    alive = availability.alive() if other.status != RunStatus.RUNNING else []
+    if not alive or availability.having(alive, other.workflow):
+        return ""
+    return f", and needs a worker that has workflow {other.workflow!r}"
 
 
 def _state(other: Run) -> str:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 
-from runs import recovery, slots, wakeup
+from runs import availability, jobs, leases, recovery, slots, standstills, wakeup, workflows
 from runs.conf import conf
 from runs.doorbell import CHANNEL, Doorbell, announce, doorbell
 
@@ -74,19 +74,34 @@ class DoorbellBroker(ORM):
             if left > 0 and not self._bell.wait(min(left, _WAIT_SECONDS)):
                 return None
         self._look_at = time.monotonic() + _LOOK_SECONDS
-        jobs = self._take_wakeup() or self._take()
-        if jobs:
+        taken = self._take_wakeup() or self._take()
+        if taken:
             self._look_at = 0.0  # there may be more
-        return jobs or None
+        sound = [(job_id, package) for job_id, package in taken if self._is_sound(job_id, package)]
+        return sound or None
+
+    def _is_sound(self, job_id: int, package: str) -> bool:
+        """Whether the pusher may read the package; one that it may not is deleted."""
+        try:
+            jobs.unpacked(package)
+        except jobs.RefusedError as error:
+            logger.error("Job %s of the queue is refused and deleted. %s", job_id, error)
+            self.fail(job_id)
+            return False
+        return True
 
     def _take_wakeup(self) -> list[tuple[int, str]]:
         # Others stay queued, so that nobody queues another: the workers that could follow them are
         # awake, and most that rings is what they commit. No bell rings when one goes to sleep.
         keys = [wakeup.key(apart=apart) for apart in (False, True) if slots.free(apart=apart)]
+        if wakeup.key() not in keys and standstills.of_host() and slots.spare_free():
+            keys.append(wakeup.key())
         if wakeup.key() not in keys:
             self._look_at = self._deaf_until = time.monotonic() + _SLOT_SECONDS
         rows = self.get_connection().filter(key__in=keys)
         waiting = list(rows.order_by("id").values_list("id", "payload", "key"))
+        useless = {kind for kind in {key for *_, key in waiting} if not _is_of_use(kind)}
+        waiting = [row for row in waiting if row[2] not in useless]
         if not waiting:
             return []
         # One delivery stands for all of its kind, and whoever deletes them has it.
@@ -116,3 +131,12 @@ class DoorbellBroker(ORM):
             raise
         except Exception:  # the queue must go on
             logger.exception("The sweep failed")
+
+
+def _is_of_use(kind: str) -> bool:
+    """Whether a worker of this host is to have the wake-up. Not where runs wait that only another
+    host can execute: it would be taken from the pusher there."""
+    apart = kind == wakeup.key(apart=True)
+    if leases.any_pending(apart=apart, known=workflows.registered()):
+        return True
+    return not availability.others_wait() or not recovery.host_has_worker()

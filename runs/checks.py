@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import pydoc
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
-from django.db import connections
+from django.contrib import admin
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections, router
 from django.utils.module_loading import import_string
+from django_q.models import Schedule
 
+from runs import jobs
 from runs.conf import conf
 
 
@@ -107,6 +112,71 @@ def worker_job_can_be_imported(**kwargs: Any) -> list[CheckMessage]:
             hint="FASTGRAPH['worker_job'] is the dotted path of a function without arguments.",
             id="runs.E006",
         )
+    ]
+
+
+@register()
+def jobs_can_be_imported(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E009: a declared job that is none would fail each time, and only in the log."""
+    return [
+        Error(
+            f"FASTGRAPH_JOBS names {path!r}, which cannot be used: {reason}.",
+            hint="Name a function by its dotted path, as in `shop.jobs.send_invoices`.",
+            id="runs.E009",
+        )
+        for path in conf().jobs
+        if (reason := _why_no_job(path.strip()))
+    ]
+
+
+def _why_no_job(path: str) -> str:
+    try:
+        found = pydoc.locate(path)  # as django-q2 does
+    except pydoc.ErrorDuringImport as error:
+        return f"{error}".strip()
+    if found is None:
+        return "there is no such function"
+    return "" if callable(found) and not isinstance(found, type) else "it is no function"
+
+
+@register(Tags.admin)
+def queue_is_not_in_the_admin(**kwargs: Any) -> list[CheckMessage]:
+    """runs.E010: its pages queue any function again, and change when which one is called."""
+    models = apps.get_app_config("django_q").get_models()
+    return [
+        Error(
+            f"{model.__name__} of django-q2 is in the admin, where anybody may queue jobs.",
+            hint="Take the app that registers it out of FASTGRAPH_APPS, or out of its admin.py.",
+            id="runs.E010",
+        )
+        for model in models
+        if admin.site.is_registered(model)
+    ]
+
+
+@register(Tags.database)
+def schedules_are_declared(
+    databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """runs.W001: a schedule whose function is not declared does nothing. Asked with
+    `check --database` and `migrate`."""
+    table = Schedule._meta.db_table
+    connection = connections[router.db_for_read(Schedule)]
+    if connection.alias not in (databases or ()):
+        return []
+    if table not in connection.introspection.table_names():
+        return []  # before the first `migrate`
+    rows = Schedule.objects.exclude(repeats=0).values_list("name", "pk", "func", "hook")
+    known = jobs.declared()
+    return [
+        Warning(
+            f"Schedule {name or pk!r} calls {path!r}, which is not declared: it is refused.",
+            hint="Name it in FASTGRAPH_JOBS, or delete the schedule.",
+            id="runs.W001",
+        )
+        for name, pk, *paths in rows
+        for path in paths
+        if path and path not in known
     ]
 
 

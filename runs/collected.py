@@ -16,6 +16,7 @@ from runs.engine import serde
 from runs.engine.events import Event as Told
 from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
 from runs.entries import Ending
+from runs.fields import indexed, stored_name
 from runs.models import LARGE, TERMINAL, Checkpoint, Event, PendingWrite, Run, State, Thread
 
 Attach = Callable[[ArtifactRef], None]
@@ -37,6 +38,7 @@ CHECKPOINT = (
     "thread_id",
     "run_id",
     "namespace",
+    "full_namespace",
     "parent_id",
     "step",
     "source",
@@ -124,6 +126,7 @@ class Collected:
         thread_id, own_id = as_id(run.lease.thread_id), as_id(checkpoint.checkpoint_id)
         run_id = as_id(checkpoint.run_id)
         parent_id = as_id(checkpoint.parent_id) if checkpoint.parent_id else None
+        namespace = stored_name(checkpoint.namespace)
         self.told(run, superstep.events)
         # Whoever begins again and again gets as far as the input each time.
         run.progressed |= checkpoint.source != "input"
@@ -134,7 +137,7 @@ class Collected:
                 own_id,
                 thread_id,
                 run_id,
-                checkpoint.namespace,
+                *_place(checkpoint.namespace),
                 parent_id,
                 checkpoint.step,
                 checkpoint.source,
@@ -148,8 +151,8 @@ class Collected:
             self.states.append(
                 (
                     thread_id,
-                    checkpoint.namespace,
-                    change.channel,
+                    namespace,
+                    stored_name(change.channel),
                     as_id(change.version),
                     as_id(change.base),
                     as_id(change.previous) if change.previous else None,
@@ -222,6 +225,12 @@ def collected(connection: BaseDatabaseWrapper) -> Collected:
     return Collected(form=form(connection.vendor))
 
 
+def _place(namespace: str) -> tuple[str, str | None]:
+    """The columns `namespace` and `full_namespace` of a checkpoint."""
+    short = indexed(namespace)
+    return stored_name(short), None if short is namespace else stored_name(namespace)
+
+
 def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> list[Row]:
     """The rows of a run's next events, when `seq` is the number of its last."""
     as_id, as_time = form.id, form.time
@@ -232,9 +241,9 @@ def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> lis
             number,
             event.name,
             as_time(event.ts),
-            event.node,
+            stored_name(event.node),
             event.step,
-            event.namespace,
+            stored_name(event.namespace),
             as_id(event.task_id) if event.task_id else None,
             event.data.decode(),
         )
@@ -245,15 +254,15 @@ def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> lis
 def note_rows(form: Form, lease: Lease, record: Record) -> list[Row]:
     """The rows of a record's notes."""
     thread_id, run_id = form.id(lease.thread_id), form.id(lease.run_id)
-    checkpoint_id = form.id(record.checkpoint_id)
+    checkpoint_id, namespace = form.id(record.checkpoint_id), stored_name(record.namespace)
     return [
         (
             thread_id,
             run_id,
-            record.namespace,
+            namespace,
             checkpoint_id,
             form.id(note.task_id),
-            note.node,
+            stored_name(note.node),
             note.kind,
             note.idx,
             note.dumps().decode(),

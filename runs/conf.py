@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -14,6 +16,7 @@ class Conf:
 
     worker_job: str
     data_dir: Path
+    jobs: Sequence[str] = ()
     version: str = ""
     workers: int = 1
     concurrency: int = 100
@@ -26,6 +29,7 @@ class Conf:
     max_attempts: int = 3
     step_limit: int = 10_000
     max_body_bytes: int = 10 * 2**20
+    max_waits: int = 8_000
     max_value_bytes: int = 64 * 2**20
     max_state_bytes: int = 256 * 2**20
     max_event_bytes: int = 256 * 2**10
@@ -33,6 +37,16 @@ class Conf:
 
 
 def conf() -> Conf:
-    """The settings as they are now: cheap, and never cached, so that tests may override them."""
-    known = {field.name for field in fields(Conf)}
-    return Conf(**{name: value for name, value in settings.FASTGRAPH.items() if name in known})
+    """The settings as they are now: tests may put others in their place, but not change them."""
+    global _known
+    given = settings.FASTGRAPH
+    known = _known
+    if known is None or known[0] is not given:
+        values = {name: value for name, value in given.items() if name in _NAMES}
+        known = _known = (given, Conf(**values))
+    return known[1]
+
+
+_NAMES = frozenset(field.name for field in fields(Conf))
+#: `settings.FASTGRAPH` when it was read last, and what was read.
+_known: tuple[Mapping[str, Any], Conf] | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from django.db import Error as DatabaseFault
 from django.db import connection
@@ -65,7 +65,7 @@ def create_together(wishes: Sequence[Wish]) -> list[Made | Exception]:
 
 
 _Group = Mapping[int, list[Checked]]
-_PLAIN = asdict(NewRun())
+_PLAIN = {field.name: getattr(NewRun(), field.name) for field in fields(NewRun)}
 
 
 def _check(wish: Wish) -> list[Checked]:
@@ -74,7 +74,8 @@ def _check(wish: Wish) -> list[Checked]:
         return wanted
     (one,) = wanted
     # Only what is not as it is by default: a field that comes later changes no fingerprint.
-    given = {name: value for name, value in asdict(one.new).items() if value != _PLAIN[name]}
+    # Not `asdict`, which copies the payload value by value.
+    given = {n: value for n, plain in _PLAIN.items() if (value := getattr(one.new, n)) != plain}
     asked = json.dumps(given, sort_keys=True, default=str)
     fingerprint = hashlib.sha256(asked.encode()).hexdigest()
     return [replace(one, key=wish.key, fingerprint=fingerprint)]

@@ -11,17 +11,18 @@ from typing import Any
 
 from runs import workflows
 from runs.conf import conf
-from runs.engine import events, faults, serde
+from runs.engine import events, faults, guarding, serde, stopping
 from runs.engine.checkpoint import Position
 from runs.engine.clock import SystemClock
 from runs.engine.durability import PacedJournal, paced
-from runs.engine.errors import Fenced, NodeError, text_of
+from runs.engine.errors import Fenced, NodeCancelledError, NodeError, shown, storable, text_of
 from runs.engine.events import Event
 from runs.engine.execution import Execution
 from runs.engine.loop import Outcome, advance
 from runs.engine.ports import ArtifactStore
 from runs.entries import Ending
 from runs.errors import Problem
+from runs.guard import ConnectionGuard
 from runs.journal import DurableJournal
 from runs.leases import Claimed
 from runs.models import RunStatus
@@ -32,6 +33,7 @@ RESULT = "result.json"
 #: Up to so many bytes of state, to write a result down takes less than to ask a thread for it.
 SMALL = 8 * 1024
 LONGEST_MESSAGE = 10_000
+LONGEST_TYPE = 200
 LONGEST_TRACEBACK = 50_000
 
 
@@ -48,8 +50,8 @@ class Executor:
         """Take the run to its end and record how it ended. Never raises for what the run did: an
         error of a node, or of ours, ends the run as failed. A run that was taken away (fenced) is
         left alone. When this coroutine is cancelled, the run goes back to the queue at its last
-        superstep, or ends if it was to be cancelled. `threads` takes the place of the shared
-        ones."""
+        superstep, or ends if it was to be cancelled; if nobody has asked for that
+        (`stopping`), it fails. `threads` takes the place of the shared ones."""
         faults.point("after_claim")
         journal = paced(self.journal, claimed.durability, claimed.lease)
         try:
@@ -58,11 +60,17 @@ class Executor:
             _log.info("Left run %s: %s", claimed.lease.run_id, error)
             # Not ours any more, or to be cancelled and stopped by its node's transaction.
             await self._put_back(claimed, journal)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if not stopping.is_asked(asyncio.current_task()):
+                failure = NodeCancelledError("")
+                failure.__cause__ = error
+                await self._fail(claimed, journal, failure)
+                return
             await self._put_back(claimed, journal)
             raise
 
     async def _run(self, claimed: Claimed, journal: PacedJournal, threads: Pool) -> None:
+        guarding.guard.set(ConnectionGuard(claimed.lease.run_id, claimed.workflow))
         try:
             workflow = workflows.get(claimed.workflow)
             settings = conf()
@@ -76,10 +84,15 @@ class Executor:
                 max_event_bytes=settings.max_event_bytes,
                 max_value_bytes=settings.max_value_bytes,
                 max_state_bytes=settings.max_state_bytes,
+                models=True,  # nobody knows who will read the stream
                 checkpoint_id=claimed.checkpoint_id,
                 fresh=claimed.checkpoint_id is None and claimed.lease.attempt == 1,
             )
-            outcome = await advance(execution, claimed.payload)
+            name = claimed.lease.run_id
+            running = stopping.begin(advance(execution, claimed.payload), name)
+            outcome = await stopping.result(running)
+            if (fault := guarding.check()) is not None:
+                raise fault
             if outcome.status == "done":
                 output = workflow.graph.output(outcome.position)
                 await self._complete(execution, journal, outcome.position, output)
@@ -141,7 +154,14 @@ class Executor:
         what = f"{told['type']}: {told['message']}\n{told['traceback']}".rstrip()
         _log.warning("Run %s of %s failed: %s", claimed.lease.run_id, claimed.workflow, what)
         short = {key: told[key] for key in ("type", "message", "node")}
-        event = Event(name=events.FAILED, ts=now, node=told["node"] or "", data=serde.dumps(short))
+        event = Event(
+            name=events.FAILED,
+            ts=now,
+            node=told["node"] or "",
+            namespace=told["namespace"],
+            task_id=error.task_id if isinstance(error, NodeError) else None,
+            data=serde.dumps(short),
+        )
         ending = Ending(status=RunStatus.FAILED, at=now, error=told)
         journal.flush()
         try:
@@ -166,20 +186,21 @@ class Executor:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """An error as a run keeps it: type, message, the node that raised it, and the traceback from
-    the node on. Text is made storable whatever the error holds."""
+    """An error as a run keeps it: type, message, the node that raised it, where that is, and the
+    traceback from the node on. Text is made storable whatever the error holds."""
     node = error.node if isinstance(error, NodeError) else None
+    namespace = error.namespace if isinstance(error, NodeError) else ""
     cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ else error
     if isinstance(error, Problem):
         kind, message = error.code, error.detail
     else:
         kind, message = type(cause).__name__, text_of(cause)
-    lines = traceback.format_exception(type(cause), cause, _own_frames(cause, node))
     return {
-        "type": kind,
-        "message": _storable(message)[:LONGEST_MESSAGE],
+        "type": storable(kind)[:LONGEST_TYPE],
+        "message": storable(message)[:LONGEST_MESSAGE],
         "node": node,
-        "traceback": _storable("".join(lines))[-LONGEST_TRACEBACK:],
+        "namespace": namespace,
+        "traceback": storable("".join(_lines(cause, node)))[-LONGEST_TRACEBACK:],
     }
 
 
@@ -193,5 +214,8 @@ def _own_frames(error: BaseException, node: str | None) -> Any:
     return frame
 
 
-def _storable(text: str) -> str:
-    return text.replace("\x00", "\\x00").encode("utf-8", "replace").decode()
+def _lines(error: BaseException, node: str | None) -> list[str]:
+    try:
+        return traceback.format_exception(type(error), error, _own_frames(error, node))
+    except Exception as broken:  # of what it holds: an error of a user's class may be anything
+        return [f"{shown(error)}\n(its traceback cannot be shown: {shown(broken)})"]

@@ -37,6 +37,11 @@ class Flag:
         """A descriptor that is readable while the flag is raised, for select and its kin."""
         return self._reader
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that this process has open for it."""
+        return self._reader, self._writer
+
     def close(self) -> None:
         """Give the descriptors back; the flag must not be used afterwards."""
         os.close(self._reader)

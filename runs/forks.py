@@ -20,7 +20,7 @@ def fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint
         ids.checkpoint_id(
             run_id=str(run.id),
             millis=int(run.created_at.timestamp() * 1000),
-            namespace=parent.namespace,
+            namespace=parent.path,
             step=parent.step,
         )
     )
@@ -28,7 +28,7 @@ def fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint
     State.objects.bulk_create(
         State(
             thread_id=parent.thread_id,
-            namespace=parent.namespace,
+            namespace=parent.path,
             channel=channel,
             version=version,
             base=version,
@@ -43,6 +43,7 @@ def fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint
         thread_id=parent.thread_id,
         run=run,
         namespace=parent.namespace,
+        full_namespace=parent.full_namespace,
         parent_id=parent.id,
         step=parent.step,
         source="fork",

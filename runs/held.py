@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, TypeVar
 
+from runs.engine import stopping
+
 T = TypeVar("T")
 
 
@@ -48,7 +50,7 @@ class Held:
         """Cancel the task, once; from any thread."""
         if self.told_at is None:
             self.told_at = monotonic()
-            loop.call_soon_threadsafe(self.task.cancel)
+            loop.call_soon_threadsafe(stopping.ask, self.task)
 
     @property
     def over(self) -> bool:

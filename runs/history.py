@@ -12,9 +12,11 @@ from django.db.models import Max, Min, Q
 from runs import models
 from runs.engine import serde
 from runs.engine.checkpoint import Change, Checkpoint, Frontier, Note, Saved
-from runs.engine.events import CHECKPOINT, checkpoint_id_of
+from runs.engine.events import CHECKPOINT, NODE_UPDATE, RETRY, checkpoint_id_of
 from runs.engine.graph import Graph
+from runs.engine.heard import forget_inside
 from runs.engine.restore import restore
+from runs.fields import indexed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,9 @@ def load(
     thread_id: str, namespace: str, checkpoint_id: str | None, run_id: str | None
 ) -> Saved | None:
     """What `Journal.load` answers. At most seven queries, whatever the size of the history."""
-    query = models.Checkpoint.objects.filter(thread_id=UUID(thread_id), namespace=namespace)
+    query = models.Checkpoint.objects.filter(
+        thread_id=UUID(thread_id), namespace=indexed(namespace)
+    )
     if checkpoint_id is not None:
         row = query.filter(id=UUID(checkpoint_id)).first()
     elif namespace and run_id is not None:
@@ -51,7 +55,9 @@ def load(
 
 def checkpoints(thread_id: str, namespace: str, limit: int | None) -> list[Checkpoint]:
     """A thread's checkpoints, newest first."""
-    query = models.Checkpoint.objects.filter(thread_id=UUID(thread_id), namespace=namespace)
+    query = models.Checkpoint.objects.filter(
+        thread_id=UUID(thread_id), namespace=indexed(namespace)
+    )
     return [_checkpoint(row) for row in query.order_by("-id")[:limit]]
 
 
@@ -62,7 +68,7 @@ def read_state(graph: Graph, thread_id: UUID, checkpoint_id: UUID) -> StateView 
     if row is None:
         return None
     checkpoint = _checkpoint(row)
-    position = restore(graph, checkpoint, _chains(row, checkpoint.versions))
+    position = restore(graph, checkpoint, _chains(row, checkpoint.versions), shown=True)
     return StateView(checkpoint=checkpoint, values=position.values)
 
 
@@ -71,7 +77,7 @@ def _checkpoint(row: models.Checkpoint) -> Checkpoint:
         checkpoint_id=str(row.id),
         thread_id=str(row.thread_id),
         run_id=str(row.run_id or ""),
-        namespace=row.namespace,
+        namespace=row.path,
         parent_id=str(row.parent_id) if row.parent_id else None,
         step=row.step,
         source=row.source,  # type: ignore[arg-type]
@@ -85,7 +91,7 @@ def _chains(row: models.Checkpoint, versions: Mapping[str, str]) -> dict[str, li
     """Each channel's changes from its last full value to the version that the checkpoint names.
     Other branches may have gone on from the same full value: a chain follows `previous`, and
     leaves theirs out."""
-    stored = models.State.objects.filter(thread_id=row.thread_id, namespace=row.namespace)
+    stored = models.State.objects.filter(thread_id=row.thread_id)
     tips = {
         (state.channel, str(state.version)): state
         for state in stored.filter(version__in=set(versions.values()))
@@ -161,6 +167,13 @@ def _notes(row: models.Checkpoint, run_id: UUID | None) -> list[Note]:
     ]
 
 
+def updates(run_id: str) -> dict[str, bytes]:
+    """What the run's tasks have written, by task id."""
+    told = models.Event.objects.filter(run_id=UUID(run_id), name=NODE_UPDATE, task_id__isnull=False)
+    rows = told.order_by("seq").values_list("task_id", "data")
+    return {str(task_id): data.encode() for task_id, data in rows}
+
+
 def heard(run_id: str, at: models.Checkpoint | None) -> dict[str, list[tuple[str, bytes]]]:
     """What the run's tasks stated since the last kept checkpoint of their namespace, `at` being
     that of the graph itself, and the checkpoints that were announced since and not kept."""
@@ -172,11 +185,11 @@ def heard(run_id: str, at: models.Checkpoint | None) -> dict[str, list[tuple[str
     told = list(
         events.filter(seq__gt=since)
         .order_by("seq")
-        .values_list("task_id", "name", "namespace", "data")
+        .values_list("task_id", "name", "namespace", "data", "node")
     )
-    kept = _kept([data for _, name, _, data in told if name == CHECKPOINT])
+    kept = _kept([data for _, name, _, data, _ in told if name == CHECKPOINT])
     heard: dict[str, dict[str, list[tuple[str, bytes]]]] = {}
-    for task_id, name, namespace, data in told:
+    for task_id, name, namespace, data, node in told:
         if name == CHECKPOINT:
             announced = checkpoint_id_of(data)
             if announced is None or announced in kept:
@@ -186,6 +199,8 @@ def heard(run_id: str, at: models.Checkpoint | None) -> dict[str, list[tuple[str
         elif task_id is not None:
             tasks = heard.setdefault(namespace, {})
             tasks.setdefault(str(task_id), []).append((name, data.encode()))
+            if name == RETRY:
+                forget_inside(heard, namespace, node, str(task_id))
     return {about: told for tasks in heard.values() for about, told in tasks.items()}
 
 

@@ -30,6 +30,16 @@ def end_here() -> None:
             _limit(connection=connection)
 
 
+def spare_here() -> None:
+    """From now on user code runs on this thread. A forked process has what `end_here` has set."""
+    _thread.ours = False
+
+
+def is_ours() -> bool:
+    """Whether `end_here` was called on this thread, so that no user code runs here."""
+    return getattr(_thread, "ours", False)
+
+
 def end_this(connection: BaseDatabaseWrapper) -> None:
     """From now on, and until its end, that goes for the transaction that is open."""
     if connection.vendor == "postgresql":
@@ -42,7 +52,7 @@ def connect() -> None:
 
 
 def _limit(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if getattr(_thread, "ours", False) and connection.vendor == "postgresql":
+    if is_ours() and connection.vendor == "postgresql":
         _execute(connection)
 
 

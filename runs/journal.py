@@ -96,6 +96,9 @@ class DurableJournal:
     ) -> Note:
         return transactions.transact(lease, checkpoint, task_id, work, self._attach, self._hint)
 
+    async def updates(self, run_id: str) -> Mapping[str, bytes]:
+        return await self._read(history.updates, run_id)
+
     async def heard(self, run_id: str) -> Mapping[str, Sequence[tuple[str, bytes]]]:
         return await self._read(history.heard, run_id, None)
 
@@ -172,7 +175,7 @@ def _events(run_id: str) -> list[Mapping[str, Any]]:
             "node": event.node,
             "step": event.step,
             "namespace": event.namespace,
-            "data": serde.loads(event.data) if event.data else None,
+            "data": serde.show(event.data) if event.data else None,
         }
         for event in found
     ]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runs.engine.names import as_text
 from runs.errors import Problem
 from runs.models import Run
 from runs.payloads import Fault, value_faults
@@ -75,7 +76,7 @@ def _computed(workflow: Workflow, payload: Mapping[str, Any]) -> str | None:
         raise _unusable(workflow, f"it raised {type(error).__name__} for this payload") from error
     if key is not None and (wrong := _key_faults(key)):
         raise _unusable(workflow, f"for this payload it made {key!r:.100}: {wrong[0]['detail']}")
-    return None if key is None else str(key)
+    return None if key is None else as_text(key)
 
 
 def _unusable(workflow: Workflow, why: str) -> Problem:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -15,7 +15,8 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import limits, locks, pauses, rows
+from runs import availability, limits, locks, pauses, rows
+from runs.availability import Only, unknown_before
 from runs.collected import EVENT
 from runs.columns import Row, adapted, column, table
 from runs.conf import conf
@@ -51,6 +52,7 @@ class _Pending(NamedTuple):
     attempt: int
     crashes: int
     seq: int
+    priority: int
     created_at: datetime
     started_at: datetime | None
     wake_at: datetime | None
@@ -66,15 +68,27 @@ def suspicious() -> int:
     return max(1, conf().max_attempts - 1)
 
 
-def any_pending(*, apart: bool = False) -> bool:
-    """Whether there is something to claim; one look at an index of pending runs."""
+def any_pending(*, apart: bool = False, known: Set[str] | None = None) -> bool:
+    """Whether there is something to claim; one look at an index of pending runs. `known`: the
+    workflows that the process has; None: any."""
     full = limits.full_workflows()
-    if full:
-        return _claimable(full, apart=apart, suspicious=suspicious()).exists()
-    return bool(_first(apart, suspicious()).rows(1))
+    if known is None or not availability.others_wait():
+        found: Sequence[Sequence[Any]]
+        if full:
+            claimable = _claimable(full, apart=apart, suspicious=suspicious()).order_by()
+            found = list(claimable.values_list("id", "workflow")[:1])
+        else:
+            found = _first(apart, suspicious()).rows(1)
+        if not found:
+            return False
+        if known is None or found[0][1] in known:
+            return True
+    return any(query.rows(1) for query in _of_each(_first, known, full, apart))
 
 
-def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
+def claim(
+    worker_id: UUID, limit: int, *, apart: bool = False, known: Set[str] | None = None
+) -> list[Claimed]:
     """Take up to `limit` pending runs, first by priority, then by age: running from now on, with a
     lease, the next attempt number, and the event that says so, all in one transaction. Of a thread
     at most one run is ever running; of a key or a workflow with a limit at most so many. What
@@ -84,18 +98,33 @@ def claim(worker_id: UUID, limit: int, *, apart: bool = False) -> list[Claimed]:
     A run whose next crash would be its last is a suspect: it is taken by those only who execute
     `apart`, in a process that has no other run, so that it cannot take innocent ones with it, nor
     they it. With its next superstep it goes back to the queue, and is one of the others again.
+
+    Runs of workflows that are not `known` are left to processes that have them (None: all are
+    known). A run of one holds up the later runs of its thread, for their order is that of the
+    thread.
     """
+    knew = known is None or availability.others_wait()
+    claimed = _claim(worker_id, limit, apart, known)
+    if not claimed and not knew and availability.others_wait():
+        claimed = _claim(worker_id, limit, apart, known)
+    return claimed
+
+
+def _claim(worker_id: UUID, limit: int, apart: bool, known: Set[str] | None) -> list[Claimed]:
     full = limits.full_workflows()
+    mixed = known is not None and availability.others_wait()
     prepared = _next(apart, suspicious()).compiled()
-    with rows.written(connection, ordinary=bool(full)) as written:
+    with rows.written(connection, ordinary=mixed or bool(full)) as written:
         written.ended = False  # also when there is nothing to claim
-        read: Iterable[Sequence[Any]] = (
-            _all_next(full, apart=apart, suspicious=suspicious())[:limit]
-            if full
-            else prepared.rows(limit, written.ask)
-        )
+        read: Iterable[Sequence[Any]]
+        if mixed:
+            read = _first_of_all(limit, known, full, apart)
+        elif full:
+            read = _all_next(full, apart=apart, suspicious=suspicious())[:limit]
+        else:
+            read = prepared.rows(limit, written.ask)
         free = _on_free_threads([_Pending(*row) for row in read], written.ask)
-        found = limits.fitting(_first_of_each_thread(free))
+        found = limits.fitting(_known(_first_of_each_thread(free), known))
         if not found:
             return []
         now = timezone.now()  # not before the lock was had: no run starts before it was created
@@ -138,14 +167,17 @@ def _prolong(own: QuerySet[Run], until: datetime) -> bool:
     return connection.features.has_select_for_update and left.exists()
 
 
-def give_back(worker_id: UUID) -> None:
-    """Put back what the worker still holds, at its last superstep, but for what somebody else has
-    locked. Whatever it writes of these runs afterwards is fenced off."""
+def give_back(worker_id: UUID, only: Collection[str] | None = None) -> int:
+    """Put back what the worker still holds (or `only` these runs), at its last superstep, but for
+    what somebody else has locked; their number. Whatever it writes of these runs afterwards is
+    fenced off."""
     held = Run.objects.filter(lease_owner=worker_id, status=RunStatus.RUNNING)
+    if only is not None:
+        held = held.filter(id__in=only, cancel_requested_at=None)
     with transaction.atomic():
         free = locks.free(held)
         pauses.tell(free)
-        Run.objects.filter(pk__in=free).update(
+        return Run.objects.filter(pk__in=free).update(
             status=RunStatus.PENDING,
             lease_owner=None,
             lease_expires_at=None,
@@ -165,24 +197,29 @@ def begun_on_thread() -> QuerySet[Run]:
     return begun.filter(thread=OuterRef("thread"))
 
 
-def _claimable(full: Collection[str] = (), *, apart: bool, suspicious: int) -> QuerySet[Run]:
+def _claimable(
+    full: Collection[str] = (), *, apart: bool, suspicious: int, only: Only | None = None
+) -> QuerySet[Run]:
     """The pending runs that nothing keeps from running: the suspects (`apart`), or the others. Who
     has begun on a thread goes on before anybody else begins there, or the two would branch off from
     one state; only a run that waits for an answer holds nobody up, as it may wait for ever. `full`:
-    workflows without a place."""
+    workflows without a place. `only`: those of one workflow, which is not paused."""
     # The first of the two is what the index of suspects says of itself.
     kind = Q(crashes__gt=0, crashes__gte=suspicious) if apart else Q(crashes__lt=suspicious)
     begun = begun_on_thread()
-    paused = WorkflowPause.objects.filter(workflow=OuterRef("workflow"), ended_at=None)
     pending = Run.objects.filter(
         ~Exists(begun.filter(status=RunStatus.RUNNING)),
         Q(started_at__isnull=False) | ~Exists(begun.exclude(status=RunStatus.INTERRUPTED)),
-        ~Exists(paused),
         limits.key_has_room(),
         kind,
         status=RunStatus.PENDING,
         paused_at=None,
     )
+    if only is None:
+        paused = WorkflowPause.objects.filter(workflow=OuterRef("workflow"), ended_at=None)
+        pending = pending.filter(~Exists(paused))
+    else:
+        pending = pending.filter(~Exists(unknown_before(only)), workflow=only.workflow)
     if full:
         pending = pending.exclude(workflow__in=full)
     return pending.order_by("-priority", "created_at", "id")
@@ -203,23 +240,60 @@ _HELD = (
 
 
 def _all_next(
-    full: Collection[str] = (), *, apart: bool, suspicious: int
+    full: Collection[str] = (), *, apart: bool, suspicious: int, only: Only | None = None
 ) -> QuerySet[Run, tuple[Any, ...]]:
     # The threads are locked along, so that no two workers take two runs of one at the same time.
     columns = (*_Pending._fields[:-1], "thread__checkpoint_id")
-    claimable = _claimable(full, apart=apart, suspicious=suspicious)
+    claimable = _claimable(full, apart=apart, suspicious=suspicious, only=only)
     return claimable.values_list(*columns).select_for_update(skip_locked=True)
 
 
 @cache
-def _first(apart: bool, suspicious: int) -> Prepared:
-    claimable = partial(_claimable, apart=apart, suspicious=suspicious)
-    return Prepared(lambda: claimable().order_by().values_list("id"))
+def _first(apart: bool, suspicious: int, only: Only | None = None) -> Prepared:
+    claimable = partial(_claimable, apart=apart, suspicious=suspicious, only=only)
+    return Prepared(lambda: claimable().order_by().values_list("id", "workflow"))
 
 
 @cache
-def _next(apart: bool, suspicious: int) -> Prepared:
-    return Prepared(partial(_all_next, apart=apart, suspicious=suspicious))
+def _next(apart: bool, suspicious: int, only: Only | None = None) -> Prepared:
+    return Prepared(partial(_all_next, apart=apart, suspicious=suspicious, only=only))
+
+
+def _of_each(
+    build: Callable[[bool, int, Only], Prepared],
+    known: Set[str] | None,
+    full: Collection[str],
+    apart: bool,
+) -> list[Prepared]:
+    """One query for each known workflow that waits, has a place and is not paused. Where runs of
+    other workflows wait too, one query over all would read past each of them: maybe a million."""
+    if known is None:
+        return []
+    mine, closed = frozenset(known), {*full, *pauses.of_workflows()}
+    names = [name for name in availability.claimable_workflows(known) if name not in closed]
+    return [build(apart, suspicious(), Only(workflow=name, known=mine)) for name in names]
+
+
+def _first_of_all(
+    limit: int, known: Set[str] | None, full: Collection[str], apart: bool
+) -> list[Sequence[Any]]:
+    """The first `limit` pending runs of the known workflows, in the order of the claim."""
+    found = [row for query in _of_each(_next, known, full, apart) for row in query.rows(limit)]
+    found.sort(key=lambda row: _order(_Pending(*row)))
+    return found[:limit]
+
+
+def _order(run: _Pending) -> tuple[int, datetime, UUID]:
+    return (-run.priority, run.created_at, run.id)
+
+
+def _known(found: list[_Pending], known: Set[str] | None) -> list[_Pending]:
+    if known is None:
+        return found
+    mine = [run for run in found if run.workflow in known]
+    if len(mine) < len(found):
+        availability.met_another()
+    return mine
 
 
 _BUSY = (

@@ -18,11 +18,13 @@ from django.db.models import Max, Min
 from django.utils import timezone
 
 from runs import cancellation, doorbell, keys, multitask, rows, wakeup, workflows
+from runs.engine import names
 from runs.engine.durability import DURABILITIES
+from runs.engine.events import CREATED
 from runs.errors import Problem
 from runs.forks import fork
 from runs.models import Checkpoint, Event, Payload, Run, RunStatus, Thread
-from runs.payloads import Fault, pointer, schema_faults, value_faults
+from runs.payloads import Fault, pointer, schema_faults, type_faults, value_faults
 
 MAX_NAME = 200
 MAX_TAGS = 20
@@ -87,7 +89,7 @@ def check(news: Sequence[NewRun]) -> list[Checked]:
         try:
             _check_fields(new)
             workflow = _workflow(new.workflow)
-            _check_payload(workflow, new.payload)
+            _check_payload(workflow, new.payload, goes_on=new.thread is not None)
             place = keys.place(workflow, new.payload, new.concurrency_key, new.concurrency_limit)
         except Problem as problem:
             raise _of_batch(problem, index, news) from None
@@ -154,7 +156,7 @@ def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
     rows.create(connection, Run, runs)
     rows.create(connection, Payload, payloads)
     told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
-    events = [_told(run, "created", data) for run, data in told]
+    events = [_told(run, CREATED, data) for run, data in told]
     rows.create(connection, Event, events)
     opened.announce(ended=bool(given))  # of those that make way for them
     return runs
@@ -252,7 +254,7 @@ def _insert(run: Run) -> Run:
     payloads = Payload.apart([run])
     run.save(force_insert=True)
     rows.create(connection, Payload, payloads)
-    _event(run, "created", {"workflow": run.workflow, "name": run.name})
+    _event(run, CREATED, {"workflow": run.workflow, "name": run.name})
     wakeup.ring()
     doorbell.announce()
     return run
@@ -324,18 +326,24 @@ def _check_channels(workflow: workflows.Workflow, changes: Mapping[str, Any]) ->
             f" It has: {', '.join(known)}.",
             [{"at": pointer("/set", [name]), "detail": "No such channel."} for name in unknown],
         )
-
-
-def _check_payload(workflow: workflows.Workflow, payload: Mapping[str, Any]) -> None:
     _refuse(
-        schema_faults(workflow, payload, "/payload"),
+        type_faults(workflow.graph.state_faults(changes), "/set"),
+        f"The values do not fit the state of workflow {workflow.name!r}",
+    )
+
+
+def _check_payload(
+    workflow: workflows.Workflow, payload: Mapping[str, Any], *, goes_on: bool = False
+) -> None:
+    _refuse(
+        schema_faults(workflow, payload, "/payload", goes_on=goes_on),
         f"The payload does not fit the input schema of workflow {workflow.name!r}",
     )
 
 
 def _check_fields(new: NewRun) -> None:
     faults: list[Fault] = []
-    faults += _text_faults(new.workflow, "/workflow", MAX_NAME, least=1)
+    faults += _text_faults(new.workflow, "/workflow", names.MAX_NAME, least=1)
     faults += _text_faults(new.name, "/name", MAX_NAME)
     faults += _object_faults(new.payload, "/payload")
     faults += _object_faults(new.metadata, "/metadata")

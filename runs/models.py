@@ -18,8 +18,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from runs.engine import serde
 from runs.engine.ids import uuid7
-from runs.fields import JsonTextField
+from runs.engine.names import MAX_NAME
+from runs.fields import JsonTextField, NameField
 
 #: From so many bytes on, what a run was given has a row of its own, and is not stored once more
 #: with the state.
@@ -73,8 +75,8 @@ class Run(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs")
-    workflow = models.CharField(max_length=200)
-    workflow_version = models.CharField(max_length=100, default="1")
+    workflow = models.CharField(max_length=MAX_NAME)
+    workflow_version = models.CharField(max_length=MAX_NAME, default="1")
     name = models.CharField(max_length=200, blank=True, default="")
     status = models.CharField(max_length=12, choices=RunStatus, default=RunStatus.PENDING)
     payload = JsonTextField(
@@ -160,6 +162,13 @@ class Run(models.Model):
                 condition=Q(status="pending"),
                 name="run_pending",
             ),
+            # The claim of a process that lacks some of the workflows that wait, and which wait. The
+            # status is second: Postgres leaves it out, as the condition implies it.
+            models.Index(
+                fields=["workflow", "status", "-priority", "created_at", "id"],
+                condition=Q(status="pending"),
+                name="run_pending_workflow",
+            ),
             models.Index(
                 fields=["status", "crashes"],
                 condition=Q(status="pending", crashes__gt=0),
@@ -241,7 +250,7 @@ class WorkflowPause(models.Model):
     """That a workflow was paused, by whom and why; none of its runs goes on until somebody
     unpauses it. At most one of a workflow is open; the others are its history."""
 
-    workflow = models.CharField(max_length=200)
+    workflow = models.CharField(max_length=MAX_NAME)
     paused_at = models.DateTimeField(default=timezone.now)
     paused_by = models.CharField(max_length=150, blank=True, default="")
     reason = models.CharField(max_length=500, blank=True, default="")
@@ -265,7 +274,7 @@ class DeletedRun(models.Model):
 
     id = models.UUIDField(primary_key=True, editable=False)
     thread_id = models.UUIDField()
-    workflow = models.CharField(max_length=200)
+    workflow = models.CharField(max_length=MAX_NAME)
     deleted_at = models.DateTimeField()
 
     class Meta:
@@ -285,7 +294,12 @@ class Checkpoint(models.Model):
         Thread, on_delete=models.CASCADE, related_name="checkpoints", db_index=False
     )
     run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="checkpoints")
-    namespace = models.CharField(max_length=500, blank=True, default="")
+    namespace = NameField(
+        blank=True, default="", help_text="its digest (`fields.indexed`) where it is long"
+    )
+    full_namespace = NameField(
+        null=True, blank=True, help_text="the namespace itself, where `namespace` is its digest"
+    )
     parent_id = models.UUIDField(null=True, blank=True)
     step = models.BigIntegerField()
     source = models.CharField(max_length=10)
@@ -301,6 +315,11 @@ class Checkpoint(models.Model):
         return f"step {self.step} of {self.run_id}"
 
     @property
+    def path(self) -> str:
+        """The namespace itself."""
+        return str(self.namespace if self.full_namespace is None else self.full_namespace)
+
+    @property
     def next_nodes(self) -> list[str]:
         """The nodes that run in the next superstep; empty when the graph is done."""
         frontier = json.loads(self.frontier)
@@ -314,8 +333,8 @@ class State(models.Model):
     thread = models.ForeignKey(  # no index of its own: others begin with it
         Thread, on_delete=models.CASCADE, related_name="states", db_index=False
     )
-    namespace = models.CharField(max_length=500, blank=True, default="")
-    channel = models.CharField(max_length=200)
+    namespace = NameField(blank=True, default="")
+    channel = NameField()
     version = models.UUIDField()
     base = models.UUIDField()
     previous = models.UUIDField(null=True, blank=True)
@@ -327,9 +346,8 @@ class State(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["thread", "namespace", "channel", "version"], name="state_version"
-            )
+            # A version is a checkpoint, and so of one namespace.
+            models.UniqueConstraint(fields=["thread", "version", "channel"], name="state_version")
         ]
         indexes = [models.Index(fields=["thread", "channel", "base"], name="state_chain")]
 
@@ -348,10 +366,10 @@ class PendingWrite(models.Model):
 
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="pending_writes")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="pending_writes")
-    namespace = models.CharField(max_length=500, blank=True, default="")
+    namespace = NameField(blank=True, default="")
     checkpoint_id = models.UUIDField(help_text="the checkpoint that the superstep started from")
     task_id = models.UUIDField()
-    node = models.CharField(max_length=200)
+    node = NameField()
     kind = models.CharField(max_length=20)
     idx = models.IntegerField(default=0)
     value = models.TextField()
@@ -376,9 +394,9 @@ class Event(models.Model):
     seq = models.BigIntegerField()
     name = models.CharField(max_length=40)
     ts = models.DateTimeField()
-    node = models.CharField(max_length=200, blank=True, default="")
+    node = NameField(blank=True, default="")
     step = models.BigIntegerField(null=True, blank=True)
-    namespace = models.CharField(max_length=500, blank=True, default="")
+    namespace = NameField(blank=True, default="")
     task_id = models.UUIDField(null=True, blank=True)
     data = models.TextField(blank=True, default="", help_text="JSON, or empty for none")
 
@@ -391,7 +409,8 @@ class Event(models.Model):
 
     @property
     def decoded(self) -> Any:
-        return json.loads(self.data) if self.data else None
+        """Its data, as clients see them."""
+        return serde.plain(serde.show(self.data)) if self.data else None
 
 
 class Worker(models.Model):
@@ -408,6 +427,11 @@ class Worker(models.Model):
     heartbeat_at = models.DateTimeField(default=timezone.now)
     awake = models.BooleanField(default=True)
     capacity = models.IntegerField(default=0)
+    workflows = JsonTextField(
+        null=True,
+        blank=True,
+        help_text="the names of the workflows that it has; empty: it does not say (an old version)",
+    )
 
     class Meta:
         ordering = ["-started_at"]

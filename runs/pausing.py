@@ -10,7 +10,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from runs import doorbell, pauses, wakeup, workflows
+from runs import availability, doorbell, pauses, wakeup, workflows
 from runs.engine.events import Event as Told
 from runs.errors import Problem
 from runs.models import Event, Run, RunStatus, WorkflowPause
@@ -62,7 +62,7 @@ def pause_workflow(name: str, *, by: str = "", reason: str = "") -> WorkflowPaus
     go back to the queue with their next superstep. New runs are accepted, and wait. To ask again
     changes nothing. Problem 404 for an unknown workflow, 422 for a reason that does not fit."""
     _check(reason)
-    workflows.get(name)
+    _require(name)
     with transaction.atomic():
         # Two at the same time: the index lets one in, and both answer that one.
         WorkflowPause.objects.bulk_create(
@@ -75,6 +75,7 @@ def pause_workflow(name: str, *, by: str = "", reason: str = "") -> WorkflowPaus
 def unpause_workflow(name: str, *, by: str = "") -> WorkflowPause:
     """The pause that is over now; its runs may go on. Problem 404 for a workflow that is neither
     known nor paused, 409 for one that is not paused."""
+    _check_name(name)
     with transaction.atomic():
         pause = WorkflowPause.objects.select_for_update().filter(workflow=name, ended_at=None)
         found = pause.first()
@@ -86,6 +87,20 @@ def unpause_workflow(name: str, *, by: str = "") -> WorkflowPause:
         wakeup.ring()
         doorbell.announce()
         return found
+
+
+def _require(name: str) -> None:
+    """Problem 404 for a workflow that nobody knows: this process may lack one that a worker has, or
+    that runs wait for."""
+    _check_name(name)
+    if not availability.known_anywhere(name):
+        workflows.get(name)
+
+
+def _check_name(name: str) -> None:
+    """Problem 404 for a name that no database can even be asked for."""
+    if value_faults(name):
+        workflows.get(name)
 
 
 def _locked(run_id: UUID) -> Run:

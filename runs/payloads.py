@@ -9,15 +9,14 @@ silently), NUL characters and lone surrogates (Postgres stores neither), nesting
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, TypeAlias
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
-from referencing import Registry
 from referencing.exceptions import Unresolvable
 
+from runs import schema_limits
 from runs.errors import Problem
 from runs.workflows import Workflow
 
@@ -34,14 +33,27 @@ _Place: TypeAlias = "tuple[_Place, str | int] | None"
 def value_faults(value: Any, at: str = "") -> list[Fault]:
     """Why `value` cannot be stored; empty when it can. `at` is the pointer of `value` itself. At
     most `MAX_FAULTS` are listed."""
-    return list(islice(_walk(value, at), MAX_FAULTS))
+    # To note the place of each value costs ten times as much as to look at it.
+    return [] if _is_storable(value) else list(islice(_walk(value, at), MAX_FAULTS))
 
 
-def schema_faults(workflow: Workflow, payload: Any, at: str = "") -> list[Fault]:
-    """Where `payload` does not fit the input schema of `workflow`; empty when it does. A schema
-    that refers to anything outside itself is never fetched: it is a Problem."""
+def schema_faults(
+    workflow: Workflow, payload: Any, at: str = "", *, goes_on: bool = False
+) -> list[Fault]:
+    """Where `payload` does not fit the input schema of `workflow`, or its nodes could not be given
+    it as their annotations say; empty when all is well. On a thread that `goes_on`, what is left
+    out may be there. A schema that refers to anything outside itself is never fetched: it is a
+    Problem."""
     try:
-        errors = list(islice(_validator(workflow).iter_errors(payload), MAX_FAULTS))
+        errors = schema_limits.faults(_validator(workflow), payload, MAX_FAULTS)
+    except schema_limits.TooComplex:
+        raise Problem(
+            422,
+            "too_complex",
+            f"To compare this payload with the input schema of workflow {workflow.name!r} takes too"
+            " many steps. Send a smaller or flatter one.",
+            [{"at": at, "detail": "This is too complex for the input schema."}],
+        ) from None
     except (Unresolvable, RecursionError) as error:
         raise Problem(
             422,
@@ -49,7 +61,17 @@ def schema_faults(workflow: Workflow, payload: Any, at: str = "") -> list[Fault]
             f"The input schema of workflow {workflow.name!r} cannot be applied: it refers to"
             " something outside itself, or to itself without end. Its author must correct it.",
         ) from error
-    return [_schema_fault(error, at) for error in errors]
+    if errors:
+        return [_schema_fault(error, at) for error in errors]
+    return type_faults(workflow.graph.input_faults(payload, goes_on=goes_on), at)
+
+
+def type_faults(faults: Iterable[tuple[Iterable[str | int], str]], at: str) -> list[Fault]:
+    """What the engine says of values that do not fit their types, as faults."""
+    return [
+        {"at": pointer(at, keys), "detail": printable(_short(text))}
+        for keys, text in islice(faults, MAX_FAULTS)
+    ]
 
 
 def pointer(at: str, keys: Iterable[str | int]) -> str:
@@ -61,6 +83,39 @@ def pointer(at: str, keys: Iterable[str | int]) -> str:
 def printable(text: str) -> str:
     """`text` with what no client could read (lone surrogates, NUL) written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+
+
+def _is_storable(root: Any) -> bool:
+    """Whether `_walk` finds nothing. False also for what only `_walk` understands."""
+    level: list[Any] = [root]
+    for depth in range(MAX_DEPTH + 1):
+        inner: list[Any] = []
+        for value in level:
+            kind = type(value)
+            if kind is dict:
+                if depth == MAX_DEPTH or not all(map(_is_fine_text, value)):
+                    return False
+                inner += value.values()
+            elif kind is list or kind is tuple:
+                if depth == MAX_DEPTH:
+                    return False
+                inner += value
+            elif kind is str:
+                if not _is_fine_text(value):
+                    return False
+            elif kind is float:
+                if not math.isfinite(value):
+                    return False
+            elif value is not None and kind is not bool and _scalar_fault(value):
+                return False
+        if not inner:
+            return True
+        level = inner
+    return False
+
+
+def _is_fine_text(text: Any) -> bool:
+    return type(text) is str and not _text_fault(text)
 
 
 def _walk(root: Any, at: str) -> Iterator[Fault]:
@@ -118,18 +173,19 @@ def _fault(at: str, place: _Place, detail: str) -> Fault:
 
 
 def _schema_fault(error: ValidationError, at: str) -> Fault:
-    message = error.message if len(error.message) <= 300 else f"{error.message[:300]}…"
-    return {"at": pointer(at, error.absolute_path), "detail": f"{message}."}
+    return {"at": pointer(at, error.absolute_path), "detail": f"{_short(error.message)}."}
 
 
-_validators: dict[str, tuple[Workflow, Draft202012Validator]] = {}
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
-def _validator(workflow: Workflow) -> Draft202012Validator:
+_validators: dict[str, tuple[Workflow, Any]] = {}
+
+
+def _validator(workflow: Workflow) -> Any:
     cached = _validators.get(workflow.name)
     if cached is None or cached[0] is not workflow:
-        schema: Mapping[str, Any] = workflow.input_schema
-        # With an empty registry of its own, the validator resolves nothing from elsewhere.
-        cached = (workflow, Draft202012Validator(schema, registry=Registry()))
+        cached = (workflow, schema_limits.validator_of(workflow.input_schema))
         _validators[workflow.name] = cached
     return cached[1]

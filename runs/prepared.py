@@ -86,4 +86,5 @@ class One(Generic[M]):
 
 
 def _literal(value: Any) -> str:
-    return sql.Literal(str(value) if isinstance(value, str) else value).as_string()
+    text = sql.Literal(str(value) if isinstance(value, str) else value).as_string()
+    return text.replace("%", "%%")  # the text is run with a parameter: the limit

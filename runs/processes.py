@@ -11,13 +11,17 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 _LINUX = sys.platform.startswith("linux")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
 _WATCH_SECONDS = 0.25
+#: Nothing else sends it, and a process that does not handle it dies of it.
+_PARENT_DIED = signal.SIGUSR1
 
 
 def process_started(pid: int) -> str | None:
@@ -56,6 +60,49 @@ def die_with_parent(parent: int) -> None:
     # After prctl, not before: a parent that dies between the two would go unnoticed.
     if os.getppid() != parent:
         os._exit(1)
+
+
+def end_after(parent: int) -> None:
+    """From now on this process, which a node has forked, ends when `parent` does. On Linux nothing
+    is to be done here: it is killed by the process that it comes to (`adopt_orphans`). A signal at
+    the parent's death would come too early, when the thread ends that has forked."""
+    if not _LINUX:
+        threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
+
+
+def adopt_orphans() -> None:
+    """From now on every process below this one comes to this one when its parent ends, and not to
+    the first process of the machine. Only Linux can."""
+    if _LINUX:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def when_parent_dies(parent: int, act: Callable[[], object]) -> None:
+    """From now on this process, which `parent` has forked, calls `act` in its main thread when
+    `parent` ends in whatever way, and ends then. To be called first in a child, in place of
+    `die_with_parent`."""
+    if not _LINUX:
+        die_with_parent(parent)
+        return
+
+    own = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() == own and os.getppid() != parent:
+            try:
+                act()
+            finally:
+                os._exit(1)
+
+    signal.signal(_PARENT_DIED, end)
+    _prctl(_PR_SET_PDEATHSIG, _PARENT_DIED)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def forget_parent() -> None:
+    """In a forked child: handle nothing that its parent handles by `when_parent_dies`."""
+    signal.signal(_PARENT_DIED, signal.SIG_DFL)
 
 
 def name_process(name: str) -> None:

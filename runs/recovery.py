@@ -9,18 +9,28 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 
-from runs import cancellation, doorbell, leases, locks, pauses, processes, wakeup
+from runs import (
+    availability,
+    cancellation,
+    doorbell,
+    leases,
+    locks,
+    pauses,
+    processes,
+    silent_workers,
+    wakeup,
+    workflows,
+)
 from runs.conf import conf
+from runs.engine import events
 from runs.models import WAITING, Event, Run, RunStatus, Worker
 
 logger = logging.getLogger(__name__)
@@ -29,11 +39,13 @@ logger = logging.getLogger(__name__)
 CRASHED = "CrashedTooOften"
 #: Longer than this for the write lock, and the database was not there for others either.
 _PROMPT_SECONDS = 0.5
-#: A worker of this host that a signal has stopped for so many leases is ended: what it has locked
-#: stays locked as long as it lives. Not after one: whoever stopped it may let it go on.
-_FROZEN_LEASES = 2
-#: A worker of another host that was silent for so many leases is gone.
+#: A worker that was silent for so many leases is gone, if it is of another host, or to be ended.
 _SILENT_LEASES = 6
+
+
+class _Process:
+    #: The last sweep of this process found the database away or locked before it could write.
+    disturbed = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,22 +64,56 @@ class Swept:
 def sweep(now: datetime) -> Swept:
     """Do all of that; when there is nothing to do, a few reads and no write. Rows that somebody
     else has locked are left to the next sweep."""
+    try:
+        found = _find(now)
+    except DatabaseError:
+        _Process.disturbed = True
+        silent_workers.forget()
+        raise
+    # What fails from here on has another reason, and may fail each time.
+    _Process.disturbed = False
+    return _change(found, now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """The workers that have ended, those that are silent, which runs are lost, and whether there
+    are any. Not `prompt`: those who live may still renew their leases."""
+
+    dead: list[UUID]
+    silent: list[Worker]
+    lost: Q
+    any_lost: bool
+    prompt: bool
+
+
+def _find(now: datetime) -> _Found:
     # Before any write: it may hold the lock that the first one waits for.
-    _end_frozen(now)
-    dead = _dead_workers(now)
+    silent_workers.end_frozen(now)
+    dead, silent = _dead_and_silent(now)
     lost = Q(status=RunStatus.RUNNING) & (
         Q(lease_expires_at__lte=now) | Q(lease_expires_at=None) | Q(lease_owner__in=dead)
     )
+    any_lost = Run.objects.filter(lost).exists()
+    # Asked once, before any other write, which would wait for the same lock.
+    prompt = (any_lost or bool(silent)) and _writes_are_prompt()
+    return _Found(dead=dead, silent=silent, lost=lost, any_lost=any_lost, prompt=prompt)
+
+
+def _change(found: _Found, now: datetime) -> Swept:
+    lost, dead = found.lost, found.dead
     recovered = failed = 0
+    silent_workers.end(found.silent if found.prompt else [])
     # First: a run that is to be cancelled is not put back.
     late = Q(cancel_requested_at__lte=now - timedelta(seconds=conf().cancel_seconds))
     cancelled = cancellation.overdue(late | lost, now)
-    if Run.objects.filter(lost).exists() and _writes_are_prompt():
+    if found.prompt and found.any_lost:
         failed = sum(_fail(run, lost, now) for run in _hopeless(lost))
         recovered = _put_back(lost, now)
     due = Run.objects.filter(status__in=WAITING, wake_at__lte=now)
     woken = _wake(due, now) if due.exists() else 0
     _vouch_for_sleepers(now)
+    availability.report_missing(workflows.registered())
     # After their runs: a row that is gone no longer says whose lease it was.
     workers = Worker.objects.filter(pk__in=dead).delete()[0] if dead else 0
     swept = Swept(
@@ -96,47 +142,25 @@ def _runs(count: int) -> str:
     return f"{count} run{'s' * (count != 1)}"
 
 
-def _dead_workers(now: datetime) -> list[UUID]:
-    """The workers whose process has ended: of this host by looking, of others by their silence."""
+def _dead_and_silent(now: datetime) -> tuple[list[UUID], list[Worker]]:
+    """The workers whose process has ended: of this host by looking, of others by their silence. And
+    those of this host that live and are silent."""
     host = processes.host()
     silent = now - timedelta(seconds=_SILENT_LEASES * conf().lease_seconds)
-    dead = []
+    dead, silent_here = [], []
     for worker in Worker.objects.all():
         is_silent = worker.heartbeat_at < silent
         if worker.host != host:
             gone = is_silent
         elif processes.process_started(worker.pid) == worker.process_started:
             gone = False
-            if worker.awake and is_silent:
-                _end_silent(worker)
+            if worker.awake and is_silent and worker.pid != os.getpid():
+                silent_here.append(worker)
         else:
             gone = is_silent or processes.known_dead(worker.pid, worker.process_started)
         if gone:
             dead.append(worker.id)
-    return dead
-
-
-def _end_frozen(now: datetime) -> None:
-    """End the workers of this host that were stopped by a signal for so long that their leases are
-    over, from reads alone: what they have locked stays locked as long as they live."""
-    silent = now - timedelta(seconds=_FROZEN_LEASES * conf().lease_seconds)
-    for worker in Worker.objects.filter(host=processes.host(), awake=True, heartbeat_at__lt=silent):
-        started = processes.process_started(worker.pid)
-        if started == worker.process_started and processes.stopped(worker.pid):
-            _kill(worker, "is frozen, its leases are over, and it")
-
-
-def _end_silent(worker: Worker) -> None:
-    """End a worker of this host that lives and says nothing. Its runs are long back in the queue,
-    but it holds its slot, and nobody else of this host executes in its place."""
-    if worker.pid != os.getpid() and _writes_are_prompt():
-        _kill(worker, "was silent for too long and")
-
-
-def _kill(worker: Worker, why: str) -> None:
-    logger.error("Worker %s %s is killed", worker.pid, why)
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(worker.pid, signal.SIGKILL)
+    return dead, silent_here
 
 
 def _vouch_for_sleepers(now: datetime) -> None:
@@ -160,12 +184,12 @@ def _hopeless(lost: Q) -> QuerySet[Run]:
 
 
 def _writes_are_prompt() -> bool:
-    """Whether the database could be written at once. Where it could not for a while (SQLite locked
-    by another process), nobody could renew a lease either: those who live get until the next sweep
-    to do so."""
+    """Whether the database can be written at once, and could at the last sweep. Where it could not
+    for a while (SQLite locked by another process, Postgres restarted), nobody could renew a lease
+    either: those who live get until the next sweep to do so."""
     began = monotonic()
     with transaction.atomic():
-        return monotonic() - began < _PROMPT_SECONDS
+        return monotonic() - began < _PROMPT_SECONDS and not _Process.disturbed
 
 
 def _put_back(lost: Q, now: datetime) -> int:
@@ -209,7 +233,7 @@ def _fail(run: Run, lost: Q, now: datetime) -> int:
         )
         if ours:
             Event.objects.create(
-                run_id=run.pk, seq=run.seq + 1, name="failed", ts=now, data=json.dumps(error)
+                run_id=run.pk, seq=run.seq + 1, name=events.FAILED, ts=now, data=json.dumps(error)
             )
             doorbell.announce()
     return ours
@@ -228,14 +252,21 @@ def _explanation(run: Run, crashes: int) -> str:
     )
 
 
+def host_has_worker() -> bool:
+    """Whether a worker of this host is known."""
+    return Worker.objects.filter(host=processes.host()).exists()
+
+
 def _ring_if_needed() -> bool:
     """Make up for a wake-up that got lost, and wake who executes suspects: nobody else does. A host
     without any worker that is known gets one, too: it registers, and people see that it is there.
     """
-    if leases.any_pending(apart=True):
+    known = workflows.registered()
+    if leases.any_pending(apart=True, known=known):
         wakeup.ring(apart=True)
-    # Not for what waits its turn or is paused: that would keep a worker awake for nothing.
-    needed = leases.any_pending() or not Worker.objects.filter(host=processes.host()).exists()
+    # Not for what waits its turn, is paused, or is of a workflow that this host lacks: that would
+    # keep a worker awake for nothing.
+    needed = leases.any_pending(known=known) or not host_has_worker()
     if not needed or wakeup.queued():
         return False
     wakeup.ring()

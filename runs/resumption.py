@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
-from runs import history, wakeup, workflows
+from runs import doorbell, history, wakeup, workflows
 from runs.engine import Command, GraphError
 from runs.engine import notes as engine_notes
 from runs.engine.checkpoint import Note
+from runs.engine.graph import Graph, StateView
 from runs.errors import Problem
 from runs.models import PendingWrite, Run, RunStatus
+from runs.payloads import type_faults
 
 
 def resume_run(run_id: UUID, command: Command[Any]) -> Run:
@@ -32,6 +35,7 @@ def resume_run(run_id: UUID, command: Command[Any]) -> Run:
         run.status, run.wake_at, run.updated_at = RunStatus.PENDING, now, now
         run.save(update_fields=["status", "wake_at", "updated_at"])
         wakeup.ring()
+        doorbell.announce()
         return run
 
 
@@ -45,21 +49,53 @@ def _why_not(run: Run) -> str:
 
 
 def _record(run: Run, command: Command[Any]) -> None:
-    graph = workflows.get(run.workflow).graph.graph
+    graph = _graph(run, command)
     at = run.checkpoint_id or run.thread.checkpoint_id
     saved = history.load(str(run.thread_id), "", str(at), str(run.id)) if at else None
     if saved is None:
         raise Problem(409, "not_interrupted", f"Run {run.id} has no checkpoint to go on from.")
-    known = engine_notes.read(saved.notes)
+    known = engine_notes.read(saved.notes, shown=True)
     if command == Command() and not all(one.stop for one in known.open()):
-        questions = ", ".join(one.id for one in known.open() if not one.stop)
+        questions = engine_notes.some(one.id for one in known.open() if not one.stop)
         detail = f"Nothing is said. Give `resume`, an answer to what waits: {questions}."
         raise Problem(422, "invalid_answer", detail)
+    _check_types(run, command)
     try:
         said = engine_notes.resume(graph, str(run.id), saved.checkpoint, known, command)
     except GraphError as error:
         raise Problem(422, "invalid_answer", str(error)) from error
     PendingWrite.objects.bulk_create(_row(run, saved.checkpoint.checkpoint_id, n) for n in said)
+
+
+def _check_types(run: Run, command: Command[Any]) -> None:
+    """Refuse an update with values that nodes could not be given."""
+    workflow = workflows.find(run.workflow)
+    if workflow is None or not isinstance(command.update, Mapping):
+        return
+    if faults := type_faults(workflow.graph.state_faults(command.update), "/update"):
+        detail = f"The update does not fit the state: {faults[0]['at']}: {faults[0]['detail']}"
+        raise Problem(422, "invalid_answer", detail, faults)
+
+
+def _graph(run: Run, command: Command[Any]) -> Graph:
+    """What the command is checked against. An answer alone needs no graph: a run whose workflow
+    this process lacks takes it, and waits for a worker that has the workflow."""
+    workflow = workflows.find(run.workflow)
+    if workflow is not None:
+        return workflow.graph.graph
+    if command != Command(resume=command.resume):
+        raise workflows.missing(run.workflow, "To check `update` and `goto`")
+    return Graph(
+        name=run.workflow,
+        channels={},
+        nodes={},
+        edges={},
+        branches={},
+        joins=(),
+        view=StateView(keys=(), build=dict),
+        input_keys=(),
+        output_keys=(),
+    )
 
 
 def _row(run: Run, checkpoint_id: str, note: Note) -> PendingWrite:

@@ -18,7 +18,7 @@ from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
-from runs import bells, bulk, doorbell
+from runs import bells, bulk, database_file, doorbell
 from runs.columns import Row, column, table
 
 #: Up to so many rows in all are quickest one by one, in a pipeline; more of them with one COPY or
@@ -100,7 +100,9 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Written]:
         try:
             opened = Written(ask=partial(ask, connection))
             yield opened
+            database_file.check_before_commit(connection)
             raw.execute("COMMIT")
+            database_file.check_after_commit(connection)
             bells.ring(ended=opened.ended)
         finally:
             if raw.in_transaction:
@@ -112,6 +114,7 @@ def _connect(connection: BaseDatabaseWrapper) -> None:
     called before and the server has ended the connection meanwhile."""
     connection.close_if_health_check_failed()
     connection.ensure_connection()
+    database_file.check(connection)
 
 
 def _direct(connection: BaseDatabaseWrapper) -> bool:

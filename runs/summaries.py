@@ -29,6 +29,7 @@ COLUMNS = (
     "step",
     "checkpoint_id",
     "source_run_id",
+    "paused_at",
 )
 
 
@@ -45,6 +46,7 @@ def summarise(run: Run | Mapping[str, Any]) -> dict[str, Any]:
         "workflow_version": row["workflow_version"],
         "name": row["name"],
         "status": str(row["status"]),
+        "paused": row["paused_at"] is not None,
         "tags": row["tags"],
         "error": _error(row["error"]),
         "created_at": timestamp(row["created_at"]),
@@ -108,7 +110,8 @@ def _text(value: object | None) -> str | None:
 def _error(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if error is None:
         return None
-    return {name: error.get(name) for name in ("type", "message", "node")}
+    short = {name: error.get(name) for name in ("type", "message", "node")}
+    return short | {"namespace": error.get("namespace", "")}  # which earlier versions left out
 
 
 def _duration(started: datetime | None, finished: datetime | None) -> float | None:

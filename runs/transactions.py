@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from django.db import Error, close_old_connections, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connection, transaction
 
-from runs import batch, cancellation, doorbell, idle, rows
+from runs import batch, cancellation, connections, doorbell, idle, rows
 from runs.collected import Attach, collected
 from runs.doorbell import Hint
 from runs.engine import faults
@@ -96,6 +96,11 @@ def _transact(attempt: _Attempt) -> Note:
             raise transaction.TransactionManagementError(
                 "The node went on after an error of the database that undoes its transaction. Put "
                 "what may fail into a `with transaction.atomic():` of its own."
+            )
+        if left := connections.leftovers_in_transaction(DEFAULT_DB_ALIAS):
+            raise transaction.TransactionManagementError(
+                f"The node left {left}, so its own transaction is undone. Begin and end a "
+                "transaction in one call: `with transaction.atomic():`."
             )
         attempt.worked = True
         _keep(attempt.lease, attempt.checkpoint, done, attempt.attach)

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from runs import blocked, leases, workflows
+from runs import (
+    availability,
+    blocked,
+    leases,
+    open_tasks,
+    open_transactions,
+    slot_holders,
+    slots,
+    standstills,
+    workflows,
+)
 from runs.causes import Cause, within
 from runs.conf import conf
 from runs.engine import events
-from runs.errors import Problem
 from runs.models import Event, Run, RunStatus, Worker
+from runs.open_tasks import SHOWN
 
 
 def causes(run: Run, now: datetime) -> list[Cause]:
@@ -24,6 +34,8 @@ def _causes(run: Run, now: datetime) -> Iterator[Cause]:
         return
     if run.cancel_requested_at is not None:
         yield _cancelling(run, now)
+    yield from _transactions(run)
+    yield from _standstills(run)
     waiting = [*blocked.paused(run)]
     if run.status == RunStatus.PENDING:
         waiting += blocked.behind(run)
@@ -37,8 +49,29 @@ def _causes(run: Run, now: datetime) -> Iterator[Cause]:
             yield _interrupted(run)
             if run.wake_at is not None:
                 yield _sleeping(run, now)
+            yield from _missing(run, availability.alive(now))
         case RunStatus.SLEEPING:
             yield _sleeping(run, now)
+            yield from _missing(run, availability.alive(now))
+
+
+def _transactions(run: Run) -> Iterator[Cause]:
+    """A long transaction of the run's own node, or one that keeps it from being recorded."""
+    for transaction in open_transactions.published():
+        if transaction.run_id == str(run.id):
+            yield Cause(code="holds_transaction", detail=str(transaction))
+        elif transaction.locks_database:
+            yield Cause(code="database_locked", detail=str(transaction))
+
+
+def _standstills(run: Run) -> Iterator[Cause]:
+    """What keeps the worker from going on that executes the run, or could take it."""
+    for found in standstills.published():
+        mine = run.status == RunStatus.RUNNING and str(run.lease_owner) == found.worker
+        if mine and found.kind == "threads_full":
+            mine = open_tasks.any_waits_for_thread(run)
+        if mine or run.status == RunStatus.PENDING:
+            yield Cause(code=found.kind, detail=found.detail)
 
 
 def _cancelling(run: Run, now: datetime) -> Cause:
@@ -57,20 +90,30 @@ def _pending(run: Run, now: datetime, *, held_up: bool) -> Iterator[Cause]:
             code="worker_lost",
             detail=f"Its worker was lost {run.crashes} times in a row; at {most} it fails.",
         )
-    since = now - timedelta(seconds=conf().lease_seconds)
-    alive = list(Worker.objects.filter(heartbeat_at__gte=since))
+    alive = availability.alive(now)
+    suspect = run.crashes >= leases.suspicious()
+    awake = any(worker.awake for worker in alive)
+    if not awake and (why := slots.fault(apart=suspect)):
+        yield Cause(code="slots_unusable", detail=why)
+        return
+    holders = [] if awake and not suspect else slot_holders.blocking(now, apart=suspect)
+    if holders:
+        yield Cause(code="slot_held", detail=slot_holders.advice(holders, apart=suspect))
+        return
     if not alive:
-        detail = "No worker is alive; start one with `manage.py serve`."
-        yield Cause(code="no_worker", detail=detail)
+        yield Cause(code="no_worker", detail=_no_worker(run))
         return
-    if held_up:
+    missing = list(_missing(run, alive))
+    yield from missing
+    if held_up or missing:
         return
-    if run.crashes >= leases.suspicious():
+    if suspect:
         yield _apart(run)
         return
     ahead = blocked.ahead(run).filter(crashes__lt=leases.suspicious()).count()
     held = leases.in_flight()
-    free = sum(max(0, worker.capacity - held.get(worker.id, 0)) for worker in alive)
+    able = availability.having(alive, run.workflow)
+    free = sum(max(0, worker.capacity - held.get(worker.id, 0)) for worker in able)
     if ahead or not free:
         yield Cause(
             code="queued",
@@ -78,6 +121,21 @@ def _pending(run: Run, now: datetime, *, held_up: bool) -> Iterator[Cause]:
         )
     else:
         yield Cause(code="starting", detail="A worker is about to take it.")
+
+
+def _no_worker(run: Run) -> str:
+    detail = "No worker is alive; start one with `manage.py serve`."
+    if workflows.find(run.workflow) is not None:
+        return detail
+    return (
+        f"{detail} It must have workflow {run.workflow!r}, which this process does not have:"
+        " FASTGRAPH_APPS names the app that registers it."
+    )
+
+
+def _missing(run: Run, alive: list[Worker]) -> Iterator[Cause]:
+    if alive and not availability.having(alive, run.workflow):
+        yield Cause(code="workflow_missing", detail=availability.missing_detail(run.workflow))
 
 
 def _apart(run: Run) -> Cause:
@@ -92,7 +150,8 @@ def _apart(run: Run) -> Cause:
 
 
 def _running(run: Run, now: datetime) -> Iterator[Cause]:
-    if run.lease_expires_at is None or run.lease_expires_at <= now:
+    renewable_until = now - timedelta(seconds=open_transactions.locked_seconds())
+    if run.lease_expires_at is None or run.lease_expires_at <= renewable_until:
         until = now + timedelta(seconds=conf().sweep_seconds)
         yield Cause(
             code="lease_lapsed",
@@ -101,56 +160,15 @@ def _running(run: Run, now: datetime) -> Iterator[Cause]:
             until=until,
         )
         return
-    for event in _open_tasks(run):
-        yield (
-            _retrying(run, event, now)
-            if event.name == events.RETRY
-            else Cause(
-                code="node_running",
-                detail=f"Node {event.node!r} of step {event.step} has been running since"
-                f" {event.ts:%H:%M:%S} UTC.",
-            )
-        )
-
-
-def _open_tasks(run: Run) -> list[Event]:
-    """What was said last of every task of the present superstep that has not finished."""
-    told = Event.objects.filter(run=run, seq__gt=_last_checkpoint(run), task_id__isnull=False)
-    names = (events.NODE_STARTED, events.NODE_UPDATE, events.RETRY)
-    last = {event.task_id: event for event in told.filter(name__in=names).order_by("seq")}
-    return [event for event in last.values() if event.name != events.NODE_UPDATE]
-
-
-def _last_checkpoint(run: Run) -> int:
-    found = Event.objects.filter(run=run, name=events.CHECKPOINT, namespace="")
-    return found.order_by("-seq").values_list("seq", flat=True).first() or 0
-
-
-def _retrying(run: Run, event: Event, now: datetime) -> Cause:
-    said = event.decoded
-    until = event.ts + timedelta(seconds=said["delay"])
-    most = _most_attempts(run, event.node)
-    return Cause(
-        code="retrying",
-        detail=f"Node {event.node!r}: attempt {said['attempt'] + 1}{most} begins"
-        f" {within(until, now)}, because the last one raised {said['error']}",
-        until=until,
-    )
-
-
-def _most_attempts(run: Run, node: str) -> str:
-    try:
-        graph = workflows.get(run.workflow).graph.graph
-    except Problem:
-        return ""
-    policies = graph.nodes[node].retry if node in graph.nodes else ()
-    return f" of {max(policy.max_attempts for policy in policies)}" if policies else ""
+    yield from open_tasks.causes(run, now)
 
 
 def _interrupted(run: Run) -> Cause:
     event = Event.objects.filter(run=run, name=events.INTERRUPTED).order_by("-seq").first()
     asked = event.decoded.get("interrupts", []) if event is not None else []
-    shown = "; ".join(f"{one['value']!r} of node {one['node']!r}"[:200] for one in asked)
+    shown = "; ".join(f"{one['value']!r} of node {one['node']!r}"[:200] for one in asked[:SHOWN])
+    if len(asked) > SHOWN:
+        shown += f"; and to {len(asked) - SHOWN:,} more questions"
     return Cause(code="waits_for_answer", detail=f"It waits for an answer to {shown or 'a stop'}.")
 
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -21,17 +22,31 @@ from django.db import DatabaseError, connection, connections
 from django.db.models import Q
 from django.utils import timezone
 
-from runs import cancellation, idle, leases, processes, shutdown
+from runs import (
+    cancellation,
+    idle,
+    leases,
+    open_transactions,
+    processes,
+    shutdown,
+    standstills,
+    wakeup,
+    workflows,
+)
 from runs.conf import conf
+from runs.database_file import DatabaseFileLost
 from runs.doorbell import Hint, doorbell
+from runs.engine import stopping
 from runs.engine.ids import uuid7
 from runs.engine.pool import Pool
 from runs.engine.ports import ArtifactStore
 from runs.executor import Executor
+from runs.guard import guarded_loop
 from runs.held import CountedThreads, Held
 from runs.journal import DurableJournal
 from runs.leases import Claimed
 from runs.models import Worker as WorkerRow
+from runs.outages import explain
 
 _log = logging.getLogger("fastgraph.worker")
 
@@ -47,18 +62,18 @@ def _end_process() -> None:
     os._exit(1)
 
 
-async def _after(before: Held | None, executing: Coroutine[Any, Any, None]) -> None:
+async def _after(before: Held | None, execute: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Execute when the attempt before, which lost its lease, is no longer at it in this process."""
     if before is not None and not before.task.done():
-        before.task.cancel()
-        await asyncio.wait([before.task])
-    await executing
+        await stopping.end([before.task])
+    await execute()
 
 
 class Worker:
     """Executes runs until there are none for a while, or the cluster stops. `abandon` ends the
     process: for a node that takes no notice of being cancelled there is no other way. `apart`: it
-    executes suspects, one by one, and nothing else; without it, everything else."""
+    executes suspects, one by one, and nothing else; without it, everything else. `spare`: it helps
+    out, and claims only while another worker of this host stands still."""
 
     def __init__(
         self,
@@ -67,10 +82,13 @@ class Worker:
         abandon: Callable[[], object] = _end_process,
         *,
         apart: bool = False,
+        spare: bool = False,
     ) -> None:
         self.id: UUID = uuid7()  # until the row of this process is known
         self._settings = conf()
         self._apart = apart
+        self._spare = spare
+        self._watch: standstills.Watch | None = None
         self._capacity = 1 if apart else self._settings.concurrency
         self._artifacts = artifacts
         self._hint = hint
@@ -89,7 +107,11 @@ class Worker:
         durable, what was unfinished is back in the queue, and no thread is left but those of sync
         nodes that do not end."""
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1, "claims", idle.end_here) as claims:
+        with (
+            guarded_loop(loop),
+            open_transactions.reported(),
+            ThreadPoolExecutor(1, "claims", idle.end_here) as claims,
+        ):
             try:
                 await loop.run_in_executor(claims, self._register)
                 with self._watched(loop):
@@ -101,7 +123,8 @@ class Worker:
         queue_bytes = self._settings.journal_queue_bytes
         journal = DurableJournal(self._artifacts.attach, self._hint, queue_bytes)
         try:
-            nodes = Pool(self._settings.node_threads)
+            nodes = Pool(self._settings.node_threads, at_exit=connections.close_all)
+            self._watch = standstills.Watch(asyncio.get_running_loop(), nodes)
             executor = Executor(journal=journal, artifacts=self._artifacts, threads=nodes)
             try:
                 await self._work(executor, claims)
@@ -130,6 +153,8 @@ class Worker:
             self._rang.set()
             for watcher in watchers:
                 watcher.join()
+            if self._watch is not None:
+                self._watch.end()
 
     async def _work(self, executor: Executor, claims: ThreadPoolExecutor) -> None:
         loop = asyncio.get_running_loop()
@@ -137,6 +162,10 @@ class Worker:
         while not shutdown.stopping() and not self._leaving.is_set():
             self._news.clear()
             room = self._capacity - len(self._held)
+            if self._spare and not standstills.of_host():
+                room = 0  # whom it has helped out goes on
+                if not self._held:
+                    return
             found = await loop.run_in_executor(claims, self._claim, room) if room else []
             for claimed in found:
                 self._start(executor, claimed)
@@ -157,8 +186,9 @@ class Worker:
         run_id = claimed.lease.run_id
         threads = CountedThreads(executor.threads)
         before = self._held.get(run_id)
-        executing = _after(before, executor.execute(claimed, threads))
-        task = asyncio.create_task(executing, name=run_id)
+        execute = partial(executor.execute, claimed, threads)
+        task = asyncio.create_task(_after(before, execute), name=run_id)
+        stopping.own([task])
         self._held[run_id] = Held(
             task=task,
             threads=threads,
@@ -167,6 +197,7 @@ class Worker:
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
+        stopping.disown([task])
         held = self._held.get(task.get_name())
         if held is not None and held.task is task:
             self._keep_stray(held)
@@ -186,16 +217,17 @@ class Worker:
     async def _stop_runs(self) -> None:
         running = [held.task for held in self._held.values() if not held.task.done()]
         for task in running:
-            task.cancel()
+            stopping.ask(task)
         if running:
             await asyncio.wait(running, timeout=STOP_SECONDS)
 
     def _claim(self, room: int) -> list[Claimed]:
         try:
             seen, self._seen = self._seen, False
-            if not seen and not leases.any_pending(apart=self._apart):
+            known = workflows.registered()
+            if not seen and not leases.any_pending(apart=self._apart, known=known):
                 return []
-            return leases.claim(self.id, room, apart=self._apart)
+            return leases.claim(self.id, room, apart=self._apart, known=known)
         except DatabaseError as error:
             _log.warning("Runs cannot be claimed, trying again: %s", error)
             connection.close()
@@ -211,13 +243,20 @@ class Worker:
                 "heartbeat_at": timezone.now(),
                 "awake": True,
                 "capacity": self._capacity,
+                "workflows": workflows.names(),
             },
-            create_defaults={"id": self.id, "capacity": self._capacity},
+            create_defaults={
+                "id": self.id,
+                "capacity": self._capacity,
+                "workflows": workflows.names(),
+            },
         )
         self.id = row.id
 
     def _go_to_sleep(self) -> None:
         try:
+            if any(not held.task.done() for held in self._held.values()):
+                leases.give_back(self.id)
             WorkerRow.objects.filter(id=self.id).update(awake=False, heartbeat_at=timezone.now())
         except DatabaseError as error:
             _log.warning("The worker's row says awake until the next sweep: %s", error)
@@ -236,10 +275,15 @@ class Worker:
                 if monotonic() >= renew_at:
                     self._renew(loop)
                     renew_at = monotonic() + self._settings.lease_seconds / 4
+                self._look_for_standstills()
                 self._stop_cancelled(loop)
                 self._replace_when_full_of_strays(loop)
+            except DatabaseFileLost as error:
+                _log.error("What is executed here can be kept no more, it stops: %s", error)
+                self._leave(loop)
             except DatabaseError as error:
-                _log.warning("The leases cannot be renewed, trying again: %s", error)
+                why = explain(error) or error  # which finds out if the file lacks a part
+                _log.warning("The leases cannot be renewed, trying again: %s", why)
                 connection.close()
             self._ended.wait(CANCEL_PAUSE)
         connections.close_all()
@@ -251,14 +295,31 @@ class Worker:
         kept = leases.renew(self.id, held)
         for run_id in held.keys() - kept:
             if (lost := self._held.get(run_id)) and lost.attempt == held[run_id]:
-                loop.call_soon_threadsafe(lost.task.cancel)
+                loop.call_soon_threadsafe(stopping.ask, lost.task)
+
+    def _look_for_standstills(self) -> None:
+        """When the event loop stands still, put back the runs that wait for it, but for those that
+        a thread works on: they did not crash, and the spare worker takes them."""
+        watch = self._watch
+        for found in watch.look(str(self.id)) if watch is not None else ():
+            if found.kind != "loop_stands_still" or self._apart:
+                continue
+            waiting = [
+                run_id
+                for run_id, held in list(self._held.items())
+                if run_id != found.run_id and not (held.task.done() or held.threads.busy)
+            ]
+            if waiting and (count := leases.give_back(self.id, waiting)):
+                _log.warning("%s runs are put back, because the event loop stands still", count)
+                wakeup.ring()
 
     def _replace_when_full_of_strays(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Sync nodes that outlive their runs hold threads. When they hold all, no sync node runs
-        here any more: another process must."""
+        """Nodes that outlive their runs hold threads, or come back to the event loop. When they are
+        as many as there are threads, no sync node may run here any more: another process must."""
         self._stray = [threads for threads in self._stray if threads.busy]
-        if sum(threads.busy for threads in self._stray) >= self._settings.node_threads:
-            _log.error("Sync nodes that do not end hold every thread; their worker is replaced")
+        left = sum(threads.busy for threads in self._stray) + stopping.abandoned(loop)
+        if left >= self._settings.node_threads:
+            _log.error("%s calls of nodes do not end; their worker is replaced", left)
             self._leave(loop)
 
     def _stop_cancelled(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -281,8 +342,9 @@ class Worker:
             self._leaving.set()
             loop.call_soon_threadsafe(self._news.set)
         self._put_down.wait(STOP_SECONDS + 1)  # in vain when a node blocks the event loop
-        cancellation.overdue(Q(lease_owner=self.id), timezone.now())
-        leases.give_back(self.id)
+        with suppress(DatabaseFileLost):
+            cancellation.overdue(Q(lease_owner=self.id), timezone.now())
+            leases.give_back(self.id)
         self._abandon()
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -296,7 +358,8 @@ class Worker:
                     if bell.wait(0.2):
                         self._rang.set()
                         room = len(self._held) < self._capacity
-                        if room and leases.any_pending(apart=self._apart):
+                        known = workflows.registered()
+                        if room and leases.any_pending(apart=self._apart, known=known):
                             self._seen = True
                             loop.call_soon_threadsafe(self._news.set)
                 bell.close()

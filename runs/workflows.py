@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -19,6 +19,7 @@ from django.utils.module_loading import module_has_submodule
 
 from runs.engine import CompiledGraph
 from runs.errors import Problem
+from runs.registration import check_graph, check_key, check_limits, check_shown, checked_name
 
 DEFAULT = "text_report"
 
@@ -59,16 +60,28 @@ def register(
 ) -> Workflow:
     """Make `graph` startable as `name`. Without `input_schema` one is derived from the graph's
     input type. A second workflow of the same name raises ValueError: rename one of them. So does
-    a limit below 1: to let none run, pause the workflow."""
+    a limit below 1: to let none run, pause the workflow; and whatever cannot be stored or shown
+    (`registration`)."""
+    name, version = checked_name("The name", name), checked_name("The version", version)
+    if not name:
+        raise ValueError("A workflow needs a name: register('<name>', graph).")
+    if name.endswith(("/", "/pause", "/unpause")):  # of other paths of the API
+        raise ValueError(f"The name of a workflow cannot end as {name[-60:]!r} does.")
+    check_graph(name, graph)
     if name in _registry:
         raise ValueError(f"There is a workflow named {name!r} already; give this one another name.")
-    if key_limit < 1 or (concurrency_limit is not None and concurrency_limit < 1):
-        raise ValueError(f"The limits of workflow {name!r} must be 1 or more.")
+    most = 1 if concurrency_limit is None else concurrency_limit
+    check_limits(name, concurrency_limit=most, key_limit=key_limit)
+    check_key(name, concurrency_key)
+    description = description or (graph.description or "")
+    if input_schema is None:
+        input_schema = graph.input_json_schema()
+    check_shown(name, description, input_schema)
     workflow = Workflow(
         name=name,
         version=version,
-        description=description or (graph.description or ""),
-        input_schema=graph.input_json_schema() if input_schema is None else input_schema,
+        description=description,
+        input_schema=input_schema,
         graph=graph,
         concurrency_limit=concurrency_limit,
         concurrency_key=concurrency_key,
@@ -85,8 +98,32 @@ def get(name: str) -> Workflow:
     except KeyError:
         known = ", ".join(sorted(_registry)) or "none"
         raise Problem(
-            404, "unknown_workflow", f"There is no workflow named {name!r}. Known: {known}."
+            404,
+            "unknown_workflow",
+            f"There is no workflow named {name!r}. Known: {known}. FASTGRAPH_APPS names the apps"
+            " whose workflows are loaded.",
         ) from None
+
+
+def find(name: str) -> Workflow | None:
+    """The workflow called `name`; None when this process does not have it."""
+    return _registry.get(name)
+
+
+def registered() -> Set[str]:
+    """The names of all workflows of this process: a view, which follows later registrations."""
+    return _registry.keys()
+
+
+def missing(name: str, what: str) -> Problem:
+    """Problem 409: this process does not have the workflow of a run. `what` says for what it is
+    needed ("To read this state")."""
+    return Problem(
+        409,
+        "workflow_missing",
+        f"{what}, workflow {name!r} is needed, which this server does not have. Name the app that"
+        " registers it in FASTGRAPH_APPS and start the server again.",
+    )
 
 
 def names() -> list[str]:
@@ -112,11 +149,11 @@ def autodiscover() -> None:
         name = f"{app.name}.workflows"
         try:
             import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module that exits would end it without a word
             raise ImproperlyConfigured(_why_not_loaded(name, error)) from error
 
 
-def _why_not_loaded(name: str, error: Exception) -> str:
+def _why_not_loaded(name: str, error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         file, line, code = error.filename, error.lineno, error.text
         said = error.msg

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
-from runs.frames import Frame
+from runs.frames import Page
 from streaming import wire
 
-PAGE_BYTES = 32 * 1024  # what a page may weigh, guessed from the last; who does not read holds one
+PAGE_BYTES = 32 * 1024  # what a page may weigh, unless it is one frame; who does not read holds one
 LONGEST_PAGE = 500
 SHORTEST_PAGE = 4
 
 T = TypeVar("T")
 
 
-class Batch(list[Frame]):
+class Batch(Page):
     """Frames of one run, which follow each other without a gap and do not change. What is the same
     for all who are given them is worked out once. Only of one that is not empty can be asked which
     is the `first`, the `last`, and whether that is `terminal`."""

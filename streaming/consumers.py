@@ -3,7 +3,7 @@
 Close codes: 1000 the run has ended and everything was sent · 1009 a message of the client is too
 big · 1011 a fault of ours · 1012 the server restarts, come again · 1013 the client reads too
 slowly, begin anew · 4400 the address makes no sense · 4404 there is no such run (any more), or no
-such socket · 4429 too many messages, or too many subscriptions.
+such socket · 4429 too many messages, frames or subscriptions.
 """
 
 from __future__ import annotations

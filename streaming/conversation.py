@@ -10,8 +10,9 @@ import orjson
 from asgiref.typing import WebSocketScope
 
 from runs.errors import Problem
+from streaming import messages
 from streaming.commands import Commands
-from streaming.messages import Allowance, Command, Message, Misunderstood, parse
+from streaming.messages import Command, Message, Misunderstood, parse
 from streaming.queries import Refused
 from streaming.subscriptions import Outlet, Subscriptions
 
@@ -37,7 +38,7 @@ class Conversation:
         self._subscriptions = Subscriptions(outlet)
         self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._inbox_bytes = 0
-        self._allowance = Allowance()
+        self._allowance = messages.messages()
 
     def hear(self, text: str | bytes) -> None:
         """Take a message. Refused with 4429 when there were too many, in a second or unanswered."""

@@ -4,9 +4,10 @@ the event loop, never a thread, and its leaving is seen while it waits."""
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -26,7 +27,7 @@ from streaming.subscriber import Subscriber, UnknownRun
 
 T = TypeVar("T")
 
-OPENING = 10.0  # seconds in which the database must say whether there is such a run
+OPENING = 10.0  # seconds from the request in which the database must say what there is
 
 AFTER = Parameter(
     name="after",
@@ -54,11 +55,12 @@ class Endpoint(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What was asked: an id in the path as it was given, the headers, and the values of the query
-    parameters by name."""
+    parameters by name; and when, by the monotonic clock."""
 
     given_id: str
     scope: HTTPScope
     values: dict[str, Any]
+    asked_at: float = field(default_factory=time.monotonic)
 
     @property
     def run_id(self) -> UUID:
@@ -90,7 +92,7 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
     opening: AbstractAsyncContextManager[Subscriber] = hub.current().subscribe(
         request.run_id, after=after
     )
-    async with answerable(request, OPENING):
+    async with answerable(request):
         subscriber = await opening.__aenter__()
     try:
         yield subscriber
@@ -101,16 +103,17 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
 
 
 @asynccontextmanager
-async def answerable(request: Request, seconds: float) -> AsyncIterator[None]:
-    """A block that must be done within `seconds`. Problem 404 when the run is not there, 503 when
-    the database or this process cannot say."""
+async def answerable(request: Request, *, wait: float = 0.0) -> AsyncIterator[None]:
+    """A block that must be done OPENING seconds after the request and its `wait`. Problem 404 when
+    the run is not there, 503 when the database or this process cannot say."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(request.asked_at + OPENING + wait - time.monotonic()):
             yield
     except UnknownRun:
         raise unknown("run", request.given_id) from None
     except (TimeoutError, Closed):
-        detail = "The server cannot look at the moment. Try again in a few seconds."
+        waiting = "The server cannot look at the moment. Try again in a few seconds."
+        detail = hub.current().trouble or waiting
         raise Problem(503, "database_unavailable", detail) from None
 
 

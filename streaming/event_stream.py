@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from uuid import UUID
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
@@ -14,11 +14,12 @@ from runs.errors import Problem
 from runs.frames import Frame
 from streaming.batch import Batch
 from streaming.cursors import parse_seq
-from streaming.endpoint import AFTER, Request, subscribed, while_there
+from streaming.endpoint import AFTER, Request, answerable, subscribed, while_there
 from streaming.modes import MODES, Modes, parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
+MOMENT = 1.0  # seconds that a comment which is due waits for what is being read
 BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut
 PIECE = 16 * 1024  # bytes that are handed over at once
 RETRY = 1000  # milliseconds after which a client whose stream was cut comes back
@@ -29,6 +30,8 @@ HEADERS = (
     (b"x-accel-buffering", b"no"),  # nginx hands on each piece as it comes
 )
 OPENING = f"retry: {RETRY}\n: events in order, from your cursor\n\n".encode()
+
+T = TypeVar("T")
 
 MODE_PARAMETER = Parameter(
     name="modes",
@@ -53,12 +56,16 @@ class RunStream:
             if subscriber.ended:
                 await _nothing_more(send)
             else:
-                await while_there(receive, _follow(subscriber, EventWriter(send, modes)))
+                await while_there(receive, _follow(request, subscriber, EventWriter(send, modes)))
 
 
-async def _follow(subscriber: Subscriber, writer: EventWriter) -> None:
+async def _follow(request: Request, subscriber: Subscriber, writer: EventWriter) -> None:
+    async with answerable(request):  # an answer that has begun can say no more what is wrong
+        frames = await subscriber.now()
     await writer.begin()
     try:
+        await writer.write_run(frames)
+        del frames  # they may be large, and the stream long
         while not subscriber.ended:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(writer.until_beat):
@@ -66,7 +73,7 @@ async def _follow(subscriber: Subscriber, writer: EventWriter) -> None:
             if writer.until_beat <= 0:
                 await writer.beat(str(subscriber.cursor))
             else:
-                await writer.write_run(await subscriber.now())
+                await writer.write_run(await writer.read(subscriber, str(subscriber.cursor)))
     except (Closed, UnknownRun):
         pass  # the client comes back with its cursor, and is told of a deleted run then
     await writer.end()
@@ -94,7 +101,7 @@ class EventWriter:
         )
         await self._write(OPENING)
 
-    async def write(self, frames: Sequence[Frame], cursor: Callable[[UUID, int], str]) -> None:
+    async def write(self, frames: Sequence[Frame], cursor: Callable[[Frame], str]) -> None:
         """Send those of `frames` that the modes let through; `cursor` makes the `id` of each."""
         for piece in pieces(frames, self._modes, cursor):
             await self._write(piece)
@@ -106,6 +113,24 @@ class EventWriter:
             return
         for piece in frames.once(_unfiltered):
             await self._write(piece)
+
+    async def read(self, subscriber: Subscriber, cursor: str) -> Batch:
+        """What the subscriber has now; with comments while the log cannot be read."""
+        if not subscriber.behind:
+            return await subscriber.now()
+        return await self.beside(subscriber.now(), cursor)
+
+    async def beside(self, reading: Coroutine[Any, Any, T], cursor: str) -> T:
+        """What `reading` gives; comments are sent when that takes long."""
+        task = asyncio.ensure_future(reading)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=max(self.until_beat, MOMENT))
+                if not task.done():
+                    await self.beat(cursor)
+            return task.result()
+        finally:
+            task.cancel()
 
     async def beat(self, cursor: str) -> None:
         """Send a comment, and where the client is."""
@@ -120,17 +145,17 @@ class EventWriter:
         self._beat_at = self._loop.time() + BEAT
 
 
-def _seq(run_id: UUID, seq: int) -> str:
-    return str(seq)
+def _seq(frame: Frame) -> str:
+    return str(frame.seq)
 
 
 def pieces(
-    frames: Iterable[Frame], modes: Modes, cursor: Callable[[UUID, int], str]
+    frames: Iterable[Frame], modes: Modes, cursor: Callable[[Frame], str]
 ) -> Iterator[bytes]:
     """Those of `frames` that the modes let through, in pieces of about PIECE bytes."""
     piece = bytearray()
     for frame in frames:
-        now = cursor(frame.run_id, frame.seq)
+        now = cursor(frame)
         if modes.let(frame):
             piece += lines(frame, now)
         if len(piece) > PIECE:

@@ -36,6 +36,8 @@ class Mark:
     status: str
     step: int
     attempt: int
+    is_paused: bool
+    cancel_requested: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,8 @@ class Filter:
 
 
 EVERYTHING = Filter()
+
+_MARKED = ("status", "step", "attempt", "paused_at", "cancel_requested_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,14 +253,22 @@ def _marks(since: datetime) -> list[tuple[UUID, datetime, Mark]]:
     rows = (
         Run.objects.filter(updated_at__gte=since)
         .order_by("updated_at")
-        .values("id", "updated_at", "status", "step", "attempt")
+        .values("id", "updated_at", *_MARKED)
     )
     return [(row["id"], row["updated_at"], _mark(row)) for row in rows]
 
 
 def _mark(row: Mapping[str, Any]) -> Mark:
-    return Mark(status=row["status"], step=row["step"], attempt=row["attempt"])
+    return Mark(
+        status=row["status"],
+        step=row["step"],
+        attempt=row["attempt"],
+        is_paused=row["paused_at"] is not None,
+        cancel_requested=row["cancel_requested_at"] is not None,
+    )
 
 
 def _rows(run_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    return list(Run.objects.filter(id__in=run_ids).order_by("updated_at").values(*COLUMNS))
+    return list(
+        Run.objects.filter(id__in=run_ids).order_by("updated_at").values(*{*COLUMNS, *_MARKED})
+    )

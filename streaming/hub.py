@@ -19,7 +19,7 @@ from runs import frames as log
 from runs.models import TERMINAL, Run
 from runs.prepared import One
 from streaming import roll_call
-from streaming.batch import Batch
+from streaming.batch import PAGE_BYTES, Batch
 from streaming.data_version import DataVersion
 from streaming.doorbell import Doorbell, Doorbells
 from streaming.endings import Endings
@@ -35,7 +35,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SLOW_POLL = 1.0  # seconds between two looks when no doorbell rings
-LOOK_FRAMES = 1000  # the most that one query gives; a further one gives the rest
+LOOK_FRAMES = 1000  # the most that one look gives; a further one gives the rest
+LOOK_BYTES = 8 * 2**20
 FEW_RUNS = 20  # of more than these it is asked first which have moved
 ROLL_CALL = 1.0  # seconds after which it is asked anyway, for who was deleted
 LOOK_RUNS = 200  # runs in one query: SQLite refuses a condition of a thousand terms
@@ -89,6 +90,11 @@ class Hub:
         return len(self._watches)
 
     @property
+    def trouble(self) -> str:
+        """Why the log cannot be read and what to do, where that is more than to wait."""
+        return self._reader.trouble
+
+    @property
     def live(self) -> int:
         """How many subscribers are offered what is new; the others read the log."""
         return sum(len(watch.subscribers) for watch in self._watches.values())
@@ -133,9 +139,10 @@ class Hub:
             subscriber.fail()  # so that nothing of it is left in the room
             self._leave(subscriber)
 
-    async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
-        """The next frames in the log, for those who are behind."""
-        return await self._pages.page(run_id, after=after, limit=limit)
+    async def page(self, run_id: UUID, *, after: int, limit: int, size: int = PAGE_BYTES) -> Batch:
+        """The next frames in the log, for those who are behind: at most `limit`, of `size` bytes
+        together."""
+        return await self._pages.page(run_id, after=after, limit=limit, size=size)
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of another query of a stream, in the same turns as the pages."""
@@ -190,13 +197,12 @@ class Hub:
         for start in range(0, len(moved), LOOK_RUNS):
             some = dict(moved[start : start + LOOK_RUNS])
             heads = {run_id: watch.head for run_id, watch in some.items()}
-            frames = await self._reader.read(log.read, heads, limit=LOOK_FRAMES)
+            page = await self._reader.read(log.read, heads, limit=LOOK_FRAMES, size=LOOK_BYTES)
             self.log_reads += 1
-            full = len(frames) == LOOK_FRAMES
-            more |= full
-            for run_id, of_run in groupby(frames, key=attrgetter("run_id")):
+            more |= page.more
+            for run_id, of_run in groupby(page, key=attrgetter("run_id")):
                 self._hand_out(run_id, some[run_id], Batch(of_run))
-                if not full:
+                if not page.more:
                     self._rest(some[run_id])
         return more
 

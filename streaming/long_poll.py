@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-import orjson
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 from runs.api.parameters import Parameter
-from runs.frames import Frame
+from runs.frames import MAX_PAGE_BYTES, answer
 from runs.models import TERMINAL, Run
 from runs.prepared import One
 from runs.summaries import detail
-from streaming import hub
+from streaming import hub, waits
+from streaming.batch import Batch
 from streaming.endpoint import (
     AFTER,
-    OPENING,
     Request,
     answerable,
     send_json,
@@ -69,13 +67,29 @@ class RunEvents:
         self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         after, limit = request.values["after"], request.values["limit"]
+        with waits.counted():
+            await self._answer(request, after, limit, receive, send)
+
+    async def _answer(
+        self,
+        request: Request,
+        after: int,
+        limit: int,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+    ) -> None:
         async with subscribed(request, after=after) as subscriber:
 
-            async def answer() -> None:
-                frames = await _first(subscriber, limit + 1, request.values["wait"])
-                await send_json(send, _page(frames, after, limit))
+            async def poll() -> None:
+                async with answerable(request):
+                    found = await hub.current().page(
+                        subscriber.run_id, after=after, limit=limit, size=MAX_PAGE_BYTES
+                    )
+                if not found and not subscriber.ended:
+                    found = await _within(request.values["wait"], subscriber)
+                await send_json(send, answer(found, after, limit))
 
-            await while_there(receive, answer())
+            await while_there(receive, poll())
 
 
 class RunWait:
@@ -88,15 +102,16 @@ class RunWait:
     ) -> None:
         run_id, seconds = request.run_id, request.values["timeout"]
 
-        async def answer() -> None:
-            async with answerable(request, OPENING):
+        async def described() -> None:
+            async with answerable(request):
                 run = await _stands(run_id)
             if seconds and run["status"] not in TERMINAL:
-                async with answerable(request, seconds + OPENING):
-                    run = await stands_after(run_id, seconds)
+                with waits.counted():
+                    async with answerable(request, wait=seconds):
+                        run = await stands_after(run_id, seconds)
             await send_json(send, run)
 
-        await while_there(receive, answer())
+        await while_there(receive, described())
 
 
 async def stands_after(run_id: UUID, seconds: float) -> dict[str, Any]:
@@ -124,27 +139,12 @@ def _described(run_id: UUID) -> dict[str, Any] | None:
 _RUN = One(Run)
 
 
-async def _first(subscriber: Subscriber, limit: int, seconds: float) -> Sequence[Frame]:
-    """The next frames of the log, at most `limit`; waits for one if need be."""
-    after = subscriber.cursor
-    frames = await hub.current().page(subscriber.run_id, after=after, limit=limit)
-    if frames or not seconds or subscriber.ended:
-        return frames
-    return await _within(seconds, subscriber)
-
-
-async def _within(seconds: float, subscriber: Subscriber) -> Sequence[Frame]:
+async def _within(seconds: float, subscriber: Subscriber) -> Batch:
+    """The next frames as soon as there are any; none when the time is over."""
+    if not seconds:
+        return Batch()
     try:
         async with asyncio.timeout(seconds):
             return await subscriber.next()
     except (TimeoutError, Closed):
-        return ()  # a server that stops answers what it has
-
-
-def _page(frames: Sequence[Frame], after: int, limit: int) -> dict[str, Any]:
-    page = frames[:limit]
-    return {
-        "results": [orjson.Fragment(frame.body) for frame in page],
-        "after": page[-1].seq if page else after,
-        "more": len(frames) > limit,
-    }
+        return Batch()  # a server that stops answers what it has

@@ -16,6 +16,8 @@ from streaming.cursors import BIGGEST_SEQ
 
 RATE = 50.0  # messages a second that a client may send in the long run …
 BURST = 1000  # … and at once, as one does that comes back and subscribes to all it shows
+FRAME_RATE = 100.0  # frames a second, of every kind, of which a message may have many …
+FRAME_BURST = 2000  # … and at once
 LONGEST_ID = 100
 
 #: The fields of each type of message beside `type` and `id`.
@@ -108,18 +110,29 @@ def _refuse_unknown_fields(given: dict[str, Any], own: str | int | None) -> None
 
 
 class Allowance:
-    """How many messages a client may send: `BURST` at once, `RATE` a second after that."""
+    """How much a client may send: `burst` at once, `rate` a second after that."""
 
-    def __init__(self) -> None:
-        self._left = float(BURST)
+    def __init__(self, burst: int, rate: float) -> None:
+        self._burst, self._rate = burst, rate
+        self._left = float(burst)
         self._at = time.monotonic()
 
     def spend(self) -> bool:
-        """Count one message. False: that was too many."""
+        """Count one more. False: that was too many."""
         now = time.monotonic()
-        self._left = min(self._left + (now - self._at) * RATE, BURST) - 1
+        self._left = min(self._left + (now - self._at) * self._rate, self._burst) - 1
         self._at = now
         return self._left >= 0
+
+
+def messages() -> Allowance:
+    """The allowance for a client's messages."""
+    return Allowance(BURST, RATE)
+
+
+def frames() -> Allowance:
+    """The allowance for the frames of its connection: pings, pongs and fragments, too."""
+    return Allowance(FRAME_BURST, FRAME_RATE)
 
 
 def _id(given: dict[str, Any]) -> str | int | None:

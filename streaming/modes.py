@@ -7,22 +7,16 @@ itself fares (`created`, `started`, …, and its end) passes in every mode.
 from __future__ import annotations
 
 from runs.api.parameters import bad_parameter
+from runs.engine import events
 from runs.frames import Frame
 
-MESSAGES = "custom:messages"
-TASKS = frozenset({"node_started", "node_update", "retry"})
-
-#: The events of a mode; `custom` is told by its prefix, and `debug` lets everything through.
+#: The events of a mode; `custom` shows all with its prefix but messages, and `debug` everything.
 MODES: dict[str, frozenset[str]] = {
-    "values": frozenset({"checkpoint"}),
-    "updates": frozenset({"node_update"}),
-    "messages": frozenset({MESSAGES}),
-    "custom": frozenset(),
-    "tasks": TASKS,
-    "checkpoints": frozenset({"checkpoint"}),
-    "artifacts": frozenset({"artifact"}),
-    "debug": frozenset(),
-}
+    mode: events.shown_in(mode)
+    for mode in (
+        "values", "updates", "messages", "custom", "tasks", "checkpoints", "artifacts", "debug",
+    )
+}  # fmt: skip
 #: What a mode has to ask for; anything else tells how the run itself fares.
 CHOSEN = frozenset().union(*MODES.values())
 
@@ -41,8 +35,8 @@ class Modes:
         event = frame.event
         if self.all or event in self._passing:
             return True
-        if event.startswith("custom"):
-            return self._custom and event != MESSAGES
+        if event.startswith(events.CUSTOM):
+            return self._custom and event != events.MESSAGES
         return event not in CHOSEN
 
 

@@ -10,24 +10,27 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from runs import frames as log
-from streaming.batch import Batch
-from streaming.reader import Reader
+from streaming.batch import PAGE_BYTES, Batch
+from streaming.reader import Reader, Unanswered, pauses
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PAGE_READS = 2  # pages that are read at the same time, for all who are behind
 
-_Place = tuple[UUID, int, int]
+_Place = tuple[UUID, int, int, int]
 
 
-class _Waiting:
-    """A page that waits for its turn, for so many."""
+class _Reading:
+    """A page that is read, or waits for its turn, for so many. When it has `begun`, the log may
+    have grown since; `busy`: a thread is at it."""
 
-    def __init__(self, task: asyncio.Task[Batch]) -> None:
-        self.task = task
+    task: asyncio.Task[Batch]
+
+    def __init__(self) -> None:
         self.askers = 0
-        task.add_done_callback(_looked_at)
+        self.begun = False
+        self.busy = False
 
 
 class Pages:
@@ -35,53 +38,86 @@ class Pages:
 
     A page is read once for all who ask for it meanwhile, and for as long as one of them holds it:
     a thousand who come back together, or a hundred who never read, cost little more than one.
+    A page that cannot be read gives its turn to others until it is tried again.
     """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
         self._turns = asyncio.Semaphore(PAGE_READS)
-        self._waiting: dict[_Place, _Waiting] = {}
-        self._begun: dict[_Place, asyncio.Task[Batch]] = {}
+        self._readings: dict[_Place, _Reading] = {}  # the latest of each place
         self._held: WeakValueDictionary[_Place, Batch] = WeakValueDictionary()
         self.reads = 0  # queries for a page, however many asked for it
 
-    async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
-        """The frames of `run_id` beyond `after`; fewer than `limit`: that is all there is."""
-        place = (run_id, after, limit)
+    async def page(self, run_id: UUID, *, after: int, limit: int, size: int = PAGE_BYTES) -> Batch:
+        """The next frames of `run_id` beyond `after`, as `frames.read` gives them."""
+        place = (run_id, after, limit, size)
         if (held := self._held.get(place)) is not None:
             return held
-        if (begun := self._begun.get(place)) is not None:
-            page = await asyncio.shield(begun)
-            if len(page) == limit:  # otherwise there may have been more when this one asked
+        reading = self._readings.get(place)
+        if reading is not None and reading.begun:
+            page = await self._answer(place, reading)
+            if page.more:  # otherwise there may have been more when this one asked
                 return page
-        if (waiting := self._waiting.get(place)) is None:
-            waiting = self._waiting[place] = _Waiting(asyncio.create_task(self._read(place)))
-        waiting.askers += 1
-        try:
-            return await asyncio.shield(waiting.task)
-        finally:
-            waiting.askers -= 1
-            if not waiting.askers and self._waiting.get(place) is waiting:
-                del self._waiting[place]
-                waiting.task.cancel()  # nobody wants it any more, and others wait for a turn
+            reading = self._readings.get(place)
+        if reading is None or reading.begun:
+            reading = self._readings[place] = _Reading()
+            reading.task = asyncio.create_task(self._read(place, reading))
+            reading.task.add_done_callback(_looked_at)
+        return await self._answer(place, reading)
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of another query of a stream, in the same turns."""
-        async with self._turns:
-            return await self._reader.read(query, *args, **kwargs)
+        left = pauses()
+        while True:
+            async with self._turns:
+                with contextlib.suppress(Unanswered):
+                    return await self._reader.once(query, *args, **kwargs)
+            await asyncio.sleep(next(left))
 
-    async def _read(self, place: _Place) -> Batch:
-        run_id, after, limit = place
-        async with self._turns:
-            self._begun[place] = self._waiting.pop(place).task
-            self.reads += 1
-            try:
-                page = Batch(await self._reader.read(log.read, {run_id: after}, limit=limit))
-            finally:
-                self._begun.pop(place, None)
-        if len(page) == limit:  # what is not full may grow
+    async def _answer(self, place: _Place, reading: _Reading) -> Batch:
+        reading.askers += 1
+        try:
+            return await asyncio.shield(reading.task)
+        finally:
+            reading.askers -= 1
+            if not reading.askers and not reading.busy:
+                self._forget(place, reading)
+                reading.task.cancel()  # nobody wants it any more, and others wait for a turn
+
+    async def _read(self, place: _Place, reading: _Reading) -> Batch:
+        page = Batch()
+        left = pauses()
+        while reading.askers:
+            async with self._turns:
+                if (found := await self._try(place, reading)) is not None:
+                    page = found
+                    break
+            if reading.askers:
+                await asyncio.sleep(next(left))
+        self._forget(place, reading)
+        if page and page.more:  # what is not full may grow
             self._held[place] = page
         return page
+
+    async def _try(self, place: _Place, reading: _Reading) -> Batch | None:
+        """The page; None when the database does not answer."""
+        run_id, after, limit, size = place
+        reading.begun = reading.busy = True
+        self.reads += 1
+        try:
+            found = await self._reader.once(log.read, {run_id: after}, limit=limit, size=size)
+        except Unanswered:
+            return None
+        except BaseException:
+            self._forget(place, reading)
+            raise
+        finally:
+            reading.busy = False
+        return Batch(found, more=found.more)
+
+    def _forget(self, place: _Place, reading: _Reading) -> None:
+        if self._readings.get(place) is reading:
+            del self._readings[place]
 
 
 def _looked_at(reading: asyncio.Task[Batch]) -> None:

@@ -14,7 +14,7 @@ from streaming.reader import Closed
 
 QUEUE_FRAMES = 256  # what a subscriber may have waiting before it must read the log itself
 QUEUE_BYTES = 64 * 1024
-PAGE_FRAMES = 64  # of its first page; then as many as weigh no more than a page may
+PAGE_FRAMES = 64  # of its first page; then about as many as a page has room for
 
 #: Writes what is ready to be written, and tells whether there was room for it.
 Straight = Callable[[bytes], bool]
@@ -44,7 +44,7 @@ class Log(Protocol):
     """What a subscriber needs of the hub."""
 
     async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
-        """The next frames in the log; fewer than `limit`: that was all there is now."""
+        """The next frames in the log, and whether there were more."""
         ...
 
     def join(self, subscriber: Subscriber) -> int:
@@ -56,7 +56,7 @@ class Log(Protocol):
 class Subscriber:
     """Gives every event of a run after `cursor` once, in order, until the run has ended.
 
-    It begins *behind*: it reads pages of the log until one is not full, then joins and is offered
+    It begins *behind*: it reads pages of the log until there is no more, then joins and is offered
     what is new. Its queue is small. When the queue is full, it is emptied and the subscriber is
     behind again: it loses its queue, never an event. `committed` is a seq that is known to be in
     the log; `finished` that no event can come beyond it.
@@ -102,6 +102,11 @@ class Subscriber:
     def waiting_bytes(self) -> int:
         """How much they weigh."""
         return self._queued_bytes
+
+    @property
+    def behind(self) -> bool:
+        """Whether `now` reads the log."""
+        return self._behind
 
     @property
     def ended(self) -> bool:
@@ -195,10 +200,9 @@ class Subscriber:
             self._behind = not self._join()
             return Batch()
         self._asked = True
-        limit = self._page_limit
-        page = await self._log.page(self.run_id, after=self.cursor, limit=limit)
+        page = await self._log.page(self.run_id, after=self.cursor, limit=self._page_limit)
         self._advance(page)
-        if len(page) < limit and not self._over:
+        if not page.more and not self._over:
             if self._last is not None:
                 if self.cursor < self._last:
                     raise UnknownRun(self.run_id)  # its log was deleted while it was read

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
 from uuid import UUID
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
-from django.db.models import Q
 
+from runs import frames as log
 from runs.api.base import unknown
 from runs.api.parameters import Parameter, bad_parameter, parse_uuid
 from runs.errors import Problem
-from runs.models import TERMINAL, Run, Thread
+from runs.frames import Frame
+from runs.models import Thread
 from streaming import hub
 from streaming.conversation import together
-from streaming.endpoint import Request, while_there
+from streaming.endpoint import Request, answerable, while_there
 from streaming.event_stream import MODE_PARAMETER, EventWriter
 from streaming.feed import FeedSubscriber, Filter, Lagging
 from streaming.modes import parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Room, UnknownRun
-from streaming.thread_cursor import ThreadCursor
+from streaming.thread_cursor import Given, parse
+from streaming.thread_log import (
+    ForeignCursor,
+    Standing,
+    cursor_at,
+    in_order,
+    newer_runs,
+    read_standing,
+)
+
+LOOK_FRAMES, LOOK_BYTES = 500, 512 * 1024  # that are read at once
 
 CURSOR = Parameter(
     name="after", high=8000, help="The `id` of an event of this stream: go on after it."
@@ -37,32 +50,56 @@ class ThreadStream:
         self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
         modes = parse_modes(request.values["modes"])
-        cursor = _cursor(request)
         thread_id = parse_uuid(request.given_id)
-        if thread_id is None or not await hub.current().read(_exists, thread_id):
+        if thread_id is None:
             raise unknown("thread", request.given_id)
-        following = _Following(thread_id, cursor, EventWriter(send, modes))
-        await while_there(receive, following.follow())
+        given = _given(request, thread_id)
+        try:
+            async with answerable(request):
+                standing = await hub.current().read(read_standing, thread_id, given)
+        except ForeignCursor:
+            raise _bad_cursor(request) from None
+        if standing is None:
+            raise unknown("thread", request.given_id)
+        following = _Following(thread_id, standing, EventWriter(send, modes))
+        await while_there(receive, following.follow(request))
 
 
 class _Following:
-    """One client of one thread. Its subscribers take turns and share the room of one queue."""
+    """One client of one thread. Its subscribers take turns and share the room of one queue.
 
-    def __init__(self, thread_id: UUID, cursor: ThreadCursor, writer: EventWriter) -> None:
+    What there was comes first. Then a subscriber of each run that is not over says when there is
+    more; and what is new of all of them is sent in the order of its ids, so that the cursor is
+    exact. What became visible late is what a subscriber has beyond that."""
+
+    def __init__(self, thread_id: UUID, standing: Standing, writer: EventWriter) -> None:
         self._thread_id = thread_id
-        self._cursor = cursor
+        self._standing = standing
+        self._cursor = standing.cursor
+        self._places = dict(standing.places)
+        self._seen = standing.fence
         self._writer = writer
         self._turn = asyncio.Lock()
         self._room = Room(QUEUE_FRAMES, QUEUE_BYTES)
-        self._begun: set[UUID] = set()
+        self._known = set(standing.places)
+        self._newest_run = standing.newest_run
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def follow(self) -> None:
-        await self._writer.begin()
+    async def follow(self, request: Request) -> None:
+        """Send everything. Problem 503 when the beginning cannot be read."""
+        wanted = Filter(thread_id=self._thread_id)
+        behind = {run_id: self._standing.places[run_id] for run_id in self._standing.behind}
+        past = in_order(behind, self._standing.fence)
         try:
-            async with hub.current().feed.subscribe(Filter(thread_id=self._thread_id)) as changes:
-                await together(self._discover(changes), self._beat(), self._failing())
+            async with AsyncExitStack() as stack, aclosing(past):
+                async with answerable(request):
+                    changes = await stack.enter_async_context(hub.current().feed.subscribe(wanted))
+                    first = await anext(past, None)
+                await self._writer.begin()
+                await self._send(first or ())
+                del first  # it may be large, and the stream long
+                await together(self._send_all(past, changes), self._beat(), self._failing())
         except (Closed, Lagging, UnknownRun):
             pass  # the client comes back with its cursor, and is told of a deleted thread then
         finally:
@@ -72,53 +109,96 @@ class _Following:
             self._failure.cancel()
         await self._writer.end()
 
-    async def _discover(self, changes: FeedSubscriber) -> None:
+    async def _send_all(
+        self, past: AsyncGenerator[Sequence[Frame]], changes: FeedSubscriber
+    ) -> None:
+        standing = self._standing
+        await self._send_past(past)
+        if not standing.counted:
+            self._cursor = await hub.current().read(cursor_at, self._thread_id, standing.fence)
+        for run_id in standing.places:
+            if standing.is_over(run_id, self._places[run_id]):
+                del self._places[run_id]
+            else:
+                self._begin(run_id)
         while True:
-            found = await hub.current().read(_runs, self._thread_id, self._cursor)
-            for run_id, status in found:
-                if run_id not in self._begun:
-                    await self._begin(run_id, over=status in TERMINAL)
+            for run_id in await hub.current().read(newer_runs, self._thread_id, self._newest_run):
+                if run_id not in self._known:
+                    self._known.add(run_id)
+                    self._newest_run = max(self._newest_run, run_id)
+                    self._begin(run_id)
             await changes.next()
 
-    async def _begin(self, run_id: UUID, *, over: bool) -> None:
-        self._begun.add(run_id)
-        after = self._cursor.begin(run_id)
-        if over:  # one after the other: there may be thousands
-            await self._read(run_id, after)
-            return
-        task = asyncio.create_task(self._read_aside(run_id, after))
+    async def _send_past(self, past: AsyncGenerator[Sequence[Frame]]) -> None:
+        async for piece in past:
+            async with self._turn:
+                await self._send(piece)
+
+    def _begin(self, run_id: UUID) -> None:
+        task = asyncio.create_task(self._read_aside(run_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _read_aside(self, run_id: UUID, after: int) -> None:
+    async def _read_aside(self, run_id: UUID) -> None:
         try:
-            await self._read(run_id, after)
+            await self._read(run_id)
         except Exception as error:
             if not self._failure.done():
                 self._failure.set_exception(error)
 
-    async def _read(self, run_id: UUID, after: int) -> None:
+    async def _read(self, run_id: UUID) -> None:
         """Send everything of the run. Its deletion alone is no end; that of the thread is."""
+        after = self._places.get(run_id, 0)
         opened = hub.current().subscribe(run_id, after=after, room=self._room)
         try:
             async with opened as subscriber:
                 while not subscriber.ended:
                     await subscriber.ready()
                     async with self._turn:
-                        await self._writer.write(await subscriber.now(), self._advance)
+                        frames = await self._writer.read(subscriber, str(self._cursor))
+                        if self._unsent(frames):
+                            await self._look()
+                            await self._send(frames)
         except UnknownRun:
             if not await hub.current().read(_exists, self._thread_id):
                 raise
-        self._cursor.end(run_id)
+        self._places.pop(run_id, None)
 
-    def _advance(self, run_id: UUID, seq: int) -> str:
-        self._cursor.places[run_id] = seq
+    async def _look(self) -> None:
+        """Send what is new of all runs."""
+        more = True
+        while more:
+            look = hub.current().read(
+                log.read_thread, self._thread_id, self._seen, limit=LOOK_FRAMES, size=LOOK_BYTES
+            )
+            found, self._seen = await self._writer.beside(look, str(self._cursor))
+            more = found.more
+            await self._send(found)
+
+    async def _send(self, frames: Iterable[Frame]) -> None:
+        await self._writer.write(self._unsent(frames), self._advance)
+
+    def _unsent(self, frames: Iterable[Frame]) -> list[Frame]:
+        """Those that come next in their runs."""
+        places: dict[UUID, int] = {}
+        found = []
+        for frame in frames:
+            place = places.get(frame.run_id, self._places.get(frame.run_id, 0))
+            if frame.seq == place + 1:
+                places[frame.run_id] = frame.seq
+                found.append(frame)
+        return found
+
+    def _advance(self, frame: Frame) -> str:
+        self._places[frame.run_id] = frame.seq
+        self._cursor.sent(frame.id)
         return str(self._cursor)
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._writer.until_beat)
             async with self._turn:
+                await self._look()  # so that no look has much to go over
                 if self._writer.until_beat <= 0:
                     await self._writer.beat(str(self._cursor))
 
@@ -126,22 +206,20 @@ class _Following:
         await asyncio.shield(self._failure)
 
 
-def _cursor(request: Request) -> ThreadCursor:
+def _given(request: Request, thread_id: UUID) -> Given:
     header = request.header(b"last-event-id")
-    cursor = ThreadCursor.parse(header or request.values["after"] or "")
-    if cursor is not None:
-        return cursor
-    if header:
-        raise Problem(400, "bad_header", "Last-Event-ID must be the id of an event of this stream.")
-    raise bad_parameter("after", "must be the id of an event of this stream.")
+    given = parse(thread_id, header or request.values["after"] or "")
+    if given is None:
+        raise _bad_cursor(request)
+    return given
+
+
+def _bad_cursor(request: Request) -> Problem:
+    detail = "must be the id of an event of this thread's stream, as it was given."
+    if request.header(b"last-event-id"):
+        return Problem(400, "bad_header", f"Last-Event-ID {detail}")
+    return bad_parameter("after", detail)
 
 
 def _exists(thread_id: UUID) -> bool:
     return Thread.objects.filter(id=thread_id).exists()
-
-
-def _runs(thread_id: UUID, cursor: ThreadCursor) -> list[tuple[UUID, str]]:
-    """The runs of the thread of which not everything was sent, the oldest first."""
-    wanted = Q(id__gt=cursor.horizon) | Q(id__in=list(cursor.places))
-    runs = Run.objects.filter(wanted, thread_id=thread_id).order_by("id")
-    return list(runs.values_list("id", "status"))

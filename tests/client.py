@@ -79,6 +79,11 @@ class Client:
             found[row["name"]] = answer.content
         return found
 
+    def close_connections(self) -> None:
+        """Let go of the connections that are kept for further requests."""
+        self.http.close()
+        self.http = httpx.Client(base_url=self.url, timeout=30)
+
     def __enter__(self) -> Self:
         return self
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -12,7 +11,7 @@ import pytest
 from fastgraph_site.environment import BASE_DIR
 from tests import needs
 from tests.client import Client
-from tests.processes import Server, own_database
+from tests.processes import Server, serving
 from tests.redis_server import Redis
 
 # What Hypothesis draws is the same on every run of CI: what it finds elsewhere becomes a test.
@@ -82,14 +81,14 @@ def chromium() -> str:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A running `manage.py serve`, shared by the tests of a module, which leave it running."""
-    with _serving(tmp_path_factory.mktemp("server")) as started:
+    with serving(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A running `manage.py serve` for one test, which may kill, stop and start it."""
-    with _serving(tmp_path) as started:
+    with serving(tmp_path) as started:
         yield started
 
 
@@ -98,16 +97,3 @@ def client(server: Server) -> Iterator[Client]:
     """A client of the shared server."""
     with Client(server.url) as speaking:
         yield speaking
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[Server]:
-    with own_database() as url:
-        server = Server(folder / "data", {"DATABASE_URL": url})
-        try:
-            migrated = server.manage("migrate", "--verbosity", "0")
-            assert migrated.returncode == 0, migrated.stderr
-            server.start()
-            yield server
-        finally:
-            server.close()

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import psycopg
@@ -143,3 +144,20 @@ class Server:
             return httpx.get(f"{self.url}/api/health", timeout=5).status_code == 200
         except httpx.TransportError:
             return False
+
+
+@contextmanager
+def serving(
+    folder: Path, *arguments: str, env: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
+    """A running server with a database of its own and its data in `folder`; `arguments` are for
+    `manage.py serve`, `env` for its environment."""
+    with own_database() as url:
+        server = Server(folder / "data", {"DATABASE_URL": url, **env})
+        try:
+            migrated = server.manage("migrate", "--verbosity", "0")
+            assert migrated.returncode == 0, migrated.stderr
+            server.start(*arguments)
+            yield server
+        finally:
+            server.close()

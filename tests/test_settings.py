@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastgraph_site.environment import BASE_DIR, SETTINGS, type_names
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from fastgraph_site.environment import BASE_DIR, SETTINGS, read, type_names
 
 TABLE = BASE_DIR / "docs" / "settings.md"
 
@@ -27,3 +30,17 @@ def test_tests_do_not_write_into_the_source_tree() -> None:
     from django.conf import settings
 
     assert not settings.DATA_DIR.is_relative_to(BASE_DIR)
+
+
+@pytest.mark.parametrize("name", [s.name for s in SETTINGS if s.kind in (int, float)])
+@pytest.mark.parametrize("value", ["-1", "0"])
+def test_number_that_is_too_small_is_refused_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    may_be_zero = name == "PORT" or name.endswith(("LINGER_SECONDS", "CANCEL_SECONDS"))
+    if value == "0" and (may_be_zero or name.endswith("KEEP_ALIVE_SECONDS")):
+        assert read()[name] == 0
+        return
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} should be "):
+        read()

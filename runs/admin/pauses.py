@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from runs import pausing, workflows
+from runs import availability, pausing, workflows
 from runs.admin.base import RecordAdmin
 from runs.errors import Problem
 from runs.models import WorkflowPause
@@ -20,10 +20,15 @@ else:
     _ModelForm = forms.ModelForm
 
 
+def _names() -> list[str]:
+    """The workflows of this process, and those of which runs wait for another one."""
+    return sorted({*workflows.names(), *availability.pending_workflows()})
+
+
 class PauseForm(_ModelForm):
     """Which workflow to pause, and why."""
 
-    workflow = forms.ChoiceField(choices=lambda: [(name, name) for name in workflows.names()])
+    workflow = forms.ChoiceField(choices=lambda: [(name, name) for name in _names()])
 
     class Meta:
         model = WorkflowPause

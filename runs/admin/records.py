@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -11,16 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from runs import availability
 from runs.admin.base import ReadOnlyAdmin
 from runs.admin.display import list_link, row_link, short, stored_text
-from runs.conf import conf
+from runs.engine import events
 from runs.models import Checkpoint, DeletedRun, Event, Payload, PendingWrite, State, Worker
-
-EVENT_NAMES = (
-    "created", "started", "recovered", "node_started", "node_update", "retry", "custom",
-    "artifact", "checkpoint", "interrupted", "sleeping", "paused", "unpaused", "resumed",
-    "completed", "failed", "cancelled",
-)  # fmt: skip
 
 
 class EventNameFilter(admin.SimpleListFilter):
@@ -30,7 +24,7 @@ class EventNameFilter(admin.SimpleListFilter):
     parameter_name = "name"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name) for name in EVENT_NAMES]
+        return [(name, name) for name in events.NAMES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Event]) -> QuerySet[Event]:
         return queryset.filter(name=self.value()) if self.value() else queryset
@@ -185,13 +179,16 @@ class WorkerAdmin(ReadOnlyAdmin):
     list_display = ("id", "host", "pid", "alive", "awake", "capacity", "heartbeat_at")
     text_fields = ("host",)
     search_help_text = "The beginning of a worker's id or of its host's name"
-    fields = (*list_display, "started_at", "process_started", "claimed")
+    fields = (*list_display, "started_at", "process_started", "has_workflows", "claimed")
     readonly_fields = fields
 
     @admin.display(boolean=True)
     def alive(self, worker: Worker) -> bool:
-        lease = timedelta(seconds=conf().lease_seconds)
-        return worker.heartbeat_at > timezone.now() - lease
+        return worker.heartbeat_at > availability.alive_since(timezone.now())
+
+    @admin.display(description="workflows")
+    def has_workflows(self, worker: Worker) -> str:
+        return "not known" if worker.workflows is None else ", ".join(worker.workflows) or "none"
 
     @admin.display(description="claimed runs")
     def claimed(self, worker: Worker) -> SafeString:

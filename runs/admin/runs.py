@@ -9,14 +9,16 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.forms.fields import InvalidJSONInput
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
-from runs import manager, pausing, retention, workflows
+from runs import manager, pausing, retention, why, workflows
 from runs.admin.base import RecordAdmin
 from runs.admin.display import badge, list_link, pretty, row_link
+from runs.api.parsers import read_json
 from runs.errors import Problem
 from runs.manager import MAX_TAG, MAX_TAGS
 from runs.models import Run, RunStatus, Thread
@@ -46,6 +48,24 @@ class JsonField(forms.JSONField):
 
     def prepare_value(self, value: Any) -> Any:
         return super().prepare_value(value).encode(errors="backslashreplace").decode()
+
+    def to_python(self, value: Any) -> Any:
+        if value not in self.empty_values and (why := self._why_not(value)):
+            raise forms.ValidationError(why)
+        return super().to_python(value)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        # Django's own parses it again, to show it again.
+        return InvalidJSONInput(data) if self._why_not(data) else super().bound_data(data, initial)
+
+    def _why_not(self, value: Any) -> str:
+        """As strictly as the API reads a body: what is too large or deep costs nothing more."""
+        try:
+            if isinstance(value, str):
+                read_json(value.encode(errors="surrogatepass"))
+        except Problem as problem:
+            return problem.detail
+        return ""
 
 
 class RunForm(_ModelForm):
@@ -160,7 +180,10 @@ class RunAdmin(GuardedDeletion):
         (None, {"fields": ("name", "tags", "metadata")}),
         (
             "Run",
-            {"fields": ("id", "workflow", "workflow_version", "state", "thread_link", "links")},
+            {
+                "fields": ("id", "workflow", "workflow_version", "state", "why", "thread_link",
+                           "links"),
+            },
         ),
         ("Input and error", {"fields": ("input", "failure")}),
         ("Times", {"fields": ("created_at", "started_at", "finished_at", "took", "updated_at")}),
@@ -183,7 +206,8 @@ class RunAdmin(GuardedDeletion):
         ("Pause", {"fields": ("paused_at", "pause_by", "pause_reason"), "classes": ("collapse",)}),
     )  # fmt: skip
     readonly_fields = (
-        "id", "workflow", "workflow_version", "state", "thread_link", "links", "input", "failure",
+        "id", "workflow", "workflow_version", "state", "why", "thread_link", "links", "input",
+        "failure",
         "created_at", "started_at", "finished_at", "took", "updated_at", "attempt", "crashes",
         "priority", "durability", "seq", "step", "checkpoint", "source", "lease_owner",
         "lease_expires_at", "wake_at", "cancel_requested_at", "cancel_acknowledged_at", "cancel_by",
@@ -254,6 +278,11 @@ class RunAdmin(GuardedDeletion):
     @admin.display(description="status")
     def state(self, run: Run) -> SafeString:
         return badge(str(RunStatus(run.status)))
+
+    @admin.display(description="why it is so")
+    def why(self, run: Run) -> SafeString:
+        lines = ((cause.detail,) for cause in why.causes(run, timezone.now()))
+        return format_html_join(mark_safe("<br>"), "{}", lines)
 
     @admin.display(description="duration")
     def took(self, run: Run) -> str:

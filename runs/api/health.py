@@ -5,16 +5,20 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connection
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from runs import database_file, open_transactions, outages, slot_holders, slots, standstills
 from runs.api.base import ApiViewSet
 from runs.api.schemas import HealthSerializer
 from runs.api.workers import alive_since
 from runs.conf import conf
 from runs.models import Run, RunStatus, Worker
+from runs.open_transactions import OpenTransaction
+from runs.standstills import Standstill
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +29,10 @@ logger = logging.getLogger(__name__)
         operation_id="health_retrieve",
         summary="Ask whether the server works",
         description="200 with `ok`, or with `degraded` when runs are accepted but no worker is"
-        " alive to execute them; 503 with `down` when the database does not answer. `checks`"
-        " names the broken part.",
+        " alive to execute them, something else holds what workers need, a node blocks"
+        " the event loop or all threads of a worker, or a transaction keeps the database locked;"
+        " 503 with `down` when the database does not answer, or its file is gone or damaged."
+        " `checks` names the broken part.",
         responses={200: HealthSerializer, 503: HealthSerializer},
     )
 )
@@ -38,7 +44,10 @@ class HealthViewSet(ApiViewSet):
 
     def list(self, request: Request) -> Response:
         try:
-            alive = Worker.objects.filter(heartbeat_at__gte=alive_since()).count()
+            database_file.check_all(connection)
+            workers = Worker.objects.filter(heartbeat_at__gte=alive_since())
+            awake = list(workers.values_list("awake", flat=True))
+            obstacle = "" if any(awake) else _obstacle()
             # One count per status: each is answered by its partial index.
             live = {
                 str(status): Run.objects.filter(status=status).order_by().count()
@@ -46,29 +55,53 @@ class HealthViewSet(ApiViewSet):
             }
         except (DatabaseError, InterfaceError) as error:
             logger.warning("Health check: %s", error)
-            return Response(_down(), status=503)
-        return Response(_up(alive, live))
+            return Response(_down(outages.explain(error)), status=503)
+        if damage := outages.damage():
+            return Response(_down(damage), status=503)
+        long = open_transactions.published()
+        return Response(_up(len(awake), obstacle, live, long, standstills.published()))
 
 
-def _up(alive: int, live: dict[str, int]) -> dict[str, Any]:
-    workers = (
-        f"{alive} alive."
-        if alive
-        else "No worker is alive: runs wait until one is started (`manage.py serve` starts them)."
-    )
+def _obstacle() -> str:
+    """What keeps the workers of this host from executing anything; empty when nothing does."""
+    if why := slots.fault():
+        return why
+    holders = slot_holders.blocking(timezone.now())
+    return slot_holders.advice(holders) if holders else ""
+
+
+def _up(
+    alive: int,
+    obstacle: str,
+    live: dict[str, int],
+    transactions: list[OpenTransaction],
+    still: list[Standstill],
+) -> dict[str, Any]:
+    locked = any(transaction.locks_database for transaction in transactions)
+    answers = " ".join(["It answers.", *map(str, transactions)])
+    working = alive > 0 and not obstacle and not still
+    if obstacle:
+        workers = obstacle
+    elif alive:
+        workers = " ".join([f"{alive} alive.", *map(str, still)])
+    else:
+        workers = (
+            "No worker is alive: runs wait until one is started (`manage.py serve` starts them)."
+        )
     return {
-        "status": "ok" if alive else "degraded",
+        "status": "ok" if working and not locked else "degraded",
         "version": conf().version,
         "checks": {
-            "database": {"ok": True, "detail": "It answers."},
-            "workers": {"ok": alive > 0, "alive": alive, "detail": workers},
+            "database": {"ok": not locked, "detail": answers},
+            "workers": {"ok": working, "alive": alive, "detail": workers},
         },
         "runs": live,
     }
 
 
-def _down() -> dict[str, Any]:
-    database = "It does not answer, or is not migrated; the server's log says why."
+def _down(why: str) -> dict[str, Any]:
+    database = why or "It does not answer, or is not migrated; the server's log says why."
+    database = " ".join([database, *map(str, open_transactions.published())])
     return {
         "status": "down",
         "version": conf().version,

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from rest_framework.parsers import BaseParser
 
+from runs.api.counting import refuse_too_many_values
 from runs.api.renderers import JsonRenderer
 from runs.conf import conf
 from runs.errors import Problem
@@ -37,17 +38,20 @@ class JsonParser(BaseParser):
 
 def read_json(body: bytes) -> Any:
     """The value of a request's body, an empty object where there is none. Problem 400 for what is
-    no JSON."""
+    no JSON, 413 for more than `max_body_values` values."""
     if not body.strip():
         return {}
+    refuse_too_many_values(body)
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except RecursionError:
         raise _malformed("It is nested too deeply.") from None
     except UnicodeDecodeError:
         raise _malformed("It is not UTF-8.") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise _malformed(f"{error}.") from None
+    except ValueError as error:
+        raise _malformed(_without_python(error)) from None
 
 
 def object_of(data: Any, known: Iterable[str], at: str = "") -> dict[str, Any]:
@@ -78,6 +82,13 @@ def _declared_length(context: Mapping[str, Any] | None) -> int:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON; send null or text")
+
+
+def _without_python(error: ValueError) -> str:
+    """The sentence for a number that `int` refuses names a function that no client can call."""
+    if "integer string conversion" in str(error):
+        return "A whole number has thousands of digits; send it as text."
+    return f"{error}."
 
 
 def _malformed(why: str) -> Problem:

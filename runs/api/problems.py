@@ -8,20 +8,21 @@ HTML page there, never a traceback.
 from __future__ import annotations
 
 import logging
-import sqlite3
+import sys
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import Error, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
 from runs.errors import Problem
-from runs.outages import is_outage
+from runs.open_transactions import holders
+from runs.outages import explain, is_outage
 from runs.payloads import printable
 
 logger = logging.getLogger(__name__)
@@ -32,11 +33,6 @@ RETRY = {"Retry-After": "2"}
 
 _UNEXPECTED = "Something went wrong here, not with your request. The server's log says what."
 _NO_DATABASE = "The database does not answer at the moment. Try again in a few seconds."
-_NO_ROOM = (
-    "The database's disk is full: nothing new can be stored, and what was accepted goes on when"
-    " there is room again. Make some, then try again."
-)
-_DISK_FULL = "53100"  # Postgres' code
 
 
 def respond(
@@ -66,12 +62,6 @@ def body_of(problem: Problem, path: str) -> bytes:
     return orjson.dumps(body)
 
 
-def _is_full(error: Exception) -> bool:
-    cause = error.__cause__
-    on_sqlite = getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    return on_sqlite or getattr(cause, "sqlstate", None) == _DISK_FULL
-
-
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """DRF's hook: every exception of an API view becomes a problem, and what is open is rolled
     back. Unexpected ones are logged with their traceback."""
@@ -88,8 +78,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 def told(error: Exception, method: str | None, path: str) -> Problem:
     """What a client is told of an error, and the log, where it is not the client's doing."""
     if isinstance(error, OperationalError | InterfaceError) or is_outage(error):
-        logger.warning("The database failed: %s", error)
-        why = _NO_ROOM if _is_full(error) else _NO_DATABASE
+        holding = holders()
+        logger.warning("The database failed: %s %s", error, holding)
+        why = explain(error) or f"{_NO_DATABASE} {holding}".rstrip()
         return Problem(503, "database_unavailable", why)
     problem = _problem(error, method)
     if problem.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -136,7 +127,13 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500. Django has logged the traceback."""
+    """handler500: 503 when it was the database, also outside the API: its disk is full, it is away
+    or damaged. Django has logged the traceback."""
+    error = sys.exc_info()[1]
+    if isinstance(error, Error):
+        problem = told(error, request.method, request.path)
+        if problem.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return refuse(request, problem, RETRY)
     return refuse(request, Problem(500, "internal_error", _UNEXPECTED))
 
 
@@ -151,11 +148,15 @@ def no_such_path(request: HttpRequest) -> Problem:
     return Problem(404, "not_found", f"There is nothing at {request.path}. /api/ lists the API.")
 
 
-def refuse(request: HttpRequest, problem: Problem) -> HttpResponse:
+def refuse(
+    request: HttpRequest, problem: Problem, headers: dict[str, str] | None = None
+) -> HttpResponse:
     """A browser outside the API gets a page with the same sentence; everybody else the problem."""
     inside = request.path == "/api" or request.path.startswith("/api/")
     if inside or "text/html" not in request.headers.get("Accept", ""):
-        return respond(request, problem)
+        return respond(request, problem, headers)
     title = HTTPStatus(problem.status).phrase
     context = {"title": title, "status": problem.status, "detail": printable(problem.detail)}
-    return render(request, "problem.html", context, status=problem.status)
+    # Without the context processors, which may ask the database who is there.
+    page = render_to_string("problem.html", context)
+    return HttpResponse(page, status=problem.status, headers=headers)

@@ -26,6 +26,7 @@ from runs.api.base import documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import Parameter, parse_uuid
 from runs.api.parsers import object_of
+from runs.api.request_bodies import KEY
 from runs.api.schemas import (
     BatchSerializer,
     CancelSerializer,
@@ -36,11 +37,13 @@ from runs.api.schemas import (
     RunSerializer,
     RunSummarySerializer,
     StateSerializer,
+    WholeFrameSerializer,
     WhySerializer,
 )
 from runs.api.steering import Steering
 from runs.creations import Made
 from runs.engine import serde
+from runs.engine.names import MAX_NAME
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
 from runs.summaries import COLUMNS, detail, summarise, timestamp
@@ -49,7 +52,9 @@ FILTERS = (
     Parameter(
         name="status", kind="choice", choices=RunStatus.values, help="Runs in this status only."
     ),
-    Parameter(name="workflow", help="Runs of the workflow with exactly this name only."),
+    Parameter(
+        name="workflow", high=MAX_NAME, help="Runs of the workflow with exactly this name only."
+    ),
     Parameter(
         name="q",
         help="Runs whose name or workflow contains this, in any case, or whose id is this, or"
@@ -97,6 +102,7 @@ REPLAY = {"from_step": 2, "set": {}}
         parameters=[
             OpenApiParameter(
                 "Idempotency-Key",
+                KEY,
                 location=OpenApiParameter.HEADER,
                 description="Ask again with the same key and body: the same run, with 200.",
             )
@@ -144,7 +150,7 @@ class RunViewSet(Steering):
         description="A list of up to 1,000 runs, each as in `POST /api/runs/`.",
         request=NewRunSerializer(many=True),
         responses={201: BatchSerializer, **problems(400, 413, 422, 503)},
-        examples=[OpenApiExample("Two runs", [NEW_RUN, NEW_RUN], request_only=True)],
+        examples=[OpenApiExample("One run", NEW_RUN, request_only=True)],
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def batch(self, request: Request) -> Response:
@@ -154,7 +160,7 @@ class RunViewSet(Steering):
     @extend_schema(
         summary="Read the state of a run",
         parameters=documented(STATE),
-        responses={200: StateSerializer, **problems(400, 404, 503)},
+        responses={200: StateSerializer, **problems(400, 404, 409, 503)},
     )
     @action(detail=True)
     def state(self, request: Request, run_id: str) -> Response:
@@ -183,17 +189,29 @@ class RunViewSet(Steering):
     def events(self, request: Request, run_id: str) -> Response:
         after, limit = self.values["after"], self.values["limit"]
         run_uuid = parse_uuid(run_id)
-        found = frames.read({run_uuid: after}, limit=limit + 1) if run_uuid else []
+        found = frames.read({run_uuid: after}, limit=limit) if run_uuid else frames.Page()
         if not found:
             _find(run_id, "id")  # nothing new is not the same as nobody
-        page = found[:limit]
-        return Response(
-            {
-                "results": [orjson.Fragment(frame.body) for frame in page],
-                "after": page[-1].seq if page else after,
-                "more": len(found) > limit,
-            }
-        )
+        return Response(frames.answer(found, after, limit))
+
+    @extend_schema(
+        operation_id="runs_event_retrieve",
+        summary="Read one event of a run, whole",
+        description="A frame whose `data` was too long to be sent has this address in `data_url`.",
+        responses={200: WholeFrameSerializer, **problems(404, 503)},
+    )
+    @action(detail=True, pagination_class=None, url_path="events/(?P<seq>[0-9]{1,18})")
+    def event(self, request: Request, run_id: str, seq: str) -> Response:
+        run_uuid = parse_uuid(run_id)
+        body = frames.read_whole(run_uuid, int(seq)) if run_uuid else None
+        if body is None:
+            _find(run_id, "id")
+            raise Problem(
+                404,
+                "unknown_event",
+                f"The run has no event {int(seq)}. /api/runs/{run_id}/events lists them.",
+            )
+        return Response(orjson.Fragment(body))
 
     @extend_schema(
         summary="Replay a run, from the beginning or from a step",
@@ -273,7 +291,7 @@ def _filter(values: Mapping[str, Any]) -> Q:
 
 
 def _search(text: str) -> Q:
-    found = Q(name__icontains=text) | Q(workflow__icontains=text)
+    found = Q(name__folded__contains=text) | Q(workflow__folded__contains=text)
     digits = text.strip("\u2026 ").replace("-", "").lower()
     if _PART_OF_ID.fullmatch(digits):
         low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
@@ -289,8 +307,10 @@ def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:
     if checkpoint_id is None:
         nothing: dict[str, Any] = {"checkpoint_id": None, "step": None, "values": {}, "next": []}
         return {"run_id": str(run.id)} | nothing
-    graph = workflows.get(run.workflow).graph.graph
-    view = history.read_state(graph, run.thread_id, checkpoint_id)
+    workflow = workflows.find(run.workflow)
+    if workflow is None:  # its channels' reducers make the values of what is stored
+        raise workflows.missing(run.workflow, "To read this state")
+    view = history.read_state(workflow.graph.graph, run.thread_id, checkpoint_id)
     if view is None:
         raise Problem(
             404,
@@ -313,7 +333,7 @@ def _checkpoint(row: Checkpoint) -> dict[str, Any]:
         "step": row.step,
         "source": row.source,
         "parent_id": str(row.parent_id) if row.parent_id else None,
-        "namespace": row.namespace,
+        "namespace": row.path,
         "next": row.next_nodes,
         "created_at": timestamp(row.created_at),
     }

@@ -8,6 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers as s
 
+from runs.api.request_bodies import RequestShape, text
 from runs.models import Durability, RunStatus
 from runs.multitask import STRATEGIES
 
@@ -40,15 +41,17 @@ class ProblemSerializer(Shape):
     errors: Any = FaultSerializer(many=True, required=False)
 
 
-class NewRunSerializer(Shape):
-    name = s.CharField(required=False, max_length=200, allow_blank=True)
-    workflow = s.CharField(required=False, help_text="`text_report` unless given")
+class NewRunSerializer(RequestShape):
+    name = text(required=False, max_length=200)
+    workflow = text(
+        required=False, min_length=1, max_length=200, help_text="`text_report` unless given"
+    )
     payload = ObjectField(required=False, help_text="Must fit the input schema of the workflow")
     thread = s.UUIDField(
         required=False, allow_null=True, help_text="Go on with the state of this thread"
     )
     metadata = ObjectField(required=False)
-    tags = s.ListField(child=s.CharField(max_length=64), max_length=20, required=False)
+    tags = s.ListField(child=text(min_length=1, max_length=64), max_length=20, required=False)
     priority = s.IntegerField(
         required=False, min_value=-100, max_value=100, help_text="Higher ones begin first"
     )
@@ -58,9 +61,10 @@ class NewRunSerializer(Shape):
         help_text="When its steps are kept: before the next begins (`sync`, unless given), while it"
         " goes on (`async`), or when the run stops (`exit`)",
     )
-    concurrency_key = s.CharField(
+    concurrency_key = text(
         required=False,
         allow_null=True,
+        min_length=1,
         max_length=255,
         help_text="Runs of one key, of whatever workflow, share its places; without one the"
         " workflow may make one of the payload",
@@ -82,7 +86,7 @@ class NewRunSerializer(Shape):
     )
 
 
-class ReplaySerializer(Shape):
+class ReplaySerializer(RequestShape):
     from_step = s.IntegerField(
         required=False,
         allow_null=True,
@@ -96,19 +100,15 @@ class ReplaySerializer(Shape):
     )
 
 
-class CancelSerializer(Shape):
-    reason = s.CharField(
-        required=False, allow_blank=True, max_length=500, help_text="Kept with the run"
-    )
+class CancelSerializer(RequestShape):
+    reason = text(required=False, max_length=500, help_text="Kept with the run")
 
 
-class PauseSerializer(Shape):
-    reason = s.CharField(
-        required=False, allow_blank=True, max_length=500, help_text="Kept with the pause"
-    )
+class PauseSerializer(RequestShape):
+    reason = text(required=False, max_length=500, help_text="Kept with the pause")
 
 
-class AnswerSerializer(Shape):
+class AnswerSerializer(RequestShape):
     """LangGraph's Command."""
 
     resume: Any = s.JSONField(
@@ -157,6 +157,9 @@ class RunErrorSerializer(Shape):
     type = s.CharField()
     message = s.CharField()
     node = s.CharField(allow_null=True)
+    namespace = s.CharField(
+        allow_blank=True, help_text="Where the node is, as in frames; empty for the outermost graph"
+    )
 
 
 class FullRunErrorSerializer(RunErrorSerializer):
@@ -173,6 +176,9 @@ class RunSummarySerializer(Shape):
     workflow_version = s.CharField()
     name = s.CharField()
     status = s.ChoiceField(RunStatus.choices)
+    paused = s.BooleanField(
+        help_text="The run itself; that its workflow is paused stands with the workflow"
+    )
     tags = s.ListField(child=s.CharField())
     error = RunErrorSerializer(allow_null=True)
     created_at = s.DateTimeField()
@@ -235,16 +241,32 @@ class CheckpointSerializer(Shape):
 
 
 class FrameSerializer(Shape):
-    """One event, exactly as the WebSocket sends it."""
+    """One event, as every stream sends it."""
 
-    event = s.CharField()
+    event = s.CharField(help_text="See `EventName`")
     seq = s.IntegerField()
     run_id = s.UUIDField()
     ts = s.DateTimeField()
     node = s.CharField(required=False)
     step = s.IntegerField(required=False)
-    namespace = s.CharField(required=False)
+    namespace = s.CharField(
+        required=False, help_text="Of a subgraph: `node:task_id`, those inside it behind a `|`"
+    )
+    task_id = s.UUIDField(
+        required=False, help_text="Which execution of the node, or which call of a task"
+    )
+    data_url = s.CharField(
+        required=False, help_text="Where the whole event is: `data` is too long, or cut to a note"
+    )
     data: Any = s.JSONField(required=False)
+
+
+class WholeFrameSerializer(FrameSerializer):
+    """One event with all of its data."""
+
+    state_url = s.CharField(
+        required=False, help_text="The state after an update that was cut to a note"
+    )
 
 
 class EventsSerializer(Shape):
@@ -301,6 +323,11 @@ class WorkerSerializer(Shape):
     awake = s.BooleanField(help_text="Whether it looks for work, rather than wait to be woken")
     in_flight = s.IntegerField(help_text="Runs that it executes now")
     capacity = s.IntegerField()
+    workflows = s.ListField(
+        child=s.CharField(),
+        allow_null=True,
+        help_text="Names of those that it can execute; null: it is of a version that does not say",
+    )
     alive = s.BooleanField(help_text="Whether its heartbeat is younger than the lease")
 
 

@@ -17,6 +17,7 @@ from runs.api.parameters import parse_uuid
 from runs.api.parsers import object_of
 from runs.api.schemas import AnswerSerializer, PauseSerializer, RunSerializer
 from runs.engine import Command, Send
+from runs.engine.types import MISSING
 from runs.errors import Problem
 from runs.models import Run
 from runs.payloads import value_faults
@@ -106,7 +107,7 @@ def command_of(fields: Mapping[str, Any]) -> Command[Any]:
         sentence = f"The request is not valid: at {first['at']}: {first['detail']}"
         raise Problem(422, "invalid", sentence, faults)
     return Command(
-        resume=fields.get("resume"),
+        resume=fields.get("resume", MISSING),
         update=update,
         goto=tuple(t if isinstance(t, str) else Send(t["node"], t["input"]) for t in targets),
     )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import leases
+from runs import availability, leases
 from runs.api.base import ApiViewSet, problems
 from runs.api.schemas import WorkersSerializer
-from runs.conf import conf
 from runs.models import Worker
 from runs.summaries import timestamp
 
@@ -49,6 +48,7 @@ class WorkerViewSet(ApiViewSet):
                         "awake": worker.awake,
                         "in_flight": held.get(worker.id, 0),
                         "capacity": worker.capacity,
+                        "workflows": worker.workflows,
                         "alive": worker.heartbeat_at >= since,
                     }
                     for worker in Worker.objects.order_by("-started_at", "-id")[:MOST]
@@ -59,4 +59,4 @@ class WorkerViewSet(ApiViewSet):
 
 def alive_since() -> datetime:
     """A worker whose heartbeat is older than this has lost its leases."""
-    return timezone.now() - timedelta(seconds=conf().lease_seconds)
+    return availability.alive_since(timezone.now())

@@ -41,7 +41,8 @@ class WorkflowViewSet(ApiViewSet):
     serializer_class = WorkflowDetailSerializer
     pagination_class = None
     lookup_url_kwarg = "name"
-    lookup_value_regex = "[^/]+"
+    # A name may have slashes, which come here decoded; it does not end as the actions below do.
+    lookup_value_regex = r"(?:[^/]+|[\s\S]*/(?!(?:un)?pause/?$)[^/]+)"
 
     def list(self, request: Request) -> Response:
         paused = pauses.of_workflows()

@@ -17,7 +17,7 @@ from django_q import cluster as q2
 from django_q.conf import logger as q2_logger
 
 from runs import processes, shutdown
-from runs.cluster.sentinel import FORK, GRACE_SECONDS, Child, Sentinel, begin
+from runs.cluster.sentinel import FORK, GRACE_SECONDS, Child, Sentinel, begin_sentinel
 from runs.conf import conf
 from runs.flags import Flag
 
@@ -88,7 +88,7 @@ class Cluster(q2.Cluster):
         spool = _fresh_spool()
         args = (self.stop_event, self.start_event, self.cluster_id, spool)
         self.sentinel = FORK.Process(
-            target=begin,
+            target=begin_sentinel,
             args=(os.getpid(), "fg:sentinel", self._sentinel, *args),
             name="fg:sentinel",
         )
@@ -107,5 +107,6 @@ def _fresh_spool() -> Path:
         if left.name == str(os.getpid()) or processes.process_started(int(left.name)) is None:
             shutil.rmtree(left, ignore_errors=True)
     spool = folder / str(os.getpid())
-    spool.mkdir(parents=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    spool.mkdir(mode=0o700)
     return spool

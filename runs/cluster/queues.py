@@ -41,7 +41,7 @@ class RecordQueue:
         # A named pipe, because it can be opened twice for reading: only a second open file may be
         # non-blocking without making the first one so, too.
         path = Path(tempfile.mkdtemp(dir=spool)) / "pipe"
-        os.mkfifo(path)
+        os.mkfifo(path, 0o600)
         self._glance = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._writer = os.open(path, os.O_WRONLY)
         self._reader = os.open(path, os.O_RDONLY)
@@ -82,9 +82,14 @@ class RecordQueue:
     def empty(self) -> bool:
         return self.qsize() == 0
 
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that this process has open for it."""
+        return self._glance, self._reader, self._writer
+
     def close(self) -> None:
         """Give the descriptors of this process back."""
-        for descriptor in (self._glance, self._reader, self._writer):
+        for descriptor in self.descriptors:
             os.close(descriptor)
 
     def _record_of(self, item: object) -> bytes:

@@ -10,20 +10,25 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from django.db import Error as DatabaseError
 from django.db import connections
 from django_q import cluster as q2
 from django_q.conf import Conf
 from django_q.conf import logger as q2_logger
-from django_q.scheduler import scheduler
+from django_q.signals import pre_enqueue
+from django_q.utils import close_old_django_connections
 from django_q.worker import worker
 
-from runs import idle, processes
+from runs import forking, idle, node_processes, process_tree, processes
+from runs.cluster.declared import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue, ResultQueue
+from runs.cluster.schedules import queue_due_schedules
 from runs.cluster.timers import Timer
 from runs.flags import Flag
 
 #: How long a stopping cluster waits for its workers before it kills them.
 GRACE_SECONDS = 5.0
+_CHILDREN_SECONDS = 1.0  # for the processes that nodes have left, when their worker ends
 _LAST_SECONDS = 1.0  # for the pusher before, and for the monitor after
 _STOP_CYCLE = 0.02
 _BREATH_SECONDS = 0.05  # between two replacements, so that what dies at birth does not spin
@@ -36,9 +41,29 @@ Child = context.ForkProcess
 def begin(parent: int, name: str, target: Callable[..., object], *args: object) -> None:
     """What every forked process of ours runs: it never outlives `parent`."""
     processes.die_with_parent(parent)
+    processes.forget_parent()
     processes.name_process(name)
-    if target is not worker:  # which executes jobs that are not ours
-        idle.end_here()
+    target(*args)
+
+
+def begin_sentinel(parent: int, name: str, target: Callable[..., object], *args: object) -> None:
+    """What the forked sentinel runs: when `parent` dies, it ends its children, with all that nodes
+    have started, and then itself."""
+    processes.when_parent_dies(parent, lambda: process_tree.end_orphans(()))
+    processes.adopt_orphans()
+    processes.name_process(name)
+    idle.end_here()
+    try:
+        target(*args)
+    except BaseException:
+        q2_logger.exception("The sentinel ends")
+        process_tree.end_orphans(())
+        os._exit(1)  # the workers are no daemons, and would be waited for
+
+
+def _in_background(target: Callable[..., object], *args: object) -> None:
+    """One of the processes that execute no jobs: all its transactions are ours."""
+    idle.end_here()
     target(*args)
 
 
@@ -48,6 +73,7 @@ class Sentinel(q2.Sentinel):
 
     def __init__(self, stop: Flag, started: Flag, cluster_id: uuid.UUID, spool: Path) -> None:
         super().__init__(stop, started, cluster_id, start=False)
+        pre_enqueue.connect(queue_inline_job)
         self.event_out = Flag()
         self.task_queue = RecordQueue(spool, Conf.QUEUE_LIMIT)
         self.result_queue = ResultQueue(spool)
@@ -56,16 +82,32 @@ class Sentinel(q2.Sentinel):
 
     def spawn_process(self, target: Callable[..., object], *args: object) -> Child:
         name = f"fg:{target.__name__}"
-        process = FORK.Process(target=begin, args=(os.getpid(), name, target, *args), name=name)
-        process.daemon = target is not worker or Conf.DAEMONIZE_WORKERS
+        run = self._work if target is worker else _in_background
+        process = FORK.Process(
+            target=begin, args=(os.getpid(), name, run, target, *args), name=name
+        )
+        process.daemon = target is not worker  # a daemon may have no children
         process.start()
         return process
 
+    def _work(self, target: Callable[..., object], *args: object) -> None:
+        """A worker; what nodes and other jobs start in it ends with it."""
+        idle.spare_here()  # the thread comes from the sentinel
+        shared = (self.stop_event, self.start_event, self.event_out)
+        queues = (self.task_queue, self.result_queue)
+        forking.prepare_worker(d for part in (*shared, *queues) for d in part.descriptors)
+        node_processes.install()
+        processes.adopt_orphans()
+        pre_enqueue.disconnect(queue_inline_job)
+        try:
+            target(*args)
+        finally:
+            process_tree.end_below(os.getpid(), _CHILDREN_SECONDS)
+
     def spawn_worker(self) -> None:
         timer = Timer()
-        process = self.spawn_process(
-            worker, self.task_queue, self.result_queue, timer, self.timeout
-        )
+        declared = DeclaredJobs(self.task_queue, self.result_queue)
+        process = self.spawn_process(worker, declared, self.result_queue, timer, self.timeout)
         process.timer = timer  # type: ignore[attr-defined]
         self.pool.append(process)
 
@@ -83,14 +125,23 @@ class Sentinel(q2.Sentinel):
         self.start_event.set()
         while not self.stop_event.is_set():
             self._replace_lost()
+            process_tree.reap_orphans(self._pids())
             if monotonic() >= self._schedule_at:
                 self._schedule_at = monotonic() + _SCHEDULE_SECONDS
-                scheduler(broker=self.broker)
+                self._keep_schedules()
             connection.wait(
                 [self.stop_event, *(child.sentinel for child in self._children())],
                 timeout=Conf.GUARD_CYCLE,
             )
         self.stop()
+
+    def _keep_schedules(self) -> None:
+        close_old_django_connections()
+        try:
+            queue_due_schedules(self.broker)
+        except DatabaseError as error:
+            q2_logger.warning("The schedules cannot be kept, trying again: %s", error)
+            connections.close_all()
 
     def stop(self) -> None:
         """End everything: unread jobs go back to the queue, busy workers have the grace period,
@@ -100,11 +151,15 @@ class Sentinel(q2.Sentinel):
         _end([self.pusher], _LAST_SECONDS, meanwhile=self._give_back)
         self._give_back()
         _end(self.pool, GRACE_SECONDS, meanwhile=self._dismiss)
+        process_tree.end_orphans(self._pids())
         self.result_queue.put("STOP")
         _end([self.monitor], _LAST_SECONDS)
 
     def _children(self) -> list[Any]:
         return [*self.pool, self.monitor, self.pusher]
+
+    def _pids(self) -> list[int]:
+        return [child.pid for child in self._children()]
 
     def _replace_lost(self) -> None:
         lost = [child for child in self._children() if not child.is_alive()]
@@ -113,6 +168,9 @@ class Sentinel(q2.Sentinel):
             child.kill()  # no lock and no half-written result can be lost with it
         for child in (*lost, *late):
             child.join()
+        if lost or late:
+            process_tree.end_orphans(self._pids())
+        for child in (*lost, *late):
             self._replace(child, "ran out of time" if child in late else _cause(child))
         if lost or late:
             self.event_out.wait(_BREATH_SECONDS)

@@ -16,17 +16,19 @@ from .errors import (
     GraphError,
     GraphInterrupt,
     GraphRecursionError,
+    IdentityError,
     InvalidGraphError,
     InvalidUpdateError,
+    NodeCancelledError,
     NodeTimeoutError,
     NotStorableError,
     RunTimeoutError,
 )
 from .functional import task
-from .memo import interrupt
 from .memory import MemoryJournal
 from .messages import REMOVE_ALL_MESSAGES, MessagesState, RemoveMessage, add_messages
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal
+from .questions import interrupt
 from .snapshots import StateSnapshot
 from .state_graph import StateGraph
 from .types import END, START, CachePolicy, Command, Interrupt, RetryPolicy, Send
@@ -48,6 +50,7 @@ __all__ = [
     "GraphError",
     "GraphInterrupt",
     "GraphRecursionError",
+    "IdentityError",
     "InMemoryCache",
     "Interrupt",
     "InvalidGraphError",
@@ -55,6 +58,7 @@ __all__ = [
     "Journal",
     "MemoryJournal",
     "MessagesState",
+    "NodeCancelledError",
     "NodeTimeoutError",
     "NotStorableError",
     "Position",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import models
 from .context import Context, SyncContext
 from .execution import config
 from .graph import Branch, Calling, Node
@@ -23,6 +24,8 @@ def arguments(
 
 def _given(memo: Memo, what: Calling, awaits: bool) -> Any:
     if what == "config":
-        return config(memo.execution, memo.task)
+        said = config(memo.execution, memo.task)
+        heard = models.callbacks()
+        return said if heard is None else {**said, "callbacks": heard}
     context = Context(memo) if awaits else SyncContext(memo)
     return context.emit if what == "writer" else context

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from . import events
+from . import events, forked
 from .arguments import arguments
 from .attempts import in_time
 from .checkpoint import Note, Position, TaskWrites
@@ -16,6 +16,7 @@ from .execution import Turn
 from .memo import Memo
 from .plan import view
 from .ports import Transacted
+from .signals import again
 from .update import fold
 from .writes import read_answer, read_route, update_data
 
@@ -31,9 +32,7 @@ async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) ->
     turn = memo.turn = Turn()
     work = partial(_work, memo, position, turn, call)
     lease, transact = execution.lease, execution.journal.transact
-    running = asyncio.ensure_future(
-        execution.in_thread(transact, lease, checkpoint, task.task_id, work)
-    )
+    running = asyncio.ensure_future(memo.in_thread(transact, lease, checkpoint, task.task_id, work))
     running.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         note = await in_time(memo, asyncio.shield(running))
@@ -56,9 +55,13 @@ async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) ->
 
 def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -> Transacted:
     execution, task = memo.execution, memo.task
-    name = task.node.name
+    name, began = task.node.name, forked.generation
     try:
-        writes, targets = read_answer(execution.graph, name, call())
+        answer = call()
+        if forked.generation != began:
+            forked.leave()  # or it would commit what its worker commits
+        _refuse_to_pass_over(memo)
+        writes, targets = read_answer(execution.graph, name, answer, task.task_id)
     except ParentCommand as sent:
         raise InvalidUpdateError(
             f"Node {name!r} is atomic, and cannot send a Command to the parent graph: what it did "
@@ -68,12 +71,21 @@ def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -
     execution.check_sizes(name, made)
     wrote = TaskWrites(task_id=task.task_id, node=name, writes=made)
     targets += _routes(memo, position, wrote)
+    _refuse_to_pass_over(memo)
     execution.check_sends(name, targets)
     wrote = TaskWrites(task_id=task.task_id, node=name, writes=made, goto=tuple(targets))
     turn.events.append(execution.event(task, events.NODE_UPDATE, update_data(made)))
     note = Note(task_id=task.task_id, node=name, kind="writes", body=wrote)
     turn.take()
     return Transacted(note=note, events=turn.events, artifacts=turn.artifacts)
+
+
+def _refuse_to_pass_over(memo: Memo) -> None:
+    """What was asked in the node counts, whatever its code made of that: nothing is committed."""
+    if memo.signals is not None:
+        raise again(memo.signals.items)
+    if memo.fault is not None:
+        raise memo.fault
 
 
 def _routes(memo: Memo, position: Position, task: TaskWrites) -> list[Any]:
@@ -87,5 +99,5 @@ def _routes(memo: Memo, position: Position, task: TaskWrites) -> list[Any]:
             seen = view(branch.view or graph.view, values)
             args, named = arguments((seen,), branch, memo)
             answer = branch.route(*args, **named)
-            targets += read_route(graph, task.node, branch, answer)
+            targets += read_route(graph, task.node, branch, answer, task.task_id)
     return targets

@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
+from .destinations import may_choose
 from .errors import InvalidGraphError
-from .graph import Branch, Node
+from .graph import Branch, Graph, Node
+from .names import label_fault
 from .ports import Journal, is_journal
-from .signatures import is_async, may_choose
-from .types import END, START, CachePolicy, RetryPolicy
+from .reach import reached_graphs
+from .signatures import is_async, yields
+from .types import END, MOST_SECONDS, START, CachePolicy, RetryPolicy
 
 Edge = tuple[str, str]
+
+#: How many graphs may be inside one another, the outermost one counted.
+MAX_DEPTH = 60
 
 
 def check_name(name: str, nodes: Mapping[str, Node]) -> None:
     """Whether a node may be called that."""
     if name in (START, END) or (name.startswith("__") and name.endswith("__")):
         raise InvalidGraphError(f"{name!r} is a reserved name; call the node something else.")
-    if not name or any(sign in name for sign in "|:"):
+    if any(sign in name for sign in "|:"):
         raise InvalidGraphError(f"A node cannot be called {name!r}: leave out '|' and ':'.")
+    check_text("node", name)
     if name in nodes:
         raise InvalidGraphError(f"There is a node {name!r} already; give this one another name.")
+
+
+def check_task_name(name: str) -> None:
+    """Whether a task function may be called that: its name is a part of paths (`node|task`)."""
+    if any(sign in name for sign in "|:"):
+        raise InvalidGraphError(f"A task cannot be called {name!r}: leave out '|' and ':'.")
+    check_text("task", name)
+
+
+def check_text(what: str, name: object) -> None:
+    """Whether every journal stores the name of a `what` (a node, a graph) as it is, and people see
+    which one it is."""
+    if not isinstance(name, str):
+        raise InvalidGraphError(f"The name of a {what} is a text, not {name!r}.")
+    if fault := label_fault(name):
+        raise InvalidGraphError(f"A {what} cannot be called {name[:60]!r}: the name {fault}.")
+
+
+def check_yields_nothing(who: str, run: Callable[..., Any]) -> None:
+    """Whether a function returns what it gives, at once."""
+    if yields(run):
+        raise InvalidGraphError(
+            f"{who} is a generator: return what it gives, once, and say what is to be seen on the "
+            "way with ctx.emit()."
+        )
+
+
+def check_depth(name: str, subgraph: Graph | None) -> None:
+    """Whether a graph may be in a node. Each level takes a part of Python's stack."""
+    if subgraph is not None and subgraph.depth >= MAX_DEPTH:
+        raise InvalidGraphError(
+            f"The graph in node {name!r} has {subgraph.depth} graphs inside one another; at most "
+            f"{MAX_DEPTH} are possible. Make it flatter."
+        )
 
 
 def check_atomic(name: str, run: Callable[..., Any], *, cached: bool) -> None:
@@ -70,9 +110,10 @@ def seconds_of(who: str, timeout: object) -> float | None:
     if seconds is None:
         return None
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not is_number or not 0 < cast(float, seconds) < math.inf:
+    if not is_number or not 0 < cast(float, seconds) <= MOST_SECONDS:
         raise InvalidGraphError(
-            f"{who} has the timeout {timeout!r}; give seconds (above 0), or a timedelta."
+            f"{who} has the timeout {timeout!r}; give seconds (above 0), or a timedelta. A hundred"
+            " years are the most."
         )
     return float(cast(float, seconds))
 
@@ -90,8 +131,26 @@ def policies_of(who: str, policy: object) -> tuple[RetryPolicy, ...]:
 
 def check_cache_policy(who: str, policy: object) -> None:
     """Whether that is a cache policy, or none."""
-    if policy is not None and not isinstance(policy, CachePolicy):
+    if policy is None:
+        return
+    if not isinstance(policy, CachePolicy):
         raise InvalidGraphError(f"{who} has the cache_policy {policy!r}; give a CachePolicy.")
+    ttl, key_func = policy.ttl, policy.key_func
+    is_number = isinstance(ttl, (int, float)) and not isinstance(ttl, bool)
+    if ttl is not None and not (is_number and 0 <= ttl <= MOST_SECONDS):
+        raise InvalidGraphError(
+            f"{who} has a cache_policy with ttl={ttl!r}; give seconds (0 or more), or None to keep "
+            "results as long as there is room."
+        )
+    if key_func is not None and (not _is_callable(key_func) or is_async(key_func)):
+        raise InvalidGraphError(
+            f"{who} has a cache_policy with key_func={key_func!r}; give a sync function that "
+            "returns what its results are kept by."
+        )
+
+
+def _is_callable(given: object) -> bool:
+    return callable(given)
 
 
 def check_checkpointer(checkpointer: object) -> Journal | None:
@@ -171,4 +230,4 @@ def _check_reachable(
 def _may_choose(node: Node) -> bool:
     if node.subgraph is not None:  # its nodes may send a Command to this graph
         return any(map(_may_choose, node.subgraph.nodes.values()))
-    return may_choose(node.run)
+    return may_choose(node.run) or bool(reached_graphs(node.run))

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from . import serde
+from .copies import Values
+from .errors import NotStorableError
 from .values import value
 
 Source = Literal["input", "loop", "update", "fork"]
@@ -15,15 +17,29 @@ Source = Literal["input", "loop", "update", "fork"]
 
 @value(frozen=True, slots=True)
 class Sent:
-    """A Send that was checked, with the stored form of its argument."""
+    """A Send that was checked: its node, and its argument in stored form."""
 
     node: str
-    arg: Any
     encoded: bytes
 
     @staticmethod
     def of(node: str, arg: Any) -> Sent:
-        return Sent(node, arg, serde.dumps(arg))
+        return Sent(node, serde.dumps(arg))
+
+    @property
+    def arg(self) -> Any:
+        """The argument. Each reader gets an object of its own. NotStorableError when the class of
+        an object in it is gone or has changed."""
+        try:
+            return serde.loads(self.encoded)
+        except NotStorableError as error:
+            raise NotStorableError(f"What is sent to node {self.node!r}: {error}") from error
+
+    @staticmethod
+    def read(raw: Sequence[Any]) -> Sent:
+        """The Send with that stored form. It can be read also when its argument cannot."""
+        node, stored = raw
+        return Sent(node, serde.dumps_raw(stored))
 
     def dumps(self) -> bytes:
         return b"[%b,%b]" % (serde.dumps(self.node), self.encoded)
@@ -32,10 +48,11 @@ class Sent:
 @value(frozen=True, slots=True, kw_only=True)
 class Frontier:
     """What runs next: `nodes` once each, `sends` once per Send with its own argument. `arrived`
-    holds, per waiting edge (`a+b:c`), the sources that are through already; `deferred` nodes run
-    when nothing else is left. `stop`: a node that the graph is to stop after has just run. `inside`
-    says where the subgraphs that keep their state stand: their checkpoints, by namespace. `origin`
-    is the checkpoint that a fork is a copy of: the same is asked there, under the same ids."""
+    holds, per waiting edge (`a+b:c`, by `update.join_key`), the sources that are through already;
+    `deferred` nodes run when nothing else is left. `stop`: a node that the graph is to stop after
+    has just run. `inside` says where the subgraphs that keep their state stand: their checkpoints,
+    by namespace. `origin` is the checkpoint that a fork is a copy of: the same is asked there,
+    under the same ids."""
 
     nodes: tuple[str, ...] = ()
     sends: tuple[Sent, ...] = ()
@@ -76,10 +93,10 @@ class Frontier:
     @staticmethod
     def loads(data: bytes | str) -> Frontier:
         """The frontier that `dumps` wrote."""
-        filled = serde.loads(data)
+        filled = serde.loads_raw(data)
         return Frontier(
             nodes=tuple(filled["nodes"]),
-            sends=tuple(Sent.of(node, arg) for node, arg in filled.get("sends", ())),
+            sends=tuple(map(Sent.read, filled.get("sends", ()))),
             arrived={edge: tuple(names) for edge, names in filled.get("arrived", {}).items()},
             deferred=tuple(filled.get("deferred", ())),
             stop=filled.get("stop", False),
@@ -160,19 +177,25 @@ class TaskWrites:
         return b'{"writes":[%b],"goto":[%b]%b}' % (b",".join(pairs), b",".join(goto), inside)
 
     @staticmethod
-    def loads(task_id: str, node: str, data: bytes | str) -> TaskWrites:
-        """What `dumps` wrote."""
-        filled = serde.loads(data)
+    def loads(task_id: str, node: str, data: bytes | str, *, shown: bool = False) -> TaskWrites:
+        """What `dumps` wrote; with `shown`, objects of classes that are not here are data, as in
+        `serde.show`."""
+        filled = serde.loads_raw(data)
         return TaskWrites(
             task_id=task_id,
             node=node,
-            writes=tuple(
-                Write(channel=channel, value=value, encoded=serde.dumps(value))
-                for channel, value in filled["writes"]
-            ),
-            goto=tuple(to if isinstance(to, str) else Sent.of(*to) for to in filled["goto"]),
+            writes=tuple(_write(node, *pair, shown=shown) for pair in filled["writes"]),
+            goto=tuple(to if isinstance(to, str) else Sent.read(to) for to in filled["goto"]),
             inside=filled.get("inside", {}),
         )
+
+
+def _write(node: str, channel: str, raw: Any, *, shown: bool) -> Write:
+    try:
+        value = serde.from_raw(raw, shown=shown)
+    except NotStorableError as error:
+        raise NotStorableError(f"Key {channel!r}, as node {node!r} wrote it: {error}") from error
+    return Write(channel=channel, value=value, encoded=serde.dumps_raw(raw))
 
 
 #: `writes` what a finished task wrote · `interrupt` what one that waits has asked · `answer` what
@@ -202,7 +225,7 @@ class Position:
     """Where a thread stands, in memory: its newest checkpoint and the values behind it."""
 
     checkpoint: Checkpoint | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
     tails: Mapping[str, Tail] = field(default_factory=dict)
 
     @property

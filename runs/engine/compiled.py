@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar, Unpack
 
-from . import drawing, schema, snapshots, streams, threads
+from . import drawing, inputs, schema, snapshots, streams, threads
 from .checkpoint import Position
 from .execution import Execution
-from .graph import Graph
+from .graph import Graph, StateView
 from .invocation import Invocation
+from .json_schema import json_schema
 from .memo import current
 from .memory import MemoryJournal
 from .options import Config, Options, options_of, place_of, stopping
@@ -41,8 +44,10 @@ class CompiledGraph:
     (begin a new run there instead of at the thread's newest), `journal` (where it is kept; this
     graph's own otherwise, in memory if it was compiled with none), `recursion_limit` (supersteps),
     `interrupt_before` and `interrupt_after` (instead of those it was compiled with), `context`,
-    `artifacts` and `clock`. A LangGraph `config` may say the first two, the limit, and how many
-    tasks run at once (`max_concurrency`); nodes that take a config see all of it.
+    `artifacts` and `clock`; in a node also `key`, which tells the call from others of the node
+    that run at once, or when its input is new each time. A LangGraph `config` may say the first
+    two, the limit, and how many tasks run at once (`max_concurrency`); nodes that take a config see
+    all of it.
     """
 
     graph: Graph
@@ -58,33 +63,52 @@ class CompiledGraph:
         return self.graph.name
 
     async def ainvoke(
-        self, input: Any, config: Config | None = None, **options: Unpack[Options]
-    ) -> dict[str, Any]:
+        self,
+        input: Any,
+        config: Config | None = None,
+        *,
+        stream_mode: StreamMode | Sequence[StreamMode] = "values",
+        subgraphs: bool = False,
+        **options: Unpack[Options],
+    ) -> Any:
         """Run as far as it goes in this process and return the state, with what the run waits for
         under "__interrupt__" if it stopped for that.
 
         `input` is what the state begins with, a Command that answers and goes on, or None to go
         on where the thread stopped. What a node raises comes out as it is. Called in a node, the
-        graph is a part of that node's run, unless it is to have another thread or journal.
+        graph is a part of that node's run, unless it is to have another thread or journal. With
+        another `stream_mode` than "values" the answer is the list of all that `astream` gives.
         """
+        if stream_mode != "values":
+            items = self.astream(
+                input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options
+            )
+            return [item async for item in items]
         outcome = await self.call(config, options).run(input)
         return streams.result(self.graph, outcome)
 
     def invoke(
-        self, input: Any, config: Config | None = None, **options: Unpack[Options]
-    ) -> dict[str, Any]:
+        self,
+        input: Any,
+        config: Config | None = None,
+        *,
+        stream_mode: StreamMode | Sequence[StreamMode] = "values",
+        subgraphs: bool = False,
+        **options: Unpack[Options],
+    ) -> Any:
         """`ainvoke` for sync code: scripts and sync nodes. Where an event loop runs in this very
         thread it is held up until the graph ends; a graph with async parts, which may need that
         loop, raises RuntimeError there."""
+        doing = self.ainvoke(input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options)
         loop, memo = asyncio._get_running_loop(), current.get(None)
         if loop is not None and (memo is None or memo.loop is loop):
             if name := first_async(self.graph):
+                doing.close()
                 raise RuntimeError(
                     f"invoke() of graph {self.graph.name!r} would keep the event loop from running "
                     f"its async part {name!r}: write `await graph.ainvoke(...)`."
                 )
-            return run_beside(self.ainvoke(input, config, **options))
-        doing = self.ainvoke(input, config, **options)
+            return run_beside(doing)
         return asyncio.run(doing) if memo is None else memo.begin(doing).result()
 
     async def astream(
@@ -100,8 +124,10 @@ class CompiledGraph:
         event; with a list of modes pairs of mode and that; with `subgraphs` the namespace (a
         tuple) before it, and what happens in subgraphs too. In a node, as `ainvoke`."""
         call = self.call(config, options)
-        async for item in streams.stream(call, input, stream_mode, subgraphs=subgraphs):
-            yield item
+        shown = streams.stream(call, input, stream_mode, subgraphs=subgraphs)
+        async with aclosing(shown) as items:
+            async for item in items:
+                yield item
 
     def stream(
         self,
@@ -206,7 +232,22 @@ class CompiledGraph:
     def input_json_schema(self) -> dict[str, Any]:
         """JSON Schema for the input, from the annotations of its type. A TypedDict requires keys
         only where it is the input's own: a state also has the keys that its nodes fill in."""
-        return schema.json_schema(self.input, partial=self.input is self.state)
+        return json_schema(self.input, partial=self.input is self.state, known=self.graph.channels)
+
+    def input_faults(
+        self, payload: Mapping[str, Any], *, goes_on: bool = False
+    ) -> list[inputs.Fault]:
+        """Why nodes could not be given `payload`, which fits the schema: with the place of each. On
+        a thread that `goes_on`, what it leaves out may be there."""
+        return inputs.faults(self.input, self._input_view, payload, whole=not goes_on)
+
+    @cached_property
+    def _input_view(self) -> StateView:
+        return schema.view(self.input, self.graph.channels)
+
+    def state_faults(self, changes: Mapping[str, Any]) -> list[inputs.Fault]:
+        """Why nodes could not be given `changes` of the state: with the place of each."""
+        return inputs.faults(self.state, self.graph.view, changes, whole=False)
 
     def to_json(self) -> drawing.Drawing:
         """Nodes and edges as data."""
@@ -226,7 +267,12 @@ class CompiledGraph:
                 changes["context"] = schema.build(self.context, changes["context"])
             if config is not None:
                 changes["config"] = config
-            return Inside(memo=memo, graph=graph, changes=changes)
+            return Inside(memo=memo, graph=graph, changes=changes, key=said.get("key"))
+        if said.get("key") is not None:
+            raise TypeError(
+                "key= tells apart the graphs that a node calls as parts of its run; this is a run "
+                "of its own. Leave it out."
+            )
         return Invocation(
             graph=graph,
             journal=self.journal,

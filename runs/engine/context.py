@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
-from . import events, names, serde
+from . import doubts, events, names, questions, serde
+from .copies import copied
+from .errors import IdentityError
+from .identity import arguments_of, mark_of, split_key
+from .kept import Call
 from .memo import Memo
+from .names import Content
 from .ports import ArtifactRef, Journal
+from .signals import again, watched
+from .strands import hand
 
 T = TypeVar("T")
 
@@ -113,35 +121,61 @@ class Context(_Facts):
 
     async def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What `function(*args, **kwargs)` gives, recorded under `name`: when the node is run
-        again after a crash or an interrupt, it is not called again. The result must be storable.
-        The same name may be used several times; the uses are told apart by their order."""
-        key = self._memo.key(name)
-        known = self._memo.recalled(key)
-        if known is not None:
-            return serde.loads(known)
-        with self._memo.part():
-            result = await self._memo.call(function, *args, **kwargs)
-            return await self._memo.keep(key, self._memo.encode(key, result))
+        again after a crash or an interrupt, it is not called again. The result must be storable,
+        and is all that comes back: the function gets copies of its arguments, as a `@task` does,
+        and of those that a `partial` binds.
 
-    async def sleep(self, seconds: float) -> None:
+        The same name may be used several times; the uses are told apart by their arguments (in
+        JSON; what has no JSON counts by its type), those with equal ones by their order. Where
+        arguments are new each time (a time, a random id), or do not say it all, give a `key=`: a
+        text, used once in a call of the node. A call of which nobody can tell whether it is on
+        record raises IdentityError, and is not made. A function that has a parameter `key` of its
+        own gets it; to give the step a key as well, bind that: `partial(function, key=...)`."""
+        memo = self._memo
+        key, kwargs = _split_key(memo, name, function, kwargs)
+        call = step_call(memo, name, function, args, kwargs, key)
+        if call.kept is not None and call.kept.value is not None:
+            return serde.loads(call.kept.value)
+        await doubts.settle(memo, call)
+        failed = True
+        try:
+            with memo.part():
+                with watched(memo) as asked:
+                    function, args, kwargs = _own_copies(function, args, kwargs)
+                    result = await memo.call(function, *args, **kwargs)
+                if asked:  # it was made without the answer
+                    raise again(asked)
+                kept = await memo.keep(call, memo.encode(name, result))
+            failed = False
+            return kept
+        finally:
+            memo.ledger.calls.end(call, failed=failed)
+
+    async def sleep(self, seconds: float, *, key: str | None = None) -> None:
         """Go on after that many seconds. A long sleep parks the run: nothing of it stays in
-        memory, and when the time has come the node is run again up to here."""
-        await self._memo.sleep(None, seconds)
+        memory, and when the time has come the node is run again up to here. A sleep after another
+        ends when its first call set, also if the seconds are others by then. Sleeps that run at
+        once are told apart by their seconds; give a `key` if these are new each time."""
+        await questions.sleep(self._memo, None, seconds, key)
 
-    async def sleep_until(self, moment: datetime) -> None:
+    async def sleep_until(self, moment: datetime, *, key: str | None = None) -> None:
         """Go on at `moment` (timezone-aware), as `sleep` does."""
-        await self._memo.sleep(moment)
+        await questions.sleep(self._memo, moment, key=key)
 
-    async def save_artifact(
-        self, name: str, data: bytes | str, media_type: str | None = None
-    ) -> ArtifactRef:
-        """Store `data` as a file of this run; text is stored as UTF-8. The media type is guessed
-        from the name when it is not given. Saving the same name again replaces it. A name that
-        cannot be a file's (a path, control characters) raises ValueError."""
-        kind = names.media_type(names.check_name(name), media_type)
+    def save_artifact(
+        self, name: str, data: Content, media_type: str | None = None
+    ) -> Coroutine[Any, Any, ArtifactRef]:
+        """Store `data` as a file of this run; text is stored as UTF-8, and a buffer as it is now.
+        The media type is guessed from the name when it is not given. Saving the same name again
+        replaces it. A name that cannot be a file's (a path, control characters) raises ValueError,
+        and what is neither bytes nor text TypeError: a number, a file, an iterator, None."""
+        name = names.check_name(name)
+        kind = names.media_type(name, media_type)
+        return self._save_artifact(name, names.content(data), kind)
+
+    async def _save_artifact(self, name: str, data: bytes, media_type: str) -> ArtifactRef:
         await self._execution.journal.room()
-        raw = data.encode() if isinstance(data, str) else bytes(data)
-        return await self._memo.save(name, raw, kind)
+        return await self._memo.save(name, data, media_type)
 
 
 class SyncContext(_Facts):
@@ -164,34 +198,89 @@ class SyncContext(_Facts):
 
     def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As `Context.step`; `function` is called in this thread."""
-        key = self._memo.key(name)
-        known = self._memo.recalled(key)
-        if known is not None:
-            return serde.loads(known)
-        encoded = self._memo.encode(key, function(*args, **kwargs))
-        return self._wait(self._memo.keep(key, encoded))
+        memo = self._memo
+        key, kwargs = _split_key(memo, name, function, kwargs)
+        call = step_call(memo, name, function, args, kwargs, key)
+        if call.kept is not None and call.kept.value is not None:
+            return serde.loads(call.kept.value)
+        if call.doubtful:
+            doubts.settle_in_thread(memo, call)
+        failed = True
+        try:
+            with watched(memo) as asked:
+                function, args, kwargs = _own_copies(function, args, kwargs)
+                result = function(*args, **kwargs)
+            if asked:  # it was made without the answer
+                raise again(asked)
+            kept = self._wait(memo.keep(call, memo.encode(name, result)))
+            failed = False
+            return kept
+        finally:
+            memo.ledger.calls.end(call, failed=failed)
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, *, key: str | None = None) -> None:
         """As `Context.sleep`."""
-        self._wait(self._memo.sleep(None, seconds))
+        self._wait(questions.sleep(self._memo, None, seconds, key))
 
-    def sleep_until(self, moment: datetime) -> None:
+    def sleep_until(self, moment: datetime, *, key: str | None = None) -> None:
         """As `Context.sleep_until`."""
-        self._wait(self._memo.sleep(moment))
+        self._wait(questions.sleep(self._memo, moment, key=key))
 
-    def save_artifact(
-        self, name: str, data: bytes | str, media_type: str | None = None
-    ) -> ArtifactRef:
+    def save_artifact(self, name: str, data: Content, media_type: str | None = None) -> ArtifactRef:
         """As `Context.save_artifact`; returns when the bytes are stored."""
         if (turn := self._memo.turn) is not None:
-            kind = names.media_type(names.check_name(name), media_type)
-            raw = data.encode() if isinstance(data, str) else bytes(data)
+            name = names.check_name(name)
+            kind = names.media_type(name, media_type)
+            raw = names.content(data)
             # Not by another thread: all of them may be waiting for this one's transaction.
             return self._execution.save_in(turn, self._task, name, raw, kind)
         return self._wait(Context(self._memo).save_artifact(name, data, media_type))
 
     def _wait(self, doing: Coroutine[Any, Any, T]) -> T:
         return self._memo.begin(doing).result()
+
+
+def _split_key(
+    memo: Memo, name: str, function: Callable[..., Any], kwargs: dict[str, Any]
+) -> tuple[str | None, dict[str, Any]]:
+    return split_key(f"Step {name!r} of node {memo.task.node.name!r}", function, kwargs)
+
+
+def step_call(
+    memo: Memo,
+    name: str,
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    key: str | None,
+) -> Call:
+    """Which step or task of the call `memo` is asked for here, with what is on record of it."""
+    memo.check()
+    memo.refuse_in_transaction("steps, tasks and graphs")
+    memo.refuse_while_waiting()
+    where = memo.where()
+    try:
+        return memo.ledger.calls.begin(
+            names.as_text(name),
+            arguments_of(function, args, kwargs),
+            mark=mark_of(function),
+            function=function,
+            key=key,
+            own=where == "own",
+            beside=where == "beside",
+            line=hand(),
+        )
+    except IdentityError as error:
+        raise memo.noted(error) from None
+
+
+def _own_copies(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    """What a step calls, with copies of its arguments and of those that a `partial` binds."""
+    if type(function) is partial:
+        function = partial(function.func, *copied(function.args), **copied(function.keywords))
+    return function, copied(args), copied(kwargs)
 
 
 def _on_a_loop() -> bool:
@@ -208,4 +297,4 @@ def _event(name: str | None) -> str:
         return events.CUSTOM
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot name an event: use up to 30 letters, digits, _, -, '.'.")
-    return f"{events.CUSTOM}:{name}"
+    return f"{events.CUSTOM}:{names.as_text(name)}"

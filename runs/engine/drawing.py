@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 from .graph import Branch, Graph
+from .names import as_text
 from .types import END, START
 
 
@@ -41,7 +42,7 @@ def to_json(graph: Graph) -> Drawing:
             ]
     for name, node in graph.nodes.items():
         edges += [
-            _edge(name, target, conditional=True, label=label)
+            _edge(name, target, conditional=True, label=None if label is None else _label(label))
             for target, label in node.destinations.items()
         ]
     nodes = [_node(START, "start")] + [_node(name, "node") for name in graph.nodes]
@@ -83,9 +84,17 @@ def _lines(drawing: Drawing, prefix: str, indent: str) -> list[str]:
 def _ends(graph: Graph, branch: Branch) -> dict[str, str | None]:
     if branch.path_map is None:
         return dict.fromkeys([*graph.nodes, END])
-    return {
-        target: None if str(key) == target else str(key) for key, target in branch.path_map.items()
+    ends = {
+        target: None if (label := _label(key)) == target else label
+        for key, target in branch.path_map.items()
     }
+    return {END: None, **ends} if branch.none_ends else ends
+
+
+def _label(given: object) -> str:
+    """`given` as text that every client can be shown."""
+    text = as_text(given) if isinstance(given, str) else str(given)
+    return text.encode("utf-8", "replace").decode()
 
 
 def _node(name: str, kind: str) -> DrawnNode:

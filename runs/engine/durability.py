@@ -94,6 +94,9 @@ class _Paced:
     async def heard(self, run_id: str) -> Mapping[str, Sequence[tuple[str, bytes]]]:
         return await self._journal.heard(run_id)
 
+    async def updates(self, run_id: str) -> Mapping[str, bytes]:
+        return await self._journal.updates(run_id)
+
     async def history(
         self, thread_id: str, *, namespace: str = "", limit: int | None = None
     ) -> Sequence[Checkpoint]:

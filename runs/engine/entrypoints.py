@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
-from . import signatures
+from . import function_hints, signatures, type_hints
+from .checking import check_yields_nothing
 from .compiled import CompiledGraph
-from .errors import GraphInterrupt, InvalidGraphError, InvalidUpdateError
-from .memo import Memo, current, in_loop
+from .errors import InvalidGraphError, InvalidUpdateError
+from .function_hints import Unresolved
+from .memo import current, in_loop
 from .options import Config, Options
 from .ports import Journal
+from .signals import waits
 from .snapshots import StateSnapshot, TaskSnapshot
 from .state_graph import StateGraph
 from .streams import in_sync, stream
@@ -23,10 +26,6 @@ from .views import NOTHING, StreamMode
 
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-class _Given(TypedDict):
-    input: Any
 
 
 class _Result(TypedDict):
@@ -51,20 +50,50 @@ class Entrypoint:
         checkpointer: Journal | None = None,
     ) -> None:
         name = signatures.name_of(function)
-        builder = StateGraph(_State, context_schema, input_schema=_Given, output_schema=_Result)
-        builder.add_node(name, _Body(function), input_schema=_State).add_edge(START, name)
+        check_yields_nothing(f"Entrypoint {name!r}", function)
+        body = _Body(function)
+        typed: Any = TypedDict  # its keys are known at run time only
+        given = typed("given", {"input": body.takes})
+        seen = typed("seen", {"input": body.takes, "previous": Any}, total=False)
+        builder = StateGraph(_State, context_schema, input_schema=given, output_schema=_Result)
+        builder.add_node(name, body, input_schema=seen).add_edge(START, name)
         self.compiled: CompiledGraph = builder.compile(
             checkpointer, name=name, description=function.__doc__, cache=cache
         )
         self.__name__, self.__doc__ = name, function.__doc__
 
-    async def ainvoke(self, input: Any, config: Any = None, **options: Unpack[Options]) -> Any:
+    async def ainvoke(
+        self,
+        input: Any,
+        config: Any = None,
+        *,
+        stream_mode: StreamMode | Sequence[StreamMode] = "values",
+        subgraphs: bool = False,
+        **options: Unpack[Options],
+    ) -> Any:
         """Run, and give what the function returns; `{"__interrupt__": [...]}` when it waits.
-        `input` may be a Command, as for a graph."""
+        `input` may be a Command, and `stream_mode` another one, as for a graph."""
+        if stream_mode != "values":
+            items = self.astream(
+                input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options
+            )
+            return [item async for item in items]
         return _answer(await self.compiled.ainvoke(_given(input), config, **options))
 
-    def invoke(self, input: Any, config: Any = None, **options: Unpack[Options]) -> Any:
+    def invoke(
+        self,
+        input: Any,
+        config: Any = None,
+        *,
+        stream_mode: StreamMode | Sequence[StreamMode] = "values",
+        subgraphs: bool = False,
+        **options: Unpack[Options],
+    ) -> Any:
         """`ainvoke` for scripts."""
+        if stream_mode != "values":
+            return list(
+                self.stream(input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options)
+            )
         return _answer(self.compiled.invoke(_given(input), config, **options))
 
     def astream(
@@ -73,12 +102,14 @@ class Entrypoint:
         config: Any = None,
         *,
         stream_mode: StreamMode | Sequence[StreamMode] = "updates",
+        subgraphs: bool = False,
         **options: Unpack[Options],
     ) -> AsyncIterator[Any]:
         """As `CompiledGraph.astream`; the tasks are shown as nodes, the values are what the
         function returns."""
         doing = self.compiled.call(config, options)
-        return stream(doing, _given(input), stream_mode, subgraphs=False, shape=self._shape)
+        given = _given(input)
+        return stream(doing, given, stream_mode, subgraphs=subgraphs, shape=self._shape)
 
     def stream(
         self,
@@ -86,10 +117,12 @@ class Entrypoint:
         config: Any = None,
         *,
         stream_mode: StreamMode | Sequence[StreamMode] = "updates",
+        subgraphs: bool = False,
         **options: Unpack[Options],
     ) -> Iterator[Any]:
         """`astream` for sync code. What happens waits until it is asked for."""
-        return in_sync(self.astream(input, config, stream_mode=stream_mode, **options))
+        items = self.astream(input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options)
+        return in_sync(items)
 
     def _shape(self, mode: StreamMode, shown: Any, behind: Any) -> Any:
         if mode == "updates":
@@ -189,7 +222,7 @@ class entrypoint:
 
 
 class _Body:
-    """The one node behind an entrypoint."""
+    """The one node behind an entrypoint. `takes` is the type of the function's input."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -201,6 +234,9 @@ class _Body:
                 f"Entrypoint {signatures.name_of(function)!r} takes one input, and by keyword "
                 f"previous, {', '.join(signatures.NAMED)}."
             )
+        (first,) = (name for name in named if name not in self._named)
+        said = function_hints.hints(function).get(first, Any)
+        self.takes: Any = Any if isinstance(said, Unresolved) else type_hints.peeled(said)[0]
 
     async def __call__(self, state: _State, *, config: Any, runtime: Any, writer: Any) -> _State:
         memo = current.get()
@@ -209,18 +245,11 @@ class _Body:
         named = {name: given.get(name, context) for name in self._named}
         try:
             answer = await memo.call(self._function, state["input"], **named)
-        except GraphInterrupt as pause:
-            raise await _all_that_wait(memo, pause) from None
+        except BaseException as error:
+            if waits(error):  # what runs beside it ends first, or asks as well
+                await asyncio.gather(*map(in_loop, memo.begun), return_exceptions=True)
+            raise
         return _returned(answer)
-
-
-async def _all_that_wait(memo: Memo, first: GraphInterrupt) -> GraphInterrupt:
-    """What all tasks of an entrypoint wait for, when the ones that do not wait have ended."""
-    ended = await asyncio.gather(*map(in_loop, memo.begun), return_exceptions=True)
-    pauses = [first, *(one for one in ended if isinstance(one, GraphInterrupt))]
-    interrupts = {one.id: one for pause in pauses for one in pause.interrupts}
-    until = min((pause.until for pause in pauses if pause.until is not None), default=None)
-    return GraphInterrupt(list(interrupts.values()), until=until)
 
 
 def _given(input: Any) -> Any:

@@ -8,6 +8,9 @@ from typing import Any
 
 from .types import Command, Interrupt
 
+#: Of an error that is shown in passing, so many characters.
+_SHOWN = 1_000
+
 
 class GraphError(Exception):
     """Any error of this package."""
@@ -33,12 +36,31 @@ class NodeTimeoutError(GraphError, TimeoutError):
     """A node ran longer than its `timeout`."""
 
 
+class NodeCancelledError(GraphError):
+    """A node raised CancelledError, or cancelled its own task, and nobody had stopped its run.
+    `node` is its name; empty for code of the workflow outside its nodes."""
+
+    def __init__(self, node: str) -> None:
+        who = f"Node {node!r}" if node else "Code of the workflow"
+        super().__init__(
+            f"{who} raised asyncio.CancelledError, and nobody had stopped the run: it has cancelled"
+            " its own task, or awaited something that was cancelled. Catch the error there, or"
+            " raise another one."
+        )
+        self.node = node
+
+
 class RunTimeoutError(GraphError, TimeoutError):
     """A run executed longer than its `timeout`."""
 
 
 class NotStorableError(GraphError, TypeError):
     """A value cannot be kept in the journal."""
+
+
+class IdentityError(GraphError, RuntimeError):
+    """Which of the recorded calls of a node this one is cannot be told, so nothing was called.
+    Never retried. The message says what to give a `key=`."""
 
 
 class CallOver(GraphError, RuntimeError):
@@ -52,11 +74,17 @@ class Fenced(GraphError):
 
 
 class NodeError(GraphError):
-    """A node raised. `node` is its name, `__cause__` what it raised."""
+    """A node raised. `node` is its name, `__cause__` what it raised; `namespace` is where its graph
+    stands in the run (empty for the outermost), `task_id` which task or call it was, if known."""
 
-    def __init__(self, node: str, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__} in node {node!r}: {text_of(cause)}")
+    def __init__(
+        self, node: str, cause: BaseException, *, namespace: str = "", task_id: str | None = None
+    ) -> None:
+        text = text_of(cause)
+        super().__init__(f"{type(cause).__name__} in node {node!r}" + (text and f": {text}"))
         self.node = node
+        self.namespace = namespace
+        self.task_id = task_id
         self.__cause__ = cause
 
 
@@ -73,16 +101,28 @@ class GraphInterrupt(BaseException):
 
 
 class ParentCommand(BaseException):
-    """Carries a Command out of a subgraph, to the graph around it."""
+    """Carries a Command out of a subgraph, to the graph around it: several, if several graphs sent
+    one."""
 
-    def __init__(self, command: Command[Any]) -> None:
+    def __init__(self, *commands: Command[Any]) -> None:
         super().__init__("A node sent a Command to the parent graph, and there is none.")
-        self.command = command
+        self.commands = commands
 
 
 def text_of(error: BaseException) -> str:
     """The message of `error`, whatever class of the user's it is: one may be unable to say it."""
     try:
         return str(error)
-    except Exception as broken:
+    except BaseException as broken:
         return f"(its message raised {type(broken).__name__})"
+
+
+def storable(text: str) -> str:
+    """`text` as every journal takes it: without NUL and without halves of characters."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "replace").decode()
+
+
+def shown(error: BaseException) -> str:
+    """Class and message of `error` in one short text that can be stored."""
+    text = text_of(error)
+    return storable(f"{type(error).__name__}: {text}" if text else type(error).__name__)[:_SHOWN]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
@@ -12,17 +13,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from . import events, faults, ids, serde
+from . import events, faults, forked, ids, serde
 from .checkpoint import Position, Sent, Write
 from .clock import Clock, SystemClock
-from .errors import Fenced, NotStorableError
+from .copies import copied, copied_containers
+from .errors import Fenced, NodeError, NotStorableError
 from .events import Event
 from .graph import Graph
+from .guarding import guarded
 from .heard import Heard
 from .plan import Task
 from .pool import threads_of
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal, Lease
 from .types import START, Interrupt
+
+_log = logging.getLogger("fastgraph.node")
 
 
 class Turn:
@@ -66,7 +71,8 @@ class Execution:
     wait for each other); None is the pool of this process. `checkpoint_id` is where to go on, None
     the thread's newest; `fresh`: nothing of the run is on record, and the thread has no checkpoint.
     `heard` holds what was stated before of what is repeated, by the id of its task or checkpoint;
-    `answers` what people have said, by interrupt id; both are shared with subgraphs. `context` and
+    `answers` what people have said, by interrupt id, `late` what was asked of the run when it had
+    gone on; they are shared with subgraphs. `context` and
     `config` are what `ainvoke` was given. `clean`: nothing of the present superstep was on record
     when this process began it. `recount`: the step limit counts from where this execution begins,
     not from where its run did. `resumes`: who listens sees first where
@@ -74,7 +80,9 @@ class Execution:
     same checkpoint) and at `seat` in its thread; one that keeps its state goes on from checkpoint
     `base`, and `inside` says where those in it stand. `reached` is the newest checkpoint that was
     read or written. `listen` is told every event, with what stands behind it: the Standing
-    of a checkpoint or an interrupt, the input of a task that begins."""
+    of a checkpoint or an interrupt, the Task of a node that begins, the arguments of a task
+    function. `models`: what LangChain's models say in nodes is an event, as it is said. `again`:
+    what waits for an answer is called again without one."""
 
     graph: Graph
     journal: Journal
@@ -98,15 +106,29 @@ class Execution:
     inside: Mapping[str, str] = field(default_factory=dict)
     reached: str | None = None
     listen: Callable[[Event, Any], None] | None = None
+    models: bool = False
+    again: bool = False
     context: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     heard: dict[str, Heard] = field(default_factory=dict)
+    late: list[NodeError] = field(default_factory=list)
 
     def child(self, graph: Graph, namespace: str, **changes: Any) -> Execution:
         """The execution of a subgraph in this one's run."""
         own = {"graph": graph, "namespace": namespace, "checkpoint_id": None, "clean": False}
         return Execution(**{**vars(self), **own, "reached": None, **changes})
+
+    def too_late(self, node: str, error: Exception) -> None:
+        """Let the run fail where it is, for what was done after a node had returned. From any
+        thread."""
+        _log.error("Run %s: %s", self.lease.run_id, error)
+        self.late.append(NodeError(node, error, namespace=self.namespace))
+
+    def refuse_late(self) -> None:
+        """Raise NodeError when something was asked too late."""
+        if self.late:
+            raise self.late[0]
 
     def gate(self) -> AbstractAsyncContextManager[Any]:
         """Lets through as many at once as the config says (`max_concurrency`); all if it does not
@@ -131,7 +153,8 @@ class Execution:
     def check_event(self, node: str, name: str, data: bytes) -> None:
         """Refuse an event of a node that is too big to be one."""
         limit = self.max_event_bytes
-        if limit is not None and len(data) > limit:
+        # What a retry says is short, and read again after a crash.
+        if limit is not None and len(data) > limit and name != events.RETRY:
             raise NotStorableError(
                 f"Event {name!r} of node {node!r} has {len(data):,} bytes; an event may have "
                 f"{limit:,}. Keep big things with ctx.save_artifact() and emit their artifact_id, "
@@ -157,7 +180,9 @@ class Execution:
         """An event of `task`, not on record yet."""
         limit = self.max_event_bytes
         if limit is not None and len(data) > limit:
-            data = serde.dumps({"$cut": len(data), "head": data[:200].decode(errors="replace")})
+            data = events.cut_note(data)
+        elif data.startswith(events.CUT):
+            data = serde.as_pairs(data)  # a mapping of the user's: not to be taken for a note
         return Event(
             name=name,
             ts=self.clock.now(),
@@ -227,8 +252,9 @@ class Execution:
         )
 
     async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a blocking function without blocking the other runs, in a copy of this context."""
-        call = partial(contextvars.copy_context().run, _caught, function, *args, **kwargs)
+        """Call a blocking function without blocking the other runs, in a copy of this context and
+        under its guard."""
+        call = partial(contextvars.copy_context().run, _caught, guarded, function, *args, **kwargs)
         threads = threads_of(self.threads)
         answer, error = await asyncio.get_running_loop().run_in_executor(threads, call)
         if error is not None:
@@ -271,18 +297,28 @@ def _caught(
     function: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> tuple[Any, BaseException | None]:
     """Errors as values: a future takes no StopIteration, and would never be done."""
+    began = forked.generation
     try:
-        return function(*args, **kwargs), None
-    except StopIteration as error:
-        return None, RuntimeError(f"The function raised StopIteration({error.value!r}).")
+        answer = function(*args, **kwargs)
     except BaseException as error:
+        if forked.generation != began:
+            forked.leave(error)
+        if isinstance(error, StopIteration):
+            stopped = error  # with it its place in the user's code
+            error = RuntimeError(f"The function raised StopIteration({stopped.value!r}).")
+            error.__cause__ = stopped
         return None, error
+    if forked.generation != began:
+        forked.leave()
+    return answer, None
 
 
 def config(execution: Execution, task: Task) -> Mapping[str, Any]:
     """The config mapping for nodes that take one: what the run was given, and which task it is."""
-    given = execution.config
-    configurable = {**given.get("configurable", {}), "thread_id": execution.lease.thread_id}
+    given = copied_containers(dict(execution.config))
+    place = namespace_of(execution.namespace, task)
+    own = {"thread_id": execution.lease.thread_id, "checkpoint_ns": place}
+    configurable = {**given.get("configurable", {}), **own}
     configurable.pop("checkpoint_id", None)  # where the run began, and not where it is now
     return {
         **given,
@@ -291,9 +327,16 @@ def config(execution: Execution, task: Task) -> Mapping[str, Any]:
         "tags": list(given.get("tags") or ()),
         "metadata": {
             **given.get("metadata", {}),
-            **task.node.metadata,
+            **copied(task.node.metadata),
             "run_id": execution.lease.run_id,
             "langgraph_node": task.node.name,
             "langgraph_step": task.step,
+            "langgraph_checkpoint_ns": place,
         },
     }
+
+
+def namespace_of(around: str, task: Task) -> str:
+    """Where what a task calls is, in the namespace `around` it."""
+    name = f"{task.node.name}:{task.task_id}"
+    return f"{around}|{name}" if around else name

@@ -5,16 +5,36 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial, update_wrapper
 from typing import Any, overload
 
-from . import caching, events, ids, serde, signatures
+from . import caching, doubts, events, ids, models, serde, signatures, strays
 from .attempts import in_time, until_done
-from .checking import check_cache_policy, policies_of, seconds_of
-from .errors import InvalidGraphError
+from .checking import (
+    check_cache_policy,
+    check_task_name,
+    check_yields_nothing,
+    policies_of,
+    seconds_of,
+)
+from .context import step_call
+from .copies import copied, copied_containers
+from .errors import (
+    GraphInterrupt,
+    IdentityError,
+    InvalidGraphError,
+    NotStorableError,
+    ParentCommand,
+)
+from .function_hints import behind_partials
+from .function_identity import check_identity
 from .graph import Node
+from .identity import checked_key, split_key
+from .kept import Call
 from .memo import Memo, current
+from .names import as_text
 from .plan import Task
 from .types import CachePolicy, RetryPolicy
 
@@ -22,7 +42,8 @@ from .types import CachePolicy, RetryPolicy
 class TaskFunction:
     """A function whose results are recorded in the run that calls it: called again after a crash
     or an interrupt, it is not run again. A call begins at once and gives a future: await it in
-    async code, ask its `.result()` in sync code."""
+    async code, ask its `.result()` in sync code. Calls are told apart by their arguments, or by a
+    `key=`, as `ctx.step` has it; `with_key` is for a function with a parameter of that name."""
 
     def __init__(self, function: Callable[..., Any], name: str | None, **options: Any) -> None:
         self._function = function
@@ -30,7 +51,10 @@ class TaskFunction:
             raise InvalidGraphError(
                 "A task cannot be atomic: make a node of it, add_node(..., atomic=True)."
             )
-        name = name or signatures.name_of(function)
+        name = name or signatures.name_of(behind_partials(function))
+        check_task_name(name)
+        name = as_text(name)
+        check_yields_nothing(f"Task {name!r}", function)
         who, cache = f"Task {name!r}", options.pop("cache_policy", None)
         check_cache_policy(who, cache)
         self._node = Node(
@@ -43,65 +67,107 @@ class TaskFunction:
             cache=cache,
             **options,
         )
+        if cache is not None:
+            self._node = replace(self._node, identity=check_identity(who, self._node))
         update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        memo = self._memo()
+        key, kwargs = split_key(f"Task {self._node.name!r}", self._node.run, kwargs)
+        return self._begin(memo, key, args, kwargs)
+
+    def with_key(self, key: str) -> Callable[..., Any]:
+        """The task, to be called under `key`, for a function that has a `key` of its own."""
+        checked_key(f"Task {self._node.name!r}", key)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._begin(self._memo(), key, args, kwargs)
+
+        return call
+
+    def _memo(self) -> Memo:
         memo = current.get(None)
-        if memo is None:
-            name = self._node.name
-            raise RuntimeError(f"Task {name!r} can only be called in an entrypoint or a node.")
-        # The key is taken now: calls that run at once are told apart by the order they are made in.
-        doing = _perform(memo, self._node, memo.key(self._node.name), args, kwargs)
+        if memo is None or strays.hidden():
+            raise strays.unplaced(f"Task {self._node.name!r}", place="in an entrypoint or a node")
+        return memo
+
+    def _begin(
+        self, memo: Memo, key: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        # Which call it is, and with what, is settled now: it begins later, and may be tried again.
+        args, kwargs = copied_containers(args), copied_containers(kwargs)
+        call = step_call(memo, self._node.name, self._node.run, args, kwargs, key)
+        # Records too, but not before: those that hold a client are told apart by what they are.
+        doing = _perform(memo, self._node, call, copied(args), copied(kwargs))
         if asyncio._get_running_loop() is None:
             begun: Any = memo.begin(doing)
         else:
             begun = asyncio.ensure_future(doing)
+            if memo.strands is not None:
+                memo.strands.set_apart(begun)
         memo.begun.append(begun)
         return begun
 
 
 async def _perform(
-    memo: Memo, node: Node, key: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: Memo, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
-    known = memo.recalled(key)
-    if known is not None:
-        return serde.loads(known)
+    if call.kept is not None and call.kept.value is not None:
+        return serde.loads(call.kept.value)
+    await doubts.settle(memo, call)
     memo.gate = memo.gate or memo.execution.gate()
-    async with memo.gate:
-        return await _run(memo, node, key, args, kwargs)
+    failed = True
+    try:
+        async with memo.gate:
+            answer = await _run(memo, node, call, args, kwargs)
+        failed = False
+        return answer
+    except (GraphInterrupt, ParentCommand, IdentityError) as signal:
+        memo.noted(signal)
+        raise
+    finally:
+        memo.ledger.calls.end(call, failed=failed)
 
 
 async def _run(
-    memo: Memo, node: Node, key: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: Memo, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     execution = memo.execution
-    task_id = ids.derived_text(memo.task.task_id, key)
+    task_id = ids.derived_text(memo.task.task_id, call.key)
     task = Task(task_id=task_id, path=memo.task.path, node=node, step=memo.task.step, arg=args)
-    told = serde.dumps({"task_id": task_id})
-    execution.state(task, events.NODE_STARTED, told, (args, kwargs))
-    encoded = await _found_or_made(memo, task, key, args, kwargs)
+    told = serde.dumps({"task_id": task_id, "called_by": memo.task.task_id})
+    shown = copied((args, kwargs)) if execution.listen is not None else None
+    execution.state(task, events.NODE_STARTED, told, shown)
+    encoded = await _found_or_made(memo, task, call, args, kwargs)
     # Stated first: what is kept is not run again, and would not be stated any more.
     execution.state(task, events.NODE_UPDATE, encoded)
-    return await memo.keep(key, encoded)
+    return await memo.keep(call, encoded)
 
 
 async def _found_or_made(
-    memo: Memo, task: Task, key: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: Memo, task: Task, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> bytes:
     """The result of a call, encoded: what the cache has of one like it, or what it gives."""
     graph, policy = memo.execution.graph, task.node.cache
     cached = caching.key_of_call(graph, task.node, args, kwargs) if policy else ""
     if policy and graph.cache and (found := await graph.cache.get(cached)) is not None:
-        return found
-    inner = memo.inner(task, key)
-    encoded = memo.encode(key, await until_done(inner, partial(_call, memo, args, kwargs)))
+        try:
+            serde.loads(found)
+            return found
+        except NotStorableError:
+            pass  # of a class that is gone or has changed since: the task makes it anew
+    inner = memo.inner(task, call)
+    encoded = memo.encode(
+        task.node.name, await until_done(inner, partial(_call, memo, args, kwargs))
+    )
     if policy and graph.cache:
         await graph.cache.put(cached, encoded, policy.ttl)
     return encoded
 
 
 async def _call(outer: Memo, args: Sequence[Any], kwargs: Mapping[str, Any], memo: Memo) -> Any:
-    node, token = memo.task.node, current.set(memo)
+    node, token, leave = memo.task.node, current.set(memo), models.enter(memo)
+    args, kwargs = copied(list(args)), copied(dict(kwargs))
     try:
         if node.is_async:
             answer = await in_time(memo, node.run(*args, **kwargs))
@@ -111,6 +177,8 @@ async def _call(outer: Memo, args: Sequence[Any], kwargs: Mapping[str, Any], mem
         return answer
     finally:
         current.reset(token)
+        if leave is not None:
+            leave()
 
 
 @overload

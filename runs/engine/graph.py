@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from .channels import Channel
+from .channels import Channel, Entry
 from .types import Cache, CachePolicy, RetryPolicy
 
 #: What a node is called with beside its state: nothing, a context, a config mapping, or a function
@@ -27,7 +27,11 @@ class _Called:
     @cached_property
     def takes_context(self) -> bool:
         """Whether it is called with a context."""
-        return self.calling == "context" or any(what == "context" for _, what in self.keywords)
+        return self.takes("context")
+
+    def takes(self, what: Calling) -> bool:
+        """Whether it is called with that, as its second argument or by keyword."""
+        return self.calling == what or any(one == what for _, one in self.keywords)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,9 @@ class Node(_Called):
 
     name: str
     run: Callable[..., Any]
+    #: Which function it is, among the results in a cache (see `function_identity`); empty without
+    #: a policy.
+    identity: str = ""
     is_async: bool
     awaits: bool = False
     calling: Calling = "state"
@@ -77,12 +84,14 @@ class Pace:
 @dataclass(frozen=True, kw_only=True)
 class Branch(_Called):
     """A conditional edge: `route` sees the state with the node's own writes and answers targets,
-    which `path_map` translates when there is one. What it is called with, as for a Node."""
+    which `path_map` translates when there is one; `none_ends` when None is END, as its annotation
+    allows it. What it is called with, as for a Node."""
 
     name: str
     route: Callable[..., Any]
     is_async: bool
     path_map: Mapping[Any, str] | None = None
+    none_ends: bool = False
     calling: Calling = "state"
     keywords: tuple[tuple[str, Calling], ...] = ()
     awaits: bool = False
@@ -93,10 +102,11 @@ class Branch(_Called):
 @dataclass(frozen=True, kw_only=True)
 class StateView:
     """How a node sees the state: `keys` of the channels, handed to `build` (dict, a dataclass or a
-    pydantic model)."""
+    pydantic model). `convert` makes what the annotation of a key says of what JSON has."""
 
     keys: tuple[str, ...]
     build: Callable[..., Any]
+    convert: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +126,8 @@ class Graph:
     view: StateView
     input_keys: tuple[str, ...]
     output_keys: tuple[str, ...]
+    #: What keys begin with: reduced ones by the default of their type, others by the input type's.
+    defaults: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     ephemeral: tuple[str, ...] = ()
     deferred: frozenset[str] = frozenset()
     cache: Cache | None = field(default=None, repr=False)
@@ -123,3 +135,15 @@ class Graph:
     stop_before: frozenset[str] = frozenset()
     stop_after: frozenset[str] = frozenset()
     keeps: bool = False
+
+    @cached_property
+    def depth(self) -> int:
+        """How many graphs are inside one another: 1 without a graph in a node."""
+        inner = [node.subgraph.depth for node in self.nodes.values() if node.subgraph is not None]
+        return 1 + max(inner, default=0)
+
+    @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        """What is done with values that enter a channel, by its name."""
+        found = {name: channel.entry for name, channel in self.channels.items()}
+        return {name: entry for name, entry in found.items() if entry is not None}

@@ -1,7 +1,9 @@
 """Ids: UUIDv7 for what is created, and derived ones for what must come out the same again.
 
 A derived checkpoint id has the layout of a UUIDv7 too, so that checkpoints sort by time as
-strings: first the run's own millisecond, then the superstep, then a hash.
+strings: first the run's own millisecond, then the superstep, then a hash. The superstep takes as
+many bits as it needs, after 6 that say how many these are; the hash has all others, 64 or more in
+the first 16 supersteps (docs/decisions/0024-bits-of-checkpoint-ids.md).
 """
 
 from __future__ import annotations
@@ -15,6 +17,10 @@ from functools import lru_cache
 
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0x2 << 62
+_LOW = (1 << 62) - 1
+#: Of the 74 bits behind a checkpoint id's moment: those below the 6 for the size of its superstep.
+_BELOW = 68
+_STEPS = (1 << 44) - 1
 _VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 _lock = threading.Lock()
@@ -41,8 +47,12 @@ def checkpoint_id(
     moment, place = _run(run_id, millis, namespace)
     if parent is not None and parent[:13] > moment:
         moment = parent[:13]
-    low = f"{(step & 0xFFFF_FFFF) << 30 | place:016x}"
-    return f"{moment}-7{step >> 32 & 0xFFF:03x}-{low[:4]}-{low[4:]}"
+    step &= _STEPS
+    size = step.bit_length()
+    room = _BELOW - size
+    bits = size << _BELOW | step << room | place >> (74 - room)
+    low = f"{bits & _LOW | _VARIANT:016x}"
+    return f"{moment}-7{bits >> 62:03x}-{low[:4]}-{low[4:]}"
 
 
 def millis(checkpoint_id: str) -> int:
@@ -79,10 +89,10 @@ def _pack(millis: int, a: int, b: int) -> uuid.UUID:
 
 @lru_cache(1024)
 def _run(run_id: str, millis: int, namespace: str) -> tuple[str, int]:
-    """What all checkpoints of a run in a namespace begin with, and the bits around their step."""
+    """What all checkpoints of a run in a namespace begin with, and a hash of 74 bits."""
     moment = f"{millis & (1 << 48) - 1:012x}"
-    place = int(_hash(f"{len(run_id)}:{run_id}{namespace}")[:8], 16) & 0x3FFF_FFFF
-    return f"{moment[:8]}-{moment[8:]}", _VARIANT | place
+    place = int(_hash(f"{len(run_id)}:{run_id}{namespace}"), 16) >> 54
+    return f"{moment[:8]}-{moment[8:]}", place
 
 
 def _hash(text: str) -> str:

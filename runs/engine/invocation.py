@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
-from . import events, ids, notes, serde
+from . import events, ids, notes, serde, stopping
 from .checkpoint import Checkpoint, Saved
 from .clock import Clock, SystemClock
 from .durability import PacedJournal, paced
-from .errors import EmptyInputError, NodeError
+from .earlier import for_a_fork, with_recorded_ids
+from .errors import EmptyInputError, NodeCancelledError, NodeError
 from .events import Event
 from .execution import Execution, Standing
 from .graph import Graph
 from .loop import Outcome, advance
-from .memo import place_of
 from .memory import MemoryJournal
 from .notes import Recorded
 from .options import Options
+from .places import place_of
 from .plan import Task, plan
 from .ports import Journal, Lease, Superstep
 from .restore import restore
-from .types import Command
+from .types import MISSING, Command
 
 STEP_LIMIT = 10_000
 
@@ -37,6 +39,7 @@ class Invocation:
     journal: Journal
     context: Any = None
     listen: Listener | None = None
+    models: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     options: Options = field(default_factory=lambda: Options())
 
@@ -48,15 +51,24 @@ class Invocation:
             execution.journal, self.options.get("durability") or "sync", execution.lease
         )
         execution.journal = journal
+        outcome = failure = None
         try:
-            outcome = await _awake(
-                execution, journal, None if isinstance(given, Command) else given
-            )
+            payload = None if isinstance(given, Command) else given
+            outcome = await stopping.result(stopping.begin(_awake(execution, journal, payload)))
         except NodeError as error:
-            assert error.__cause__ is not None
-            raise error.__cause__ from None
+            failure = error.__cause__
+        except asyncio.CancelledError as error:
+            if stopping.is_asked(asyncio.current_task()):
+                raise
+            raise NodeCancelledError("") from error
         finally:
             journal.flush()
+        if outcome is None:  # raised here, where nothing takes the place of its own cause
+            assert failure is not None
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback has this frame
         await journal.settle(execution.lease)
         if outcome.interrupts:
             asked = [{"id": one.id, "value": one.value} for one in outcome.interrupts]
@@ -71,7 +83,9 @@ class Invocation:
     async def _execution(self, given: Any) -> Execution:
         options = self.options
         clock = options.get("clock") or SystemClock()
-        thread_id, begin = options.get("thread_id"), options.get("checkpoint_id")
+        # Texts by now, whatever they were given as (`options_of`).
+        thread_id = cast("str | None", options.get("thread_id"))
+        begin = cast("str | None", options.get("checkpoint_id"))
         journal = options.get("journal") or (self.journal if thread_id else MemoryJournal())
         lease = await new_run(journal, thread_id, clock, branches=begin is not None)
         execution = Execution(
@@ -87,10 +101,11 @@ class Invocation:
             config=self.config,
             recount=True,
             listen=self.listen,
+            models=self.models,
         )
         if given is None or isinstance(given, Command):
             await _go_on(execution, given or Command())
-            execution.resumes = True
+            execution.resumes, execution.again = True, given is None
         return execution
 
 
@@ -130,12 +145,17 @@ async def _go_on(execution: Execution, command: Command[Any]) -> None:
     if saved is None:
         raise EmptyInputError("There is nothing to go on with: give an input, or a known thread.")
     checkpoint = saved.checkpoint
-    known = notes.read(saved.notes)
+    known = notes.read(saved.notes, shown=True)
     newest = await journal.load(lease.thread_id) if execution.checkpoint_id else saved
     execution.checkpoint_id = None
     if newest is not None and newest.checkpoint.checkpoint_id != checkpoint.checkpoint_id:
-        checkpoint = await _fork(execution, checkpoint)
-        known = Recorded(asked=known.asked)
+        before, checkpoint = checkpoint, await _fork(execution, checkpoint)
+        if known.old:
+            tasks = _tasks(execution.graph, saved)
+            tasks = with_recorded_ids(tasks, known, before, before.run_id)
+            known, command = for_a_fork(known, command, tasks, before)
+        else:
+            known = Recorded(asked=known.asked)
     else:
         execution.lease = Lease(
             run_id=checkpoint.run_id,
@@ -143,7 +163,7 @@ async def _go_on(execution: Execution, command: Command[Any]) -> None:
             created_ms=ids.millis(checkpoint.checkpoint_id),
         )
     asks = None
-    if checkpoint.source == "update" and command.resume is not None and not known.open():
+    if checkpoint.source == "update" and command.resume is not MISSING and not known.open():
         asks = await _asks_again(execution, saved)
     run_id = execution.lease.run_id
     said = notes.resume(execution.graph, run_id, checkpoint, known, command, asks=asks)
@@ -158,8 +178,9 @@ async def _asks_again(execution: Execution, edited: Saved) -> str | None:
         if found is None:
             return None
         before = found
-    asked = notes.read(before.notes).asked
-    names = {task.node.name for task in _tasks(graph, before) if task.task_id in asked}
+    known, at = notes.read(before.notes, shown=True), before.checkpoint
+    tasks = with_recorded_ids(_tasks(graph, before), known, at, at.run_id)
+    names = {task.node.name for task in tasks if task.task_id in known.asked}
     again = (task for task in _tasks(graph, edited) if task.node.name in names)
     return next((place_of(task, edited.checkpoint) for task in again), None)
 

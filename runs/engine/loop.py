@@ -11,17 +11,21 @@ from typing import Any, Literal
 
 import orjson
 
-from . import events, faults, ids, notes
+from . import events, faults, ids, notes, stopping, strands
+from .attempts import cancelled_itself, is_ours
 from .checkpoint import Change, Frontier, Note, Position, Saved, Source, TaskWrites
+from .earlier import with_recorded_ids
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
 from .execution import Execution, Standing, check_size, check_state_size
 from .heard import Heard
+from .memo import current
 from .notes import NOTHING, Recorded
 from .plan import Task, plan
 from .ports import Superstep
 from .restore import begin, restore
 from .runner import routes, run_tasks
+from .strays import NoNode
 from .types import START, Interrupt
 from .update import commanded, fold, update
 from .writes import read_input
@@ -40,6 +44,7 @@ class Outcome:
 
 def advance(execution: Execution, payload: Any) -> Coroutine[Any, Any, Outcome]:
     """`_advance`, in the time that the graph gives a run."""
+    strands.watch(current)
     seconds = execution.graph.timeout
     if seconds is None or execution.namespace:
         return _advance(execution, payload)
@@ -47,16 +52,12 @@ def advance(execution: Execution, payload: Any) -> Coroutine[Any, Any, Outcome]:
 
 
 async def _limited(execution: Execution, payload: Any, seconds: float) -> Outcome:
-    limit = asyncio.timeout(seconds)
     try:
-        async with limit:
-            return await _advance(execution, payload)
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
+        return await stopping.result(stopping.begin(_advance(execution, payload)), seconds)
+    except stopping.TimeOver as error:
         raise RunTimeoutError(
             f"The run executed longer than its timeout of {seconds:g} s."
-        ) from error
+        ) from error.__cause__
 
 
 async def _advance(execution: Execution, payload: Any) -> Outcome:
@@ -71,11 +72,15 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
     while position.step - first < execution.step_limit:
         seen = commanded(graph, position, known.commands)
         tasks = plan(graph, seen, run_id=run_id)
+        if known is not NOTHING:
+            tasks = with_recorded_ids(tasks, known, seen.checkpoint, run_id)
         if not tasks and not any(command.writes for command in known.commands):
+            execution.refuse_late()
             return Outcome(position=position)
         if tasks and (stop := _stop(execution, position, tasks)) is not None:
             return _suspend(execution, seen, known, {stop.id: GraphInterrupt([stop])}, [])
         results = await run_tasks(execution, seen, tasks, known)
+        execution.refuse_late()
         done = [result for result in results.values() if isinstance(result, TaskWrites)]
         if len(done) < len(results):
             waiting = {t: r for t, r in results.items() if isinstance(r, GraphInterrupt)}
@@ -147,17 +152,24 @@ def _hear(execution: Execution, heard: Mapping[str, Sequence[tuple[str, bytes]]]
 async def _enter(execution: Execution, position: Position, payload: Any) -> Position:
     """The first superstep of a run: its input, and what the edges from START make of it."""
     graph, lease = execution.graph, execution.lease
-    writes = tuple(read_input(graph, payload))
-    begun = TaskWrites(task_id=ids.derived_text(lease.run_id, START), node=START, writes=writes)
+    task_id = ids.derived_text(lease.run_id, START)
+    # A subgraph that keeps its state is entered again and again in one run.
+    reached = "" if position.checkpoint is None else position.checkpoint.checkpoint_id
+    seed = f"{task_id}:{execution.namespace}:{reached}"
+    writes = tuple(read_input(graph, payload, seed, known=position.tails))
+    begun = TaskWrites(task_id=task_id, node=START, writes=writes)
     # What the thread still had to do gives way to the input.
     position = position.at(Frontier(inside=position.frontier.inside))
     if branches := graph.branches.get(START):
         try:
-            goto = await routes(execution, position, begun, branches)
-        except asyncio.CancelledError:
-            raise
+            with NoNode("a router of START", hides=False):
+                goto = await routes(execution, position, begun, branches)
         except BaseException as error:
-            raise NodeError(START, error) from error
+            if is_ours(error):
+                raise
+            if isinstance(error, asyncio.CancelledError):
+                error = cancelled_itself(START, error)
+            raise NodeError(START, error, namespace=execution.namespace) from error
         begun = replace(begun, goto=tuple(goto))
     return await commit(execution, position, [begun], source="input")
 
@@ -229,7 +241,10 @@ async def commit(
         check_state_size(nodes, sizes, execution.max_state_bytes)
     event = _announced(execution, position, now)
     faults.point("before_commit")
-    given = _given(done[0], changes) if source == "input" and not namespace else ()
+    given: Sequence[str] = ()
+    if source == "input" and not namespace:
+        # What enters a channel in another form is not what the input has.
+        given = _given(done[0], [c for c in changes if c.channel not in execution.graph.entries])
     known = execution.heard and execution.heard_before(checkpoint.checkpoint_id, event)
     said = [] if known else [event]
     superstep = Superstep(checkpoint=checkpoint, changes=changes, events=said, given=given)

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+import itertools
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
 
-from . import ids, serde
-from .checkpoint import Checkpoint, Frontier, Note
+from . import guarding, messages, notes, serde
+from .checkpoint import Checkpoint, Frontier, Note, NoteKind
 from .errors import CallOver, GraphInterrupt, NotStorableError
-from .execution import Execution, Turn, refuse_over
-from .notes import AHEAD, Recorded
+from .execution import Execution, Turn, namespace_of, refuse_over
+from .kept import Call
+from .ledger import Ledger
+from .notes import Recorded
+from .places import place_of, seat_of
 from .plan import Task
 from .pool import Begun, begin
 from .ports import ArtifactRef
-from .types import Interrupt
+from .signals import Noted, Signal, in_step
+from .strands import Hand, Strands, Where, where
 
 T = TypeVar("T")
 
@@ -32,33 +37,33 @@ SHORT = 1.0
 #: Bytes that a thread may emit before it looks whether the journal is behind.
 UNSEEN = 64 * 1024
 
-#: What a task has on record that has none. Never changed.
-_NO_STEPS: Mapping[str, bytes] = {}
-
 
 class Memo:
     """One call of a task's node: what is recorded of the task, and where the call stands in that.
     When the node is called again, that call has its own; what is left of this one is refused."""
 
     __slots__ = (
-        "_asked",
         "_checkpoint",
         "_known",
+        "_ledger",
         "_outer",
         "_parts",
-        "_sleeps",
-        "_slept",
-        "_steps",
         "_waits",
         "attempt",
         "begun",
+        "children",
         "execution",
+        "fault",
+        "fresh",
         "gate",
         "inside",
         "loop",
-        "named",
         "namespace",
         "over",
+        "owner",
+        "returned",
+        "signals",
+        "strands",
         "task",
         "turn",
         "unseen",
@@ -73,29 +78,36 @@ class Memo:
         self._checkpoint = checkpoint
         self._known = known
         self.namespace = execution.namespace
-        self._outer: tuple[Memo, str] | None = None
-        self._steps = known.steps.get(task.task_id, _NO_STEPS)
-        self._sleeps = known.sleeps.get(task.task_id, ())
+        self._outer: tuple[Memo, Call] | None = None
         self._begin(1)
 
     def _begin(self, attempt: int) -> None:
         self.attempt = attempt
-        self.over = False
+        self.owner: Hand = asyncio.current_task()  # who runs the node's own line of code
+        self.over = self.returned = False
+        #: What the guard found wrong with a call of the node: it fails the node, even if the node
+        #: swallows the error.
+        self.fault: Exception | None = None
         self.turn: Turn | None = None
-        self.named: dict[str, int] = {}
+        self.signals: Noted | None = None
+        self.strands: Strands | None = None
+        self._ledger: Ledger | None = None
         self.begun: list[Any] = []
+        self.children: list[Any] | None = None
         self.gate: AbstractAsyncContextManager[Any] | None = None  # of the tasks that are begun
         inside = self._known.inside
         self.inside: dict[str, str] = dict(inside.get(self.task.task_id, ())) if inside else {}
         self._waits: set[Begun[Any]] = set()
         self._parts: dict[asyncio.Future[None], asyncio.Task[Any] | None] = {}
-        self._asked = self._slept = 0
+        self.fresh = itertools.count()  # of calls that make messages
         self.unseen = 0  # bytes that a thread has emitted since it last waited
 
     def again(self) -> Memo:
         """The memo of the next call of the node."""
         memo = copy.copy(self)
         memo._begin(self.attempt + 1)
+        if self._ledger is not None:
+            memo._ledger = memo._new_ledger(self._ledger)
         return memo
 
     def end(self) -> None:
@@ -124,6 +136,8 @@ class Memo:
     async def parts_over(self) -> None:
         """Wait for the steps and graphs that still run: what a question cuts short after its
         effect and before its record would be done again with the answer."""
+        if self.signals is not None:
+            self.signals.closing = True  # nothing more is begun, or there would be no end
         if self._parts:
             await asyncio.wait(list(self._parts))
 
@@ -136,9 +150,87 @@ class Memo:
             )
 
     async def rest(self) -> None:
-        """Wait for the tasks that the call has begun, and nobody has waited for."""
-        if left := [begun for begun in self.begun if not begun.done()]:
-            await asyncio.gather(*map(in_loop, left))
+        """Wait for the tasks that the call has begun, and nobody has waited for. When one has to
+        wait for an answer, the others end first, or ask as well."""
+        unfinished = [in_loop(begun) for begun in self.begun if not begun.done()]
+        # What the node has cancelled itself is not needed any more.
+        if left := [one for one in unfinished if not _is_cancelling(one)]:
+            try:
+                await asyncio.gather(*left)
+            except GraphInterrupt:
+                await asyncio.gather(*left, return_exceptions=True)
+                raise
+
+    @property
+    def ledger(self) -> Ledger:
+        """What is on record of the task, as far as this call has claimed it."""
+        if self._ledger is None:
+            self._ledger = self._new_ledger()
+        return self._ledger
+
+    def _new_ledger(self, before: Ledger | None = None) -> Ledger:
+        return Ledger(
+            self.task.node.name,
+            self._known,
+            self.execution.answers,
+            task_id=self.task.task_id,
+            root_id=self._root.task.task_id,
+            place=self.place,
+            before=before,
+        )
+
+    @property
+    def _root(self) -> Memo:
+        """The memo of the superstep's task that this one belongs to."""
+        memo = self
+        while memo._outer is not None:
+            memo = memo._outer[0]
+        return memo
+
+    @property
+    def is_old(self) -> bool:
+        """Whether what is on record of its superstep is of an earlier version."""
+        return self._known.old
+
+    @property
+    def outer(self) -> Memo | None:
+        """The call of a node, or of a task, that has called its task."""
+        return None if self._outer is None else self._outer[0]
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether its task was called by another one."""
+        return self._outer is not None
+
+    @property
+    def tasks_made(self) -> int:
+        """How many asyncio tasks the call has made so far."""
+        return self.strands.count if self.strands is not None else 0
+
+    def where(self) -> Where:
+        """Which of the call's lines of code this is."""
+        return where(self.owner, self.loop, self.strands)
+
+    def noted(self, signal: Signal) -> Signal:
+        """`signal`, which is about to be raised. It counts, whatever becomes of the exception."""
+        if self.signals is None:
+            self.signals = Noted(after=self.strands.count if self.strands is not None else 0)
+        self.signals.add(self, signal)
+        return signal
+
+    def refuse_while_waiting(self) -> None:
+        """Raise once more what the call waits for, if its code goes on as if it did not: nothing
+        is to be asked or done on the ground of an answer that is not there."""
+        if self.signals is not None:
+            self.signals.refuse(self.owner, self.strands)
+
+    def keep_questions(self) -> None:
+        """Put on record what the call has asked, though it fails."""
+        if self.signals is None or self._outer is not None or self._checkpoint is None:
+            return
+        asked = {one.id: one for one in self.signals.interrupts}
+        said = notes.asked(self.task.task_id, list(asked.values()), self._known)
+        self.execution.journal.record(self.execution.lease, self._checkpoint, said)
 
     def begin(self, doing: Coroutine[Any, Any, T]) -> Begun[T]:
         """Run a coroutine of the call on the event loop, from another thread."""
@@ -148,6 +240,13 @@ class Memo:
             raise RuntimeError(
                 f"Node {self.task.node.name!r} cannot wait here for something that runs on the "
                 "event loop, because this is the event loop: use the async form, with await."
+            )
+        if self.turn is None and guarding.locks_journal():  # atomic nodes have words of their own
+            doing.close()
+            raise RuntimeError(
+                f"Node {self.task.node.name!r} waits here for the journal inside a transaction "
+                "that keeps the journal from being written, so both would wait for ever: end the "
+                "transaction first."
             )
         running = begin(doing, self.loop)
         self._waits.add(running)
@@ -173,7 +272,7 @@ class Memo:
         """Whether a thread that has emitted so many bytes more is to look whether the journal is
         behind. Never in a transaction: the journal may wait for the database that it holds."""
         self.unseen += emitted
-        if self.turn is not None or self.unseen <= UNSEEN:
+        if self.turn is not None or self.unseen <= UNSEEN or guarding.locks_journal():
             return False
         self.unseen = 0
         return True
@@ -187,51 +286,22 @@ class Memo:
         self.check()
         return await self.execution.save(self.task, name, data, media_type, self.check)
 
-    def interrupt(self, value: Any, schema: Any) -> Any:
-        """The answer to the task's next question; GraphInterrupt while there is none."""
-        self.check()
-        interrupt_id = ids.derived_text(self.place, "interrupt", str(self._asked))
-        self._asked += 1
-        if interrupt_id in self.execution.answers:
-            return self.execution.answers[interrupt_id]
-        if self._asked == 1 and (ahead := self._answered_ahead()) is not None:
-            answer = self.execution.answers.pop(ahead)
-            self.execution.answers[interrupt_id] = answer
-            return answer
-        node = self.task.node.name
-        for what, said in (("value", value), ("schema", schema)):
-            try:
-                encoded = serde.dumps(said)
-            except NotStorableError as error:
-                raise NotStorableError(f"Interrupt {what} of node {node!r}: {error}") from None
-            limit = self.execution.max_value_bytes
-            refuse_over(f"Interrupt {what} of node {node!r}", len(encoded), limit)
-        raise GraphInterrupt([Interrupt(value, interrupt_id, node, self.namespace, schema)])
-
     @property
     def place(self) -> str:
         """Which task this is, the same in every run that goes on from the same checkpoint."""
         if self._outer is not None:
-            memo, key = self._outer
-            return f"{memo.place}|{key}"
+            memo, call = self._outer
+            return f"{memo.place}|{call.place}"
         assert self._checkpoint is not None
         return place_of(self.task, self._checkpoint, self.execution.place)
-
-    def _answered_ahead(self) -> str | None:
-        """The id of an answer that was given before this task, or one around it, had asked."""
-        for key in list(self.execution.answers):
-            around = key.removeprefix(AHEAD)
-            if around != key and f"{self.place}|".startswith(f"{around}|"):
-                return key
-        return None
 
     @property
     def seat(self) -> str:
         """Which task this is in any superstep of the thread: the only one of its node, or the
         second, and so on."""
         if self._outer is not None:
-            memo, key = self._outer
-            return f"{memo.seat}|{_numbered(key)}"
+            memo, call = self._outer
+            return f"{memo.seat}|{call.seat}"
         return seat_of(self.task.node.name, self.task.path, self.frontier, self.execution.seat)
 
     @property
@@ -240,29 +310,34 @@ class Memo:
         assert self._checkpoint is not None
         return self._checkpoint.frontier
 
-    def inner(self, task: Task, key: str) -> Memo:
+    def inner(self, task: Task, call: Call) -> Memo:
         """The memo of a task that this one has called."""
         memo = Memo(self.execution, task, self._checkpoint, self._known)
-        memo._outer = (self, key)
-        name = f"{task.node.name}:{task.task_id}"
-        memo.namespace = f"{self.namespace}|{name}" if self.namespace else name
+        memo._outer = (self, call)
+        memo.namespace = namespace_of(self.namespace, task)
         return memo
 
-    def key(self, name: str) -> str:
-        """The next use of `name` in this task. Taken when a step is asked for, not when it runs,
-        so that steps that run at once keep their keys."""
-        self.check()
-        self._refuse_in_transaction("steps, tasks and graphs")
-        self.named[name] = number = self.named.get(name, 0) + 1
-        return f"{name}#{number}"
+    def hold_place(self) -> None:
+        """Put on record which call this one is, and those around it, where tasks of the node make
+        them: so that it has the same place when they arrive in another order."""
+        if self._outer is None:
+            return
+        memo, call = self._outer
+        memo.hold_place()
+        if call.apart or not call.own:
+            memo.hold(call)
 
-    def recalled(self, key: str) -> bytes | None:
-        """What the step with that key gave before, encoded."""
-        return self._steps.get(key)
+    def hold(self, call: Call) -> None:
+        """Put on record which call it is, before it has a result."""
+        if not (call.old or call.held or (call.kept is not None)):
+            call.held = True
+            described = self.ledger.calls.recorded(call)
+            body = b'{"key":%b,"call":%b}' % (serde.dumps(call.key), described)
+            self.record("step", self.ledger.kept(call, described, None), body)
 
-    def encode(self, key: str, result: Any) -> bytes:
-        """The stored form of what a step gave."""
-        what = f"Result of step {key.rpartition('#')[0]!r}"
+    def encode(self, name: str, result: Any) -> bytes:
+        """The stored form of what the step `name` gave."""
+        what = f"Result of step {name!r}"
         try:
             encoded = serde.dumps(result)
         except NotStorableError as error:
@@ -271,60 +346,40 @@ class Memo:
         refuse_over(what, len(encoded), self.execution.max_value_bytes)
         return encoded
 
-    async def keep(self, key: str, encoded: bytes) -> Any:
+    async def keep(self, call: Call, encoded: bytes) -> Any:
         """Record what a step gave; on return it is durable. Answers the value as it will be read
         back."""
         self.check()
-        inside = b',"inside":%b' % serde.dumps(self.inside) if self.inside else b""
-        body = b'{"key":%b,"value":%b%b}' % (serde.dumps(key), encoded, inside)
-        idx = len(self._steps)
-        self._steps = {**self._steps, key: encoded}
-        await self._record(Note(**self._who, kind="step", idx=idx, body=body))
+        described = b"{}" if call.old else self.ledger.calls.recorded(call)
+        more = b"" if call.old else b',"call":%b' % described
+        if self.inside:
+            more += b',"inside":%b' % serde.dumps(self.inside)
+        body = b'{"key":%b,"value":%b%b}' % (serde.dumps(call.key), encoded, more)
+        self.record("step", self.ledger.kept(call, described, encoded), body)
+        await self.settle()
         return serde.loads(encoded)
-
-    async def sleep(self, until: datetime | None, seconds: float = 0.0) -> None:
-        """Return when it is `until`, or `seconds` after the task first came here. GraphInterrupt
-        when that is not soon."""
-        self.check()
-        self._refuse_in_transaction("sleeps")
-        await self.execution.journal.room()
-        number, self._slept = self._slept, self._slept + 1
-        now = self.execution.clock.now()
-        if number < len(self._sleeps):
-            until = self._sleeps[number]
-        elif until is None:
-            until = self._later(now, seconds)
-        elif getattr(until, "tzinfo", None) is None:
-            raise ValueError(
-                f"A sleep until {until!r} of node {self.task.node.name!r}; give a datetime with a "
-                "timezone, as datetime.now(UTC) + timedelta(hours=1)."
-            )
-        wait = (until - now).total_seconds()
-        if wait <= SHORT:
-            await self.execution.clock.sleep(max(wait, 0.0))
-            return
-        if number >= len(self._sleeps):
-            note = Note(**self._who, kind="sleep", idx=number, body=serde.dumps(until))
-            await self._record(note)
-        raise GraphInterrupt(until=until)
-
-    def _later(self, now: datetime, seconds: float) -> datetime:
-        try:
-            return now + timedelta(seconds=seconds)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"A sleep of {seconds!r} of node {self.task.node.name!r}; give seconds, so few "
-                "that it ends before the year 10,000."
-            ) from None
 
     async def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call a sync or async function without blocking the event loop."""
         if iscoroutinefunction(function):  # or one that is cancelled now would never be awaited
             return await function(*args, **kwargs)
-        answer = await self.execution.in_thread(function, *args, **kwargs)
+        answer = await self.in_thread(function, *args, **kwargs)
         return await answer if asyncio.iscoroutine(answer) else answer
 
-    def _refuse_in_transaction(self, what: str) -> None:
+    async def in_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """`Execution.in_thread`. What the node's own line of code calls so is a part of it."""
+        if asyncio.current_task() is not self.owner:
+            return await self.execution.in_thread(function, *args, **kwargs)
+        return await self.execution.in_thread(self._in_own_thread, function, *args, **kwargs)
+
+    def _in_own_thread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        before, self.owner = self.owner, threading.get_ident()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.owner = before
+
+    def refuse_in_transaction(self, what: str) -> None:
         # They wait for the journal, which waits for the database that the transaction holds.
         if self.task.node.atomic:
             raise RuntimeError(
@@ -332,21 +387,18 @@ class Memo:
                 "is recorded at once. Put them into another node."
             )
 
-    @property
-    def _who(self) -> dict[str, Any]:
-        return {"task_id": self.task.task_id, "node": self.task.node.name}
-
-    async def _record(self, note: Note) -> None:
+    def record(self, kind: NoteKind, idx: int, body: bytes) -> None:
+        """Put a note of the task on record. It is durable when `settle` returns."""
         execution = self.execution
         assert self._checkpoint is not None
+        note = Note(
+            task_id=self.task.task_id, node=self.task.node.name, kind=kind, idx=idx, body=body
+        )
         execution.journal.record(execution.lease, self._checkpoint, [note])
-        await execution.journal.settle(execution.lease)
 
-
-def _numbered(key: str) -> str:
-    """A key as the part of a namespace: its name, and its number from the second on."""
-    name, _, number = key.rpartition("#")
-    return name if number == "1" else f"{name}:{number}"
+    async def settle(self) -> None:
+        """Wait until all that was recorded is durable."""
+        await self.execution.journal.settle(self.execution.lease)
 
 
 def in_loop(running: Any) -> asyncio.Future[Any]:
@@ -354,30 +406,26 @@ def in_loop(running: Any) -> asyncio.Future[Any]:
     return asyncio.wrap_future(running) if isinstance(running, Future) else running
 
 
-def place_of(task: Task, checkpoint: Checkpoint, around: str = "") -> str:
-    """Which task of the superstep after `checkpoint` it is, in any run that goes on from there."""
-    begun = around or checkpoint.frontier.origin or checkpoint.checkpoint_id
-    kind, number = task.path
-    return f"{begun}|{task.step}:{kind}:{number}:{task.node.name}"
+def _is_cancelling(running: asyncio.Future[Any]) -> bool:
+    return isinstance(running, asyncio.Task) and running.cancelling() > 0
 
 
-def seat_of(name: str, path: tuple[int, str | int], frontier: Frontier, around: str) -> str:
-    """The seat of the task of node `name`, among those that `frontier` leads to."""
-    pushed, number = path
-    before = 0
-    if pushed and isinstance(number, int):
-        before = sum(send.node == name for send in frontier.sends[:number])
-        before += name in frontier.nodes
-    seat = f"{name}::{before + 1}" if before else name
-    return f"{around}|{seat}" if around else seat
+def _seed_of_messages() -> str | None:
+    """What a step makes is recorded, and not made again: if it counted, what the node makes after
+    it would get other ids when the node is called again."""
+    memo = current.get(None)
+    if memo is None or in_step(memo):
+        return None
+    return f"{memo.task.task_id}:made:{next(memo.fresh)}"
 
 
-def interrupt(value: Any, *, response_schema: Any = None) -> Any:
-    """Stop here and ask: the run waits, and `value` is shown to whoever answers. When the answer
-    comes, the node is run again from its beginning, and this call returns it. The calls of one
-    node are answered in their order; put what must not be repeated into `ctx.step`."""
-    try:
-        memo = current.get()
-    except LookupError:
-        raise RuntimeError("interrupt() can only be called inside a node.") from None
-    return memo.interrupt(value, response_schema)
+messages.seed_of_call = _seed_of_messages
+
+
+def forget_call() -> None:
+    """In a forked process: it is inside no call of a node, whose event loop does not run here. A
+    context of that call, which it may still have, refuses everything."""
+    memo = current.get(None)
+    if memo is not None:
+        memo.over = True
+        current.set(None)  # type: ignore[arg-type]

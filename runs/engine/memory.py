@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import serde
-from .checkpoint import Change, Checkpoint, Frontier, Note, Saved
+from .checkpoint import Change, Checkpoint, Note, Saved
 from .errors import Fenced
-from .events import CHECKPOINT, Event, checkpoint_id_of
+from .events import CHECKPOINT, NODE_UPDATE, RETRY, Event, checkpoint_id_of
+from .heard import forget_inside
 from .ports import ArtifactRef, Lease, Record, Superstep, Transacted
 
 #: Notes of one run on one superstep, by task, kind and number.
@@ -52,7 +53,7 @@ class MemoryJournal:
             return None
         run_id = run_id or checkpoint.run_id
         return Saved(
-            checkpoint=_detached(checkpoint),
+            checkpoint=checkpoint,
             chains={
                 channel: self._chain(thread, namespace, channel, version)
                 for channel, version in checkpoint.versions.items()
@@ -110,11 +111,18 @@ class MemoryJournal:
         self.record(lease, checkpoint, [done.note])
         return done.note
 
+    async def updates(self, run_id: str) -> Mapping[str, bytes]:
+        told = self._events.get(run_id, ())
+        return {e.task_id: e.data for e in told if e.name == NODE_UPDATE and e.task_id}
+
     async def heard(self, run_id: str) -> Mapping[str, Sequence[tuple[str, bytes]]]:
         return _heard(self._events.get(run_id, ()), ())
 
     def _note(self, lease: Lease, checkpoint_id: str, notes: Sequence[Note]) -> None:
-        known = self._thread(lease).notes.setdefault((lease.run_id, checkpoint_id), {})
+        kept, place = self._thread(lease).notes, (lease.run_id, checkpoint_id)
+        known = kept.get(place)
+        if known is None:
+            known = kept[place] = {}
         for note in notes:
             known.setdefault((note.task_id, note.kind, note.idx), note)
 
@@ -146,7 +154,7 @@ class MemoryJournal:
         thread = self._threads.get(thread_id, _Thread())
         found = [c for c in thread.checkpoints.values() if c.namespace == namespace]
         found.sort(key=lambda checkpoint: checkpoint.checkpoint_id, reverse=True)
-        return [_detached(checkpoint) for checkpoint in found[:limit]]
+        return found[:limit]
 
     async def events(self, run_id: str) -> Sequence[Mapping[str, Any]]:
         return [
@@ -156,7 +164,7 @@ class MemoryJournal:
                 "node": event.node,
                 "step": event.step,
                 "namespace": event.namespace,
-                "data": serde.loads(event.data) if event.data else None,
+                "data": serde.show(event.data) if event.data else None,
             }
             for seq, event in enumerate(self._events.get(run_id, ()), start=1)
         ]
@@ -193,13 +201,6 @@ class MemoryJournal:
         return chain[::-1]
 
 
-def _detached(checkpoint: Checkpoint) -> Checkpoint:
-    """What a Send carries is handed to nodes, which may change it: each reader has its own."""
-    if not checkpoint.frontier.sends:
-        return checkpoint
-    return replace(checkpoint, frontier=Frontier.loads(checkpoint.frontier.dumps()))
-
-
 def _heard(events: Iterable[Event], kept: Container[str]) -> dict[str, list[tuple[str, bytes]]]:
     """What tasks stated since the last checkpoint of their namespace that is `kept`, and the
     checkpoints that were announced since."""
@@ -214,4 +215,6 @@ def _heard(events: Iterable[Event], kept: Container[str]) -> dict[str, list[tupl
         elif event.task_id is not None:
             told = heard.setdefault(event.namespace, {}).setdefault(event.task_id, [])
             told.append((event.name, event.data))
+            if event.name == RETRY:
+                forget_inside(heard, event.namespace, event.node, event.task_id)
     return {task_id: told for tasks in heard.values() for task_id, told in tasks.items()}

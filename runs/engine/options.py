@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, cast
+from uuid import UUID
 
 from .checking import check_stops
 from .clock import Clock
 from .durability import Durability
+from .execution import namespace_of
 from .graph import Graph
+from .memo import current
+from .names import as_text
 from .ports import ArtifactStore, Journal, is_journal
 
 #: A thread by its id, or as LangGraph names it: {"configurable": {"thread_id": ...}}.
@@ -19,8 +23,8 @@ Config = Mapping[str, Any]
 class Options(TypedDict, total=False):
     """How a graph is to be run; all are optional, and None is as good as nothing."""
 
-    thread_id: str | None
-    checkpoint_id: str | None
+    thread_id: str | int | UUID | None
+    checkpoint_id: str | UUID | None
     journal: Journal | None
     recursion_limit: int | None
     interrupt_before: Collection[str] | Literal["*"] | None
@@ -29,6 +33,7 @@ class Options(TypedDict, total=False):
     artifacts: ArtifactStore | None
     clock: Clock | None
     durability: Durability | None
+    key: str | None
 
 
 def options_of(config: Config | None, options: Options) -> Options:
@@ -47,28 +52,39 @@ def options_of(config: Config | None, options: Options) -> Options:
         raise ValueError(f"max_concurrency is {most!r}; give a whole number, at least 1.")
     said.update((key, value) for key, value in options.items() if value is not None)
     _check(said)
-    if "thread_id" in said:
-        said["thread_id"] = str(said["thread_id"])
+    for key in ("thread_id", "checkpoint_id"):
+        if key in said:
+            said[key] = _id(key, said[key])
     return cast(Options, said)
 
 
 def place_of(config: Config | str) -> tuple[str, str | None]:
     """The thread that is meant, and the checkpoint if one is named."""
-    if isinstance(config, str):
-        return config, None
+    if isinstance(config, (str, UUID)):
+        return _id("thread_id", config), None
     said = config.get("configurable", {})
     if said.get("thread_id") in (None, ""):
         raise ValueError(
             "The config does not say which thread: give its id, or "
             '{"configurable": {"thread_id": ...}}.'
         )
-    if inside := said.get("checkpoint_ns"):
+    inside = said.get("checkpoint_ns")
+    if inside and not _is_own(inside):
         raise ValueError(
             f"The config names a graph inside the thread's own ({inside}). It is looked at from "
             "outside, with get_state(<the thread's config>, subgraphs=True), and edited by nobody "
             "but its nodes."
         )
-    return str(said["thread_id"]), said.get("checkpoint_id") or None
+    checkpoint_id = said.get("checkpoint_id") or None
+    if checkpoint_id is not None:
+        checkpoint_id = _id("checkpoint_id", checkpoint_id)
+    return _id("thread_id", said["thread_id"]), checkpoint_id
+
+
+def _is_own(namespace: object) -> bool:
+    """Whether the config is the one that the node was given that asks: it means the thread."""
+    memo = current.get(None)
+    return memo is not None and namespace == namespace_of(memo.execution.namespace, memo.task)
 
 
 def stopping(graph: Graph, options: Options) -> Graph:
@@ -84,15 +100,22 @@ def stopping(graph: Graph, options: Options) -> Graph:
     return replace(graph, **stops) if stops else graph  # type: ignore[arg-type]
 
 
+def _id(what: str, given: object) -> str:
+    """The id of a thread or a checkpoint, as text."""
+    if isinstance(given, str) and given:
+        return as_text(given)
+    if isinstance(given, (int, UUID)):
+        return str(given)
+    raise TypeError(f"{what} is {given!r}; give a text, a whole number or a UUID.")
+
+
 def _is_count(given: object) -> bool:
     return isinstance(given, int) and not isinstance(given, bool) and given >= 1
 
 
 def _check(said: Mapping[str, Any]) -> None:
-    limit, thread_id = said.get("recursion_limit", 1), said.get("thread_id", "t")
+    limit = said.get("recursion_limit", 1)
     if not _is_count(limit):
         raise ValueError(f"recursion_limit is {limit!r}; give a whole number, at least 1.")
-    if not isinstance(thread_id, (str, int)) or thread_id == "":
-        raise TypeError(f"thread_id is {thread_id!r}; give a text, or a whole number.")
     if "journal" in said and not is_journal(said["journal"]):
         raise TypeError(f"journal is {said['journal']!r}; give a Journal, as MemoryJournal().")

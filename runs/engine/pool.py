@@ -12,6 +12,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from queue import SimpleQueue
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,11 +33,20 @@ class _Here(threading.local):
 _here = _Here()
 
 
+class _Wait:
+    """For a place, of what is called in this context."""
+
+    def __init__(self) -> None:
+        self.since = monotonic()
+        self.context = contextvars.copy_context()
+
+
 class _Job:
     def __init__(self, call: Callable[[], Any]) -> None:
         self.call = call
         self.depth = _depth.get()
         self.future: Future[Any] = Future()
+        self.wait = _Wait()
 
     def run(self) -> None:
         if not self.future.set_running_or_notify_cancel():
@@ -56,16 +66,23 @@ class Pool(Executor):
 
     While `size` calls of a depth wait like that, no other of that depth begins, so that a thousand
     nodes that all wait do not take a thousand threads, but twice `size` at most. The threads are
-    daemons: a call that does not end keeps no process from ending.
+    daemons: a call that does not end keeps no process from ending. `at_exit` is called on each
+    thread before it ends.
     """
 
-    def __init__(self, size: int | None = None, name: str = "node") -> None:
+    def __init__(
+        self,
+        size: int | None = None,
+        name: str = "node",
+        at_exit: Callable[[], object] = lambda: None,
+    ) -> None:
         self.size = size or min(32, (os.cpu_count() or 1) + 4)
         self._name = name
+        self._at_exit = at_exit
         self._lock = threading.Lock()
         self._free = self.size
         self._jobs: dict[int, deque[_Job]] = {}
-        self._back: deque[threading.Event] = deque()
+        self._back: deque[tuple[threading.Event, _Wait]] = deque()
         self._aside: Counter[int] = Counter()
         self._idle = 0
         #: Whichever idle thread comes first takes the first, so that calls begin in order.
@@ -96,6 +113,21 @@ class Pool(Executor):
         for thread in threads if wait else ():
             thread.join()
 
+    def waited(self) -> float:
+        """For how many seconds a call has waited for a free thread; 0 when none waits."""
+        with self._lock:
+            first = min((jobs[0].wait.since for jobs in self._jobs.values() if jobs), default=None)
+        return 0.0 if first is None else monotonic() - first
+
+    def waiting(self, seconds: float) -> list[contextvars.Context]:
+        """The contexts of the calls that have waited for a place for so long, to begin or to go
+        on."""
+        before = monotonic() - seconds
+        with self._lock:
+            waits = [job.wait for jobs in self._jobs.values() for job in jobs]
+            waits += [wait for _, wait in self._back]
+        return [wait.context for wait in waits if wait.since <= before]
+
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Let go of this thread's place in the block."""
@@ -110,7 +142,7 @@ class Pool(Executor):
             back = threading.Event()
             with self._lock:
                 self._aside[depth] -= 1
-                self._back.append(back)
+                self._back.append((back, _Wait()))
                 self._hand_out()
             back.wait()
 
@@ -119,7 +151,7 @@ class Pool(Executor):
         lock."""
         while self._free and self._back:
             self._free -= 1
-            self._back.popleft().set()
+            self._back.popleft()[0].set()
         while self._free and (job := self._next()) is not None:
             self._free -= 1
             if self._idle:
@@ -153,6 +185,7 @@ class Pool(Executor):
             job.run()
             del job  # what it holds is not to be held while the thread has nothing to do
             job = self._ready.get() if self._waits() else None
+        self._at_exit()
         with self._lock:
             self._threads.discard(threading.current_thread())
 

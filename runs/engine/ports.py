@@ -161,6 +161,10 @@ class Journal(Protocol):
         """What the tasks of a run without any checkpoint have stated: `Saved.heard`."""
         ...
 
+    async def updates(self, run_id: str) -> Mapping[str, bytes]:
+        """What the tasks of a run have written, by task id, as their last `node_update` says."""
+        ...
+
     async def history(
         self, thread_id: str, *, namespace: str = "", limit: int | None = None
     ) -> Sequence[Checkpoint]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import sys
+from datetime import datetime, timedelta
 
 from .errors import GraphError, NodeTimeoutError
+from .strays import NoNode
 from .types import RetryPolicy
 
 #: Errors of the program, or of the place it runs in, rather than of the moment: running the node
@@ -30,10 +32,17 @@ def delay(policy: RetryPolicy, attempt: int, error: Exception) -> float | None:
     """Seconds to wait before attempt number `attempt + 1`; None when `error` is final."""
     if attempt >= policy.max_attempts or not _retryable(policy, error):
         return None
-    seconds = min(
-        policy.max_interval, policy.initial_interval * policy.backoff_factor ** (attempt - 1)
-    )
+    try:
+        seconds = policy.initial_interval * float(policy.backoff_factor) ** (attempt - 1)
+    except OverflowError:
+        seconds = policy.max_interval if policy.initial_interval else 0.0
+    seconds = min(policy.max_interval, seconds)
     return seconds + random.random() if policy.jitter else seconds  # noqa: S311
+
+
+def moment(now: datetime, seconds: float) -> datetime:
+    """When a wait of so many seconds is over."""
+    return now + timedelta(seconds=seconds)
 
 
 def _retryable(policy: RetryPolicy, error: Exception) -> bool:
@@ -42,7 +51,10 @@ def _retryable(policy: RetryPolicy, error: Exception) -> bool:
         return _may_pass(error)
     if isinstance(wanted, type):
         return isinstance(error, wanted)
-    return wanted(error) if callable(wanted) else isinstance(error, tuple(wanted))
+    if not callable(wanted):
+        return isinstance(error, tuple(wanted))
+    with NoNode("the retry_on of a policy"):
+        return bool(wanted(error))
 
 
 def _may_pass(error: Exception) -> bool:

@@ -9,21 +9,24 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from . import caching, events, faults
+from . import caching, events, faults, models, signals, stopping
 from .arguments import arguments
 from .atomic import run_atomic
-from .attempts import in_time, until_done
+from .attempts import in_time, is_ours, until_done
 from .checkpoint import Note, Position, TaskWrites
-from .errors import GraphInterrupt, NodeError, ParentCommand
+from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
 from .graph import SLOW_ROUTER, Branch, Node
 from .memo import SHORT, Memo, current
-from .notes import NOTHING, Recorded, asked
+from .notes import NOTHING, Recorded, Sleep, asked
 from .plan import Task, view
+from .signals import again
+from .types import Interrupt
 from .update import fold
-from .writes import read_answer, read_route, update_data
+from .writes import identified, read_answer, read_route, update_data
 
 Result = TaskWrites | GraphInterrupt
+Attempt = Callable[[Memo], Awaitable[TaskWrites]]
 
 
 async def run_tasks(
@@ -100,13 +103,14 @@ async def _all(tasks: Sequence[Task], one: Callable[[Task], Awaitable[None]]) ->
             over.set_result(None)
 
     running = [loop.create_task(counted(task)) for task in tasks]
+    stopping.own(running)
     try:
         await over
     except BaseException:
-        for future in running:
-            future.cancel()
-        await asyncio.wait(running)
+        await stopping.end(running)
         raise
+    finally:
+        stopping.disown(running)
 
 
 def _ended_before(
@@ -128,67 +132,150 @@ def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInte
         for interrupt in known.asked.get(task.task_id, ())
         if interrupt.id not in execution.answers and interrupt.namespace == execution.namespace
     ]
-    until = max(known.sleeps.get(task.task_id, ()), default=None)
-    if until is not None and (until - execution.clock.now()).total_seconds() <= SHORT:
-        until = None
+    sleeps = known.sleeps.get(task.task_id, ())
+    now = execution.clock.now()
+    left = [one for one in sleeps if (one.until - now).total_seconds() > SHORT]
+    if execution.again and interrupts and not left:
+        return None
+    if not known.old and _goes_on(task, known, interrupts, sleeps, left):
+        return None
+    until = (max if known.old else min)((one.until for one in left), default=None)
     return GraphInterrupt(interrupts, until=until) if interrupts or until else None
+
+
+def _goes_on(
+    task: Task,
+    known: Recorded,
+    interrupts: Sequence[Interrupt],
+    sleeps: Sequence[Sleep],
+    left: Sequence[Sleep],
+) -> bool:
+    """Whether one of several things is over that the task waited for at the same time: a question
+    is answered, or a sleep has ended. The others are asked, and slept, on."""
+    asked, waits = known.asked.get(task.task_id, ()), known.waits.get(task.task_id, ())
+    still = {one.id for one in interrupts}
+    answered = [number for number, one in enumerate(asked) if one.id in known.answers]
+    first = min((waits[n] for n, one in enumerate(asked) if one.id in still), default=None)
+    if first is not None and any(waits[number] >= first for number in answered):
+        return True
+    over = [one for one in sleeps if one not in left]
+    return any(
+        any(number >= one.asked for number in answered)
+        or any(one.since is not None and other.until > one.since for other in over)
+        for one in left
+    )
 
 
 async def run_task(execution: Execution, position: Position, task: Task, known: Recorded) -> Result:
     """Run one task to its end, again after an error as its retry policy says."""
     told = b'{"task_id":"%b"}' % task.task_id.encode()
-    execution.state(task, events.NODE_STARTED, told, task.arg)
+    execution.state(task, events.NODE_STARTED, told, task)
     memo = Memo(execution, task, position.checkpoint, known)
-    key = (
-        caching.key_of(execution.graph, task, execution.context)
-        if task.node.cache is not None
-        else None
-    )
-    found = await caching.find(execution.graph, task, key) if key else None
-    if found is None:
-        try:
-            # Its routers are a part of it; an atomic node decides itself when it is too late.
-            timed = task.node.timeout is not None and not task.node.atomic
-            attempt = _timed_attempt if timed else _attempt
-            found = await until_done(memo, partial(attempt, position))
-        except GraphInterrupt as pause:
-            return pause
-        if key:
-            await caching.keep(execution.graph, task, key, found)
+    try:
+        if task.node.cache is None:
+            attempt: Attempt = partial(_attempt, position, None)
+            if task.node.timeout is not None:
+                attempt = _timed(task, attempt)
+            found = await until_done(memo, attempt)
+        else:
+            found = await _kept_or_made(memo, position, known)
+    except GraphInterrupt as pause:
+        return pause
     if not task.node.atomic:
         execution.state(task, events.NODE_UPDATE, update_data(found.writes))
     return found
 
 
-def _timed_attempt(position: Position, memo: Memo) -> Awaitable[TaskWrites]:
-    return in_time(memo, _attempt(position, memo))
+def _timed(task: Task, attempt: Attempt) -> Attempt:
+    """The attempt in the time that the node has, for its routers too: they are a part of it. An
+    atomic node decides itself when it is too late."""
+    if task.node.timeout is None or task.node.atomic:
+        return attempt
+    return lambda memo: in_time(memo, attempt(memo))
 
 
-async def _attempt(position: Position, memo: Memo) -> TaskWrites:
+async def _kept_or_made(memo: Memo, position: Position, known: Recorded) -> TaskWrites:
+    """What the cache has of a task like this one, with where its routers lead now; or what the
+    node does, which is then kept."""
+    execution, task = memo.execution, memo.task
+    graph = execution.graph
+    try:
+        key = caching.key_of(graph, task, execution)
+        # What has asked before goes on with its answers, and not with the result of another run.
+        asks = task.task_id in known.asked
+        kept = None if key is None or asks else await caching.find(graph, task, key)
+    except Exception as error:
+        raise NodeError(
+            task.node.name, error, namespace=execution.namespace, task_id=task.task_id
+        ) from error
+    if kept is not None:
+        kept = identified(graph, kept)
+        return await until_done(memo, _timed(task, partial(_routed, position, kept)))
+    made: list[TaskWrites] = []
+    found = await until_done(memo, _timed(task, partial(_attempt, position, made)))
+    if key is not None:
+        await caching.keep(graph, task, key, made[-1])
+    return found
+
+
+async def _routed(position: Position, kept: TaskWrites, memo: Memo) -> TaskWrites:
+    """A kept result with where the routers after its node lead."""
+    execution = memo.execution
+    branches = execution.graph.branches.get(kept.node)
+    if not branches:
+        return kept
+    token = current.set(memo)
+    try:
+        targets = await routes(execution, position, kept, branches)
+    finally:
+        current.reset(token)
+    return replace(kept, goto=(*kept.goto, *targets))
+
+
+async def _attempt(position: Position, alone: list[TaskWrites] | None, memo: Memo) -> TaskWrites:
+    """One call of the node and its routers. To `alone` goes what the node said without them."""
     execution, task = memo.execution, memo.task
     graph, name = execution.graph, task.node.name
     token = current.set(memo)  # for the routers too: they are a part of the task
+    leave = models.enter(memo)
     try:
         if task.node.atomic:
-            args, named = arguments((task.arg,), task.node, memo)
+            args, named = arguments((task.argument(),), task.node, memo)
             return await run_atomic(memo, position, partial(task.node.run, *args, **named))
         try:
             answer = await _call(memo)
-        except ParentCommand as sent:  # of a node in a graph inside this node
-            answer = replace(sent.command, graph=None)
+            if memo.signals is not None:  # its code caught what it asked
+                raise again(memo.signals.items)
+        except BaseException as error:
+            answer = _sent_up(memo, error)
         else:
             if task.node.subgraph is not None:  # keys of its own stay its own
                 answer = {key: answer[key] for key in answer if key in graph.channels}
-        writes, targets = read_answer(graph, name, answer)
+        seed = None if alone is not None else task.task_id
+        writes, targets = read_answer(graph, name, answer, seed)
         made = tuple(writes)
         if execution.max_value_bytes is not None:
             execution.check_sizes(name, made)
             execution.check_sends(name, targets)
         finished = TaskWrites(task_id=task.task_id, node=name, writes=made, inside=memo.inside)
+        if alone is not None:
+            alone.append(replace(finished, goto=tuple(targets)))
+            finished = identified(graph, alone[-1])  # a kept result gets new ids each time
+            made, targets = finished.writes, list(finished.goto)
+        if execution.models:
+            models.tell(memo, position.values, made)
         if branches := graph.branches.get(name):
-            targets += await routes(execution, position, finished, branches)
+            try:
+                targets += await routes(execution, position, finished, branches)
+            except ParentCommand:
+                _refuse_sent(memo)
+                raise
+            if memo.signals is not None:
+                _refuse_sent(memo)
     finally:
         current.reset(token)
+        if leave is not None:
+            leave()
     if not targets:
         return finished
     return TaskWrites(  # not replace(), which costs several times as much
@@ -211,12 +298,14 @@ async def routes(
         if branch.is_async:
             answer = await branch.route(*args, **named)
         elif branch.pace.slow or branch.takes_context:  # a sync context waits for the event loop
-            answer = await execution.in_thread(_timed, branch, *args, **named)
+            memo = current.get(None)  # none in a router after START
+            run = execution if memo is None else memo
+            answer = await run.in_thread(_measured, branch, *args, **named)
         else:
-            answer = _timed(branch, *args, **named)
+            answer = _measured(branch, *args, **named)
         if asyncio.iscoroutine(answer):  # of an async function in a sync wrapper
             answer = await answer
-        targets += read_route(graph, task.node, branch, answer)
+        targets += read_route(graph, task.node, branch, answer, task.task_id)
     if execution.max_value_bytes is not None:
         execution.check_sends(task.node, targets)
     return targets
@@ -227,14 +316,38 @@ def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> Memo
     memo = current.get(None)
     if memo is not None and memo.task.task_id == task.task_id:
         return memo
-    node = execution.graph.nodes.get(task.node) or Node(name=task.node, run=_timed, is_async=False)
+    node = execution.graph.nodes.get(task.node) or Node(
+        name=task.node, run=_measured, is_async=False
+    )
     path, step = (0, task.node), position.step + 1
     stands_for = Task(task_id=task.task_id, path=path, node=node, step=step, arg=None)
     memo = Memo(execution, stands_for, position.checkpoint, NOTHING)
     return memo
 
 
-def _timed(branch: Branch, *args: Any, **named: Any) -> Any:
+def _sent_up(memo: Memo, error: BaseException) -> list[Any]:
+    """The Commands that graphs inside the node sent to the one around them, if that is how the
+    node ended; or else `error` is raised."""
+    ended = signals.settled(error, memo.signals.items) if memo.signals is not None else error
+    if not isinstance(ended, ParentCommand) or is_ours(error):
+        raise error
+    memo.signals = None  # they are heeded; the routers come after them
+    return [replace(command, graph=None) for command in ended.commands]
+
+
+def _refuse_sent(memo: Memo) -> None:
+    """Raise InvalidUpdateError when a graph that a router has called sent a Command to the graph
+    around it. A router only says where to go, and nobody is to wonder about the node."""
+    assert memo.signals is not None
+    if all(isinstance(signal, ParentCommand) for signal in memo.signals.items):
+        memo.signals = None
+        raise InvalidUpdateError(
+            f"A router after {memo.task.node.name!r} called a graph that sent a Command with "
+            "graph=Command.PARENT, and a router only says where to go: call that graph in a node."
+        ) from None
+
+
+def _measured(branch: Branch, *args: Any, **named: Any) -> Any:
     begun = perf_counter()
     answer = branch.route(*args, **named)
     spent = perf_counter() - begun
@@ -246,7 +359,11 @@ def _timed(branch: Branch, *args: Any, **named: Any) -> Any:
 def _call(memo: Memo) -> Awaitable[Any]:
     """The call of the task's node, with all that it is given."""
     node = memo.task.node
-    args, named = arguments((memo.task.arg,), node, memo)
+    argument = memo.task.argument()
+    if node.is_async and node.calling == "state" and not node.keywords:
+        alone: Awaitable[Any] = node.run(argument)  # the usual case, without the way below
+        return alone
+    args, named = arguments((argument,), node, memo)
     if node.is_async:
         running: Awaitable[Any] = node.run(*args, **named)
         return running

@@ -1,33 +1,54 @@
-"""What a state type says: its keys, their channels, and JSON Schema for its values."""
+"""What a state type says: its keys, their channels, how its objects are made, and its defaults."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import types
-import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
+from typing import Any
 
-from .channels import Channel, LastValue, reducer
+from . import conversions, merging, messages, type_hints
+from .allowed import allow_annotated
+from .channels import Channel, LastValue
 from .errors import InvalidGraphError
 from .graph import StateView
+from .making import check_aliases, maker
+from .names import name_fault
+from .record_defaults import default_of, same
 
 
 def hints(state: Any) -> dict[str, Any]:
     """The annotations of a TypedDict, dataclass or pydantic model, by key."""
-    if not hasattr(state, "__annotations__"):
+    kind = type_hints.class_of(state)
+    is_dict = isinstance(kind, type) and issubclass(kind, dict) and hasattr(kind, "__annotations__")
+    if not (is_dict or type_hints.is_record(kind)):
         raise InvalidGraphError(
             f"{getattr(state, '__name__', state)} is not a state: give a TypedDict, a dataclass "
             "or a pydantic model, whose keys are the channels."
         )
-    found = typing.get_type_hints(state, include_extras=True)
-    return {key: _unwrap(hint) for key, hint in found.items() if not key.startswith("__")}
+    return type_hints.hints(state)
 
 
 def channels(state: Any) -> dict[str, Channel]:
     """One channel per key of `state`: what `Annotated[T, reducer]` says, else the last value."""
-    return {key: _channel(key, hint) for key, hint in hints(state).items()}
+    found = type_hints.hints(state)
+    for key, hint in found.items():
+        _allow(hint)
+        if fault := name_fault(key):
+            raise InvalidGraphError(f"A state key cannot be called {key[:60]!r}: the name {fault}.")
+        if key == "__interrupt__":
+            raise InvalidGraphError(
+                f"A state key cannot be called {key!r}: a graph answers its questions there."
+            )
+    return {key: merging.channel(key, hint) for key, hint in found.items()}
+
+
+def _allow(hint: Any) -> None:
+    """Let the objects be stored that nodes are given as the annotation says: they write them back,
+    and send them on. Whoever annotates a state has said so."""
+    kinds = conversions.classes(hint)
+    for kind in kinds | messages.object_classes(kinds):
+        allow_annotated(kind)
 
 
 def together(known: Mapping[str, Channel], state: Any) -> dict[str, Channel]:
@@ -43,109 +64,100 @@ def together(known: Mapping[str, Channel], state: Any) -> dict[str, Channel]:
     return found
 
 
-def view(state: Any) -> StateView:
-    """How a node annotated with `state` sees the state."""
-    is_plain = typing.is_typeddict(state) or state is dict
-    return StateView(keys=tuple(hints(state)), build=dict if is_plain else state)
+def view(
+    state: Any, known: Mapping[str, Channel] | None = None, *, converts: bool = True
+) -> StateView:
+    """How a node annotated with `state` sees the state, whose channels are `known`. What it holds
+    as JSON has it is converted to what the annotations say, unless the reader is not to see that
+    (`converts`). Messages stay what they are, as their reducer knows both forms; a model is given
+    those as objects that it annotates as LangChain's."""
+    kind = type_hints.class_of(state)
+    found = {} if kind is dict else type_hints.hints(state)
+    if kind is dict or type_hints.is_typeddict(kind):
+        build: Callable[..., Any] = dict
+    else:
+        _check_can_be_built(kind, found)
+        build = maker(kind)
+    made: dict[str, Callable[[Any], Any]] = {}
+    for key, hint in found.items() if converts else ():
+        channel = (known or {}).get(key) or merging.channel(key, hint)
+        convert = _converter(kind, hint, is_message=channel.entry is not None)
+        if convert is not None:
+            conversions.classes(hint)  # reads their annotations while they can be found
+            made[key] = convert
+    return StateView(keys=tuple(found), build=build, convert=made)
+
+
+def _converter(kind: Any, hint: Any, *, is_message: bool) -> Callable[[Any], Any] | None:
+    is_model = type_hints.model_fields(kind) is not None
+    if is_message:
+        named = is_model and messages.object_classes(conversions.classes(hint))
+        return messages.as_objects if named else None
+    # A model does it itself; but a strict one takes nothing that came as JSON.
+    if is_model and not getattr(kind, "model_config", {}).get("strict"):
+        return None
+    return conversions.converter(hint)
+
+
+def read_types(kind: Any) -> None:
+    """Read the annotations of the classes in a type while the names in them can be found: those of
+    a function are gone when it has returned."""
+    conversions.classes(kind)
 
 
 def build(kind: Any, given: Any) -> Any:
-    """`given` as a `kind`: a mapping becomes the dataclass or model it is to be."""
-    if kind is None or not isinstance(given, Mapping) or typing.is_typeddict(kind) or kind is dict:
+    """`given` as a `kind`: a mapping becomes the dataclass or model it is to be. TypeError when a
+    dataclass has other fields; a model raises its own ValidationError."""
+    if kind is None or not isinstance(given, Mapping):
         return given
-    return kind(**given)
-
-
-def json_schema(state: Any, *, partial: bool = False) -> dict[str, Any]:
-    """JSON Schema for an input of type `state`, from its annotations. What they do not say is
-    allowed. Required are the keys that the type requires: without a reducer, and of a dataclass
-    without a default; of a TypedDict none when it is `partial`, filled in as a run goes on."""
-    if hasattr(state, "model_json_schema"):
-        return typing.cast(dict[str, Any], state.model_json_schema())
-    found = hints(state)
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {
-            key: {"title": key.replace("_", " ").capitalize(), **_json_type(hint)}
-            for key, hint in found.items()
-        },
-        "additionalProperties": False,
-    }
-    required = [key for key in found if _is_required(state, key)]
-    if required and not (partial and typing.is_typeddict(state)):
-        schema["required"] = required
-    return schema
-
-
-def _is_required(state: Any, key: str) -> bool:
-    if dataclasses.is_dataclass(state):
-        (field,) = (each for each in dataclasses.fields(state) if each.name == key)
-        return field.default is field.default_factory is dataclasses.MISSING
-    hint = typing.get_type_hints(state, include_extras=True)[key]
-    if get_origin(hint) in (Required, NotRequired):  # TypedDict itself overlooks it in a string
-        return get_origin(hint) is Required
-    # A reducer begins with an empty value of its own.
-    return key in getattr(state, "__required_keys__", ()) and not _is_reduced(hint)
-
-
-def _is_reduced(hint: Any) -> bool:
-    return not isinstance(_channel("", hint), LastValue)
-
-
-def _unwrap(hint: Any) -> Any:
-    while get_origin(hint) in (Required, NotRequired):
-        (hint,) = get_args(hint)
-    return hint
-
-
-def _channel(key: str, hint: Any) -> Channel:
-    if get_origin(hint) is Annotated:
-        annotation, *extras = get_args(hint)
-        for extra in extras:
-            kind = type(extra) if isinstance(extra, Channel) else extra
-            if isinstance(kind, type) and issubclass(kind, Channel):
-                return kind(key)
-        if callable(extras[-1]) and not isinstance(extras[-1], type):
-            _check_reducer(key, extras[-1])
-            return reducer(key, annotation, typing.cast(Callable[[Any, Any], Any], extras[-1]))
-    return LastValue(key)
-
-
-def _check_reducer(key: str, reduce: Callable[..., Any]) -> None:
+    convert = conversions.converter(kind)
     try:
-        inspect.signature(reduce).bind(None, None)
-    except ValueError:  # some that are written in C do not say what they take
+        return given if convert is None else convert(given)
+    except ValueError as error:
+        if isinstance(error.__cause__, TypeError):
+            raise TypeError(str(error)) from error.__cause__
+        raise
+
+
+def defaults(
+    state: Any, known: Mapping[str, Channel], *, every: bool = False
+) -> dict[str, Callable[[], Any]]:
+    """How the reduced keys begin that the type gives a default of its own: what neither None nor
+    the empty value of the channel is. With `every`, the other keys too: of an input type, whose
+    defaults no node would see."""
+    kind = type_hints.class_of(state)
+    found: dict[str, Callable[[], Any]] = {}
+    for key in type_hints.hints(state):
+        channel, default = known[key], default_of(kind, key)
+        if default is None or not (channel.many or every):
+            continue
+        value = default()
+        if value is not None and not same(value, channel.initial()):
+            found[key] = default
+    return found
+
+
+def _check_can_be_built(kind: Any, keys: Mapping[str, Any]) -> None:
+    """Whether objects of the class can be made from its keys, as nodes are given them."""
+    name, fields = kind.__name__, type_hints.model_fields(kind)
+    initial = set(keys)
+    if fields is not None:
+        check_aliases(kind, fields)
+        if getattr(kind, "__pydantic_root_model__", False):
+            raise InvalidGraphError(
+                f"{name} is a RootModel, which has no keys: give a model with fields."
+            )
         return
-    except TypeError:
+    if dataclasses.is_dataclass(kind):
+        initial = {field.name for field in dataclasses.fields(kind) if field.init}
+    try:
+        if inspect.isabstract(kind) or getattr(kind, "_is_protocol", False):
+            raise TypeError("it is abstract")
+        inspect.signature(kind).bind(**dict.fromkeys(initial))
+    except ValueError:
+        return
+    except TypeError as error:
         raise InvalidGraphError(
-            f"The reducer of key {key!r} is called with two values, the present one and the new "
-            f"one, and so it takes two values: {inspect.signature(reduce)} does not."
+            f"No {name} can be made from its keys, to hand it to a node: {error}. Give a default "
+            "to what is no key (an InitVar, an argument of __init__), or use a TypedDict."
         ) from None
-
-
-_JSON_NAMES: Mapping[Any, str] = {
-    str: "string",
-    int: "integer",
-    float: "number",
-    bool: "boolean",
-    type(None): "null",
-}
-
-
-def _json_type(hint: Any) -> dict[str, Any]:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        return _json_type(args[0])
-    if hint in _JSON_NAMES:
-        return {"type": _JSON_NAMES[hint]}
-    if origin is Literal:
-        return {"enum": list(args)}
-    if origin in (Union, types.UnionType):
-        return {"anyOf": [_json_type(arg) for arg in args]}
-    if hint is list or origin is list:
-        return {"type": "array", "items": _json_type(args[0])} if args else {"type": "array"}
-    if hint is dict or origin is dict:
-        return {"type": "object"}
-    if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint):
-        return json_schema(hint)
-    return {}

@@ -2,45 +2,33 @@
 
 A tagged value is `{"$type": name, "value": ...}`. Plain JSON is stored as it is, and read back
 without a walk over it. Classes of the user are stored only when they were allowed by `allow()`:
-reading a journal must never import or call what nobody named.
+reading a journal must never import or call what nobody named. An object that would not come back
+as it is, field by field, is refused when it is written. Instances of a subclass of `str`, `int` or
+`float` are stored, and come back, as plain text and numbers.
 """
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import math
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from enum import Enum
+from operator import is_
 from typing import Any
-from uuid import UUID
 
 import orjson
 
+from . import allowed, objects
+from .allowed import allow
 from .errors import NotStorableError
-from .plain import plain, pretty
+from .plain import digits, plain, plain_json, pretty
+from .refusals import Refused, sentence
+from .tags import READERS, SETS, WRITERS
+from .unread import Unread
 
-__all__ = ["allow", "dumps", "loads", "plain", "pretty"]
+__all__ = ["allow", "dumps", "loads", "loads_raw", "plain", "plain_json", "pretty", "show"]
 
-_TAG = "$type"
+TAG = "$type"  # the key that tells a tagged value from any other mapping
 _MARK = b'"$type"'
-_allowed: dict[str, type] = {}
-
-
-def allow(cls: type) -> type:
-    """Let dataclass, Enum or pydantic model `cls` be stored. Usable as a decorator. Its module and
-    qualified name become part of the stored data: keep them, or allow the old name again."""
-    if not (
-        dataclasses.is_dataclass(cls) or issubclass(cls, Enum) or hasattr(cls, "model_validate")
-    ):
-        raise TypeError(
-            f"{cls.__qualname__} is neither a dataclass, an Enum nor a pydantic model; "
-            "store what it holds in a dict instead."
-        )
-    _allowed[_name(cls)] = cls
-    return cls
 
 
 def dumps(value: Any) -> bytes:
@@ -52,21 +40,51 @@ def dumps(value: Any) -> bytes:
         raise NotStorableError(
             "The value is nested too deeply or contains itself; flatten it."
         ) from None
-    except _Refused as refused:
-        raise NotStorableError(_refusal(value, refused.value)) from None
+    except Refused as refused:
+        raise NotStorableError(sentence(value, refused)) from None
     except orjson.JSONEncodeError as error:
         raise NotStorableError(f"The value cannot be stored: {_said(error)}.") from None
 
 
 def loads(data: bytes | str) -> Any:
-    """The value that `dumps` was given. Unknown tags raise NotStorableError."""
+    """The value that `dumps` was given. NotStorableError for an unknown tag, for an object of a
+    class that is not allowed here, and for one that its class cannot hold any more."""
     raw = data.encode() if isinstance(data, str) else data
     value = orjson.loads(raw)
     return _unpack(value) if _MARK in raw else value
 
 
-def _name(cls: type) -> str:
-    return f"{cls.__module__}:{cls.__qualname__}"
+def show(data: bytes | str) -> Any:
+    """`loads` for those who only look: it needs no class. What cannot be rebuilt comes as an
+    Unread, a dict of its fields with the name of its class."""
+    raw = data.encode() if isinstance(data, str) else data
+    value = orjson.loads(raw)
+    return _unpack(value, shown=True) if _MARK in raw else value
+
+
+def loads_raw(data: bytes | str) -> Any:
+    """The stored form itself, as JSON values with their tags."""
+    return orjson.loads(data)
+
+
+def dumps_raw(raw: Any) -> bytes:
+    """What `loads_raw` was given."""
+    return orjson.dumps(raw)
+
+
+def as_pairs(data: bytes) -> bytes:
+    """Another stored form of the same mapping, in which no key stands first."""
+    return orjson.dumps(_tag("dict", list(orjson.loads(data).items())))
+
+
+def is_tagged(data: bytes) -> bool:
+    """Whether anything in a stored form may need `from_raw`. Else its JSON values are its value."""
+    return _MARK in data
+
+
+def from_raw(raw: Any, *, shown: bool = False) -> Any:
+    """The value with that stored form, as `loads` gives it, or as `show` does."""
+    return _unpack(raw, shown)
 
 
 def _said(error: Exception) -> str:
@@ -79,14 +97,7 @@ def _said(error: Exception) -> str:
 
 
 def _tag(name: str, value: Any) -> dict[str, Any]:
-    return {_TAG: name, "value": value}
-
-
-class _Refused(Exception):
-    """Something in a value cannot be stored."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    return {TAG: name, "value": value}
 
 
 def _pack(value: Any) -> Any:
@@ -94,16 +105,21 @@ def _pack(value: Any) -> Any:
     if kind in _PLAIN:
         return value
     if kind is int:
-        return value if -(2**63) <= value < 2**63 else _tag("int", str(value))
+        return value if -(2**63) <= value < 2**63 else _tag("int", digits(value))
     if kind is float:
         return value if math.isfinite(value) else _tag("float", repr(value))
     if kind is list:
         return value if _is_plain(value) else [_pack(item) for item in value]
-    if kind is dict and _TAG not in value and _TEXT.issuperset(map(type, value)):
+    if kind is dict and TAG not in value and _TEXT.issuperset(map(type, value)):
         return {key: _pack(item) for key, item in value.items()}
-    pack = _PACK.get(kind)
-    if pack is not None:
-        return _tag(kind.__name__, pack(value))
+    if kind is tuple:
+        return _tag("tuple", _pack_items(value))
+    if kind in SETS:
+        # Sets have no order of their own; the same set must always give the same bytes.
+        return _tag(kind.__name__, sorted(_pack_items(value), key=orjson.dumps))
+    write = WRITERS.get(kind)
+    if write is not None and (written := write(value)) is not None:
+        return _tag(kind.__name__, written if type(written) is str else _pack_items(written))
     return _pack_object(value)
 
 
@@ -120,117 +136,169 @@ def _is_plain(items: list[Any]) -> bool:
 
 def _pack_object(value: Any) -> Any:
     cls = type(value)
-    name = _name(cls)
-    if name not in _allowed:
-        raise _Refused(value)
-    if isinstance(value, Enum):
-        return {_TAG: "enum", "class": name, "value": _pack(value.value)}
-    packed = {field: _pack(item) for field, item in _fields(value).items()}
-    return {_TAG: "object", "class": name, "value": packed}
+    if allowed.is_allowed(cls):
+        return _pack_member(value) if isinstance(value, Enum) else _pack_instance(value)
+    if cls is Unread:
+        return value.stored
+    for plainer, convert in _PLAINER:
+        if isinstance(value, plainer) and not isinstance(value, Enum):
+            return _pack(convert(value))
+    raise Refused(value)
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {name: getattr(value, name) for name in getattr(type(value), "model_fields", ())}
+def _pack_member(value: Enum) -> Any:
+    """By its value, or by its name where the value cannot be stored or leads to another member."""
+    cls = type(value)
+    tag = {TAG: "enum", "class": allowed.name_of(cls)}
+    try:
+        packed = _pack(value.value)
+        if cls(_unpack(packed)) is value:
+            return {**tag, "value": packed}
+    except Exception:  # Refused, or whatever the lookup by value raises
+        packed = None
+    if cls.__members__.get(value.name) is value:
+        return {**tag, "name": value.name}
+    raise Refused(value, "does not come back as it is: neither its value nor its name leads to it")
 
 
-def _refusal(value: Any, refused: Any) -> str:
-    cls, place = type(refused), _place(value, refused)
-    where = f" at {place}" if place else ""
-    return (
-        f"A {cls.__module__}.{cls.__qualname__}{where} cannot be stored. Return plain data (str, "
-        "numbers, lists, dicts, dates, bytes), or allow the class with runs.engine.serde.allow()."
-    )
+def _pack_instance(value: Any) -> Any:
+    """An object by its parts, when these make up the same object again. One that also holds what
+    cannot be stored (a lock, a client) is stored by its fields, when its class makes the rest."""
+    cls = type(value)
+    parts = objects.parts_of(value)
+    packed = {"value": _pack(parts["value"])}
+    if not objects.can_be_restored(cls):
+        return _pack_called(value, parts, packed, None)
+    try:
+        packed.update((part, _pack(held)) for part, held in parts.items() if part != "value")
+    except Refused as refused:
+        return _pack_called(value, parts, packed, refused)
+    again = objects.parts_of(objects.restore(cls, parts))
+    _check_same(value, parts, again)
+    return {TAG: "instance", "class": allowed.name_of(cls), **packed}
 
 
-def _place(value: Any, wanted: Any) -> str | None:
-    """Where in `value` the object `wanted` stands; None when it is not there."""
-    if value is wanted:
-        return ""
-    inner: Iterable[tuple[str, Any]] = ()
-    if isinstance(value, (list, tuple, set, frozenset)):
-        inner = ((f"[{number}]", item) for number, item in enumerate(value))
-    elif isinstance(value, dict):
-        inner = ((f".{key}", item) for key, item in value.items())
-    elif dataclasses.is_dataclass(value) or hasattr(value, "model_validate"):
-        inner = ((f".{name}", item) for name, item in _fields(value).items())
-    for step, item in inner:
-        if (rest := _place(item, wanted)) is not None:
-            return step + rest
-    return None
+def _pack_called(
+    value: Any, parts: objects.Parts, packed: dict[str, Any], refused: Refused | None
+) -> Any:
+    cls = type(value)
+    if objects.is_a_value_too(cls):
+        raise Refused(value, "does not come back as it is: it is more than its fields")
+    try:
+        again = objects.parts_of(objects.call(cls, parts["value"]))
+    except Exception as error:
+        if refused is not None:
+            raise refused from None
+        raise Refused(value, f"does not come back as it is: its class raises {error!r}") from None
+    own, made = ({**p, "attributes": {}, "private": {}} for p in (parts, again))
+    for part in ("attributes", "private"):
+        for name, held in parts.get(part, {}).items():
+            got = again.get(part, {}).get(name)
+            if not (_is_refused(held) and type(got) is type(held)):
+                own[part][name], made[part][name] = held, got
+    try:
+        _check_same(value, own, made)
+    except Refused as changed:
+        raise refused or changed from None
+    return {TAG: "object", "class": allowed.name_of(cls), **packed}
+
+
+def _is_refused(value: Any) -> bool:
+    try:
+        _pack(value)
+    except Refused:
+        return True
+    return False
+
+
+def _check_same(value: Any, parts: objects.Parts, again: objects.Parts) -> None:
+    """Refuse `value` unless what was made of its `parts` holds the same ones, by field and type. No
+    `__eq__` is asked: it may lie, or answer with an array."""
+    for part in parts.keys() | again.keys():
+        held, got = parts.get(part, {}), again.get(part, {})
+        if part == "set":
+            if held != got:
+                raise Refused(value, "does not come back as it is: other fields count as set")
+            continue
+        if held.keys() == got.keys() and all(map(is_, held.values(), got.values())):
+            continue  # restored in the same order, so that most are through here
+        for name in [*held, *got.keys() - held.keys()]:
+            if name not in held or name not in got or not _is_same(held[name], got[name]):
+                raise Refused(
+                    value,
+                    f"does not come back as it is: its field {name!r} would hold something else. "
+                    "Let the class keep what it is given, or store plain data",
+                )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    return one is other or orjson.dumps(_pack(one)) == orjson.dumps(_pack(other))
 
 
 def _pack_items(value: Any) -> list[Any]:
     return [_pack(item) for item in value]
 
 
-def _pack_set(value: Any) -> list[Any]:
-    # Sets have no order of their own; the same set must always give the same bytes.
-    return sorted(_pack_items(value), key=orjson.dumps)
-
-
 _TEXT = frozenset({str})
 _PLAIN = frozenset({str, bool, type(None)})
+#: Values of these types never change, and are read back as they are.
+SCALARS = _PLAIN | {int, float}
 
-_PACK: dict[type, Callable[[Any], Any]] = {
-    tuple: _pack_items,
-    set: _pack_set,
-    frozenset: _pack_set,
-    dict: lambda value: [[_pack(key), _pack(item)] for key, item in value.items()],
-    bytes: lambda value: base64.b64encode(value).decode(),
-    datetime: datetime.isoformat,
-    date: date.isoformat,
-    time: time.isoformat,
-    timedelta: lambda value: [value.days, value.seconds, value.microseconds],
-    Decimal: str,
-    UUID: str,
-}
+#: Bases whose subclasses are stored as plain values, and how to make these.
+_PLAINER: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (str, str.__str__),
+    (int, int.__int__),
+    (float, float.__float__),
+)
 
-_UNPACK: dict[str, Callable[[Any], Any]] = {
-    "int": int,
-    "float": float,
-    "dict": lambda pairs: {_hashable(key): item for key, item in pairs},
-    "tuple": tuple,
-    "set": lambda items: set(map(_hashable, items)),
-    "frozenset": lambda items: frozenset(map(_hashable, items)),
-    "bytes": base64.b64decode,
-    "datetime": datetime.fromisoformat,
-    "date": date.fromisoformat,
-    "time": time.fromisoformat,
-    "timedelta": lambda parts: timedelta(*parts),
-    "Decimal": Decimal,
-    "UUID": UUID,
-}
+#: Forms of objects: as `objects.restore` and as `objects.call` take them, and members of an Enum.
+_FORMS = frozenset({"instance", "object", "enum"})
 
 
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _unpack(value: Any) -> Any:
+def _unpack(value: Any, shown: bool = False) -> Any:
     if isinstance(value, list):
-        return [_unpack(item) for item in value]
+        return [_unpack(item, shown) for item in value]
     if not isinstance(value, dict):
         return value
-    if _TAG not in value:
-        return {key: _unpack(item) for key, item in value.items()}
-    name, inner = value[_TAG], _unpack(value["value"])
-    if name in _UNPACK:
-        return _UNPACK[name](inner)
-    return _unpack_object(str(value.get("class", name)), inner)
+    name = value.get(TAG)
+    if not isinstance(name, str) or (name not in _FORMS and "value" not in value):
+        return {key: _unpack(item, shown) for key, item in value.items()}
+    parts = {key: _unpack(item, shown) for key, item in value.items() if key not in (TAG, "class")}
+    try:
+        if name in READERS:
+            return READERS[name](parts["value"])
+        return _unpack_object(name, str(value.get("class", name)), parts)
+    except Exception as error:
+        if not shown:
+            raise
+        return Unread(value.get("class", name), str(error), value, _data(parts))
 
 
-def _unpack_object(name: str, inner: Any) -> Any:
-    cls = _allowed.get(name)
-    if cls is None:
+def _data(parts: Mapping[str, Any]) -> Any:
+    """What is on record of an object, as data."""
+    fields = parts.get("value", parts.get("name"))
+    if not isinstance(fields, Mapping):
+        return fields
+    others = ({**parts.get(part, {})} for part in ("attributes", "extra", "private"))
+    return {**fields, **{name: item for part in others for name, item in part.items()}}
+
+
+def _unpack_object(form: str, name: str, parts: Mapping[str, Any]) -> Any:
+    cls = allowed.find(name)
+    try:
+        if issubclass(cls, Enum):
+            return cls[parts["name"]] if "name" in parts else cls(parts["value"])
+        if form == "instance":
+            return objects.restore(cls, parts)
+        try:
+            return objects.call(cls, parts["value"])
+        except Exception:  # an earlier version has stored what the class does not take
+            return objects.restore(cls, parts)
+    except NotStorableError:
+        raise
+    except Exception as error:
         raise NotStorableError(
-            f"The journal holds a {name}, which this process does not allow: import its module and "
-            "allow it with runs.engine.serde.allow()."
-        )
-    if issubclass(cls, Enum):
-        return cls(inner)
-    if dataclasses.is_dataclass(cls):
-        initial = {f.name: inner[f.name] for f in dataclasses.fields(cls) if f.init}
-        return cls(**initial)
-    return cls.model_validate(inner)  # type: ignore[attr-defined]
+            f"The journal holds a {name} that the class does not take any more: {error!r}. Let it "
+            "take what is on record, or allow another class that does, with also_known_as="
+            f"[{name!r}]."
+        ) from error

@@ -1,17 +1,17 @@
-"""What a function's signature says: how to call it, what it reads, and where it may go on."""
+"""What a function's signature says: how to call it, and what it reads."""
 
 from __future__ import annotations
 
+import collections.abc
 import inspect
-import types
-import typing
-from collections.abc import Callable
-from functools import partial
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin
+from collections.abc import Callable, Collection
+from typing import Any, NoReturn, TypeVar
 
+from . import function_hints, type_hints
 from .errors import InvalidGraphError
+from .function_hints import Unresolved, call_of
 from .graph import Calling
-from .types import Command, Send
+from .names import as_text
 
 #: What a node is handed when a parameter has this name; a second one of any other name is the
 #: context too.
@@ -25,41 +25,28 @@ NAMED: dict[str, Calling] = {
 
 
 def name_of(function: object) -> str:
-    """What a node that is given without a name is called."""
+    """What a node that is given without a name is called: as the function, or else as the class of
+    the object; a `partial` is called "partial"."""
     name = getattr(function, "__name__", None)
-    if name is None:
-        raise InvalidGraphError(
-            f"A {type(function).__name__} has no name of its own: add_node('<name>', function)."
-        )
-    return str(name)
+    return as_text(name) if isinstance(name, str) else type(function).__name__
 
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a coroutine: a partial is as async as what it calls, an object as
     its `__call__`."""
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.iscoroutinefunction(_called(function))
+    return inspect.iscoroutinefunction(call_of(function))
 
 
 def awaits(function: Callable[..., Any]) -> bool:
     """Whether it is written as an async function, under whatever wraps it."""
-    while isinstance(function, partial):
-        function = function.func
-    call = _called(function)
+    call = call_of(function)
     return any(map(inspect.iscoroutinefunction, (call, inspect.unwrap(call))))
 
 
 def yields(function: Callable[..., Any]) -> bool:
     """Whether calling it gives a generator."""
-    while isinstance(function, partial):
-        function = function.func
-    call = _called(function)
+    call = call_of(function)
     return inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
-
-
-def _called(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function if inspect.isroutine(function) else type(function).__call__
 
 
 def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str, Calling], ...]]:
@@ -74,7 +61,7 @@ def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str
         raise InvalidGraphError(f"{who} takes no argument; {_TAKES}.")
     second: Calling = "state"
     if len(positional) > 1 and (positional[1].name in NAMED or _is_needed(positional[1])):
-        second = NAMED.get(positional[1].name, "context")
+        second = NAMED.get(positional[1].name) or _second(who, run, positional[1].name)
     taken = positional[:1] if second == "state" else positional[:2]
     keywords = []
     for p in (p for p in parameters if p not in taken):
@@ -85,6 +72,22 @@ def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str
     if "store" in [p.name for p in taken[1:]]:
         _refuse(who, "store")
     return second, tuple(keywords)
+
+
+def _second(who: str, run: Callable[..., Any], name: str) -> Calling:
+    """What a second argument of any other name is given: what its annotation says, or a context."""
+    hint = function_hints.hints(run).get(name)
+    for kind in map(type_hints.class_of, type_hints.members(hint)):
+        said = getattr(kind, "__name__", "")
+        if kind is collections.abc.Callable or said == "StreamWriter":
+            return "writer"
+        if isinstance(kind, type) and issubclass(kind, collections.abc.Mapping):
+            return "config"
+        if kind in (str, int, float, bool, bytes, list, tuple, set):
+            _refuse(who, name)
+        if said == "BaseStore":
+            _refuse(who, "store")
+    return "context"
 
 
 _TAKES = "it takes (state), and beside it a context (ctx), config, runtime or writer"
@@ -106,88 +109,37 @@ def _refuse(who: str, name: str) -> NoReturn:
     )
 
 
-def reads(run: Callable[..., Any]) -> Any:
-    """The state type that a node's first parameter is annotated with; None when it names none."""
-    hints = _hints(run)
+def reads(who: str, run: Callable[..., Any], known: Collection[str] = ()) -> Any:
+    """The state type that the first parameter of `run` is annotated with; None when it names none.
+    InvalidGraphError, which says so of `who`, when it names several, or one that cannot be found
+    and is not among the `known` names: those of the graph's own state."""
     try:
         first = next(iter(inspect.signature(run).parameters), "")
     except (TypeError, ValueError):
         return None
-    hint = hints.get(first)
-    return hint if isinstance(hint, type) and getattr(hint, "__annotations__", None) else None
+    hint = function_hints.hints(run).get(first)
+    if isinstance(hint, Unresolved):
+        if hint.text in known:
+            return None
+        raise InvalidGraphError(
+            f"{who} reads a {hint.text}, as it is annotated, and nothing of that name can be found."
+            " Import it where the graph is built, not under TYPE_CHECKING; or leave the annotation "
+            "out, and say it with add_node(..., input_schema=...)."
+        )
+    found = [one for one in map(_bound, type_hints.members(hint)) if _is_state(one)]
+    if len(found) > 1:
+        names = " or ".join(str(getattr(one, "__name__", one)) for one in found)
+        raise InvalidGraphError(
+            f"{who} reads a {names}, as it is annotated, which are several states. Name one of "
+            "them."
+        )
+    return found[0] if found else None
 
 
-def destinations(run: Callable[..., Any]) -> tuple[str, ...]:
-    """The nodes in `-> Command[Literal["a", "b"]]`."""
-    found: list[str] = []
-    for hint in _options(_hints(run).get("return")):
-        if get_origin(hint) is Command:
-            for argument in get_args(hint):
-                found += _literals(argument)
-    return tuple(found)
+def _bound(hint: Any) -> Any:
+    return hint.__bound__ if isinstance(hint, TypeVar) else hint
 
 
-def may_choose(run: Callable[..., Any]) -> bool:
-    """Whether a node may go where no edge says, by returning a Command: its annotation tells, or
-    does not say. Then one cannot that uses nothing but its arguments and what is built in."""
-    hints = _hints(run)
-    if "return" not in hints:
-        return not _stays_inside(run)
-    options = _options(hints["return"])
-    return any(hint in (Any, Command, object) or get_origin(hint) is list for hint in options)
-
-
-def _stays_inside(run: Callable[..., Any]) -> bool:
-    if not inspect.isfunction(run) or run.__code__.co_cellvars or run.__defaults__:
-        return False
-    if any(inspect.iscode(constant) for constant in run.__code__.co_consts):
-        return False  # a function in it may use more
-    try:
-        used = inspect.getclosurevars(run)
-    except ValueError:  # a variable of the function around has no value yet
-        return False
-    return not (used.nonlocals or used.globals)
-
-
-def used(function: Callable[..., Any]) -> list[Any]:
-    """What the names stand for that the function takes from around it, by now."""
-    while isinstance(function, partial):
-        function = function.func
-    try:
-        names = inspect.getclosurevars(_called(function))
-    except (TypeError, ValueError):  # not written in Python; a name that stands for nothing yet
-        return []
-    return [*names.nonlocals.values(), *names.globals.values()]
-
-
-def answers(path: Callable[..., Any]) -> tuple[str, ...] | None:
-    """The names in a router's `-> Literal["a", "b"]`; None when it does not say, or may Send."""
-    hint = _hints(path).get("return")
-    options = _options(hint)
-    if any(option is Send for option in options):
-        return None
-    found = [name for option in options for name in _literals(option)]
-    return tuple(found) or None
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    while isinstance(function, partial):
-        function = function.func
-    call = function if inspect.isroutine(function) else type(function).__call__
-    try:
-        return typing.get_type_hints(call)
-    except Exception:  # a name that is only there for type checkers is no reason to fail
-        return {}
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    if get_origin(hint) in (Union, types.UnionType):
-        return tuple(option for part in get_args(hint) for option in _options(part))
-    return (hint,)
-
-
-def _literals(hint: Any) -> list[str]:
-    origin = get_origin(hint)
-    if origin is Literal:
-        return [value for value in get_args(hint) if isinstance(value, str)]
-    return [name for part in get_args(hint) for name in _literals(part)]
+def _is_state(hint: Any) -> bool:
+    kind = type_hints.class_of(hint)
+    return isinstance(kind, type) and bool(getattr(kind, "__annotations__", None))

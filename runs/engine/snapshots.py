@@ -6,21 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from inspect import getattr_static
 from typing import Any
 
-from . import notes, signatures
+from . import notes, serde
 from .checkpoint import Checkpoint, Position, Saved
+from .copies import copied
+from .earlier import with_recorded_ids
 from .graph import Graph, Node
-from .memo import seat_of
+from .places import seat_of
 from .plan import Task, plan
 from .ports import Journal
+from .reach import reached_graphs
 from .restore import restore
 from .subgraphs import seen
 from .types import Interrupt
 from .update import commanded, fold
 
 Config = Mapping[str, Any]
+
+#: What is known of tasks that are over, where nobody asks for it.
+NO_UPDATES: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +69,8 @@ async def get_state(
     saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
     if saved is None:
         return _empty(thread_id)
-    shown = snapshot(graph, saved, with_done=checkpoint_id is None)
+    updates = await journal.updates(saved.checkpoint.run_id) if checkpoint_id else {}
+    shown = snapshot(graph, saved, with_done=checkpoint_id is None, updates=updates)
     if not subgraphs:
         return shown
     look = _Look(journal=journal, run_id=saved.checkpoint.run_id)
@@ -108,30 +114,32 @@ class _Look:
 
 
 def _graph_in(node: Node) -> Graph | None:
-    """The graph that is the node, or the only one that its function knows, to call it."""
+    """The graph that is the node, or the only one that its function can reach, to call it."""
     if node.subgraph is not None:
         return node.subgraph
-    # Statically: what else it knows is not ours to touch.
-    graphs = [getattr_static(known, "graph", None) for known in signatures.used(node.run)]
-    found = {id(graph): graph for graph in graphs if isinstance(graph, Graph)}
-    return found.popitem()[1] if len(found) == 1 else None
+    found = reached_graphs(node.run)
+    return found[0] if len(found) == 1 else None
 
 
-def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
-    """What is saved of a checkpoint, as people look at it."""
-    checkpoint, known = saved.checkpoint, notes.read(saved.notes)
-    position = restore(graph, checkpoint, saved.chains)
+def snapshot(
+    graph: Graph, saved: Saved, *, with_done: bool, updates: Mapping[str, bytes] = NO_UPDATES
+) -> StateSnapshot:
+    """What is saved of a checkpoint, as people look at it. `updates` is what tasks of its run have
+    written, for those that are over."""
+    checkpoint, known = saved.checkpoint, notes.read(saved.notes, shown=True)
+    position = restore(graph, checkpoint, saved.chains, shown=True)
     stands = commanded(graph, position, known.commands)
-    tasks = plan(graph, stands, run_id=checkpoint.run_id, strict=False)
+    planned = plan(graph, stands, run_id=checkpoint.run_id, strict=False)
+    tasks = with_recorded_ids(planned, known, checkpoint, checkpoint.run_id)
     next_nodes = stands.frontier.next_nodes
     if with_done:
         stands = Position(values=fold(graph, stands.values, list(known.done.values())))
     parent = checkpoint.parent_id
-    shown = tuple(_shown(task, known) for task in tasks)
+    shown = tuple(_shown(task, known, updates) for task in tasks)
     gone = [name for name in next_nodes if name not in graph.nodes]
     return StateSnapshot(
         values=seen(graph, stands),
-        next=(*(task.name for task in shown if task.result is None), *gone),
+        next=(*(task.node.name for task in tasks if task.task_id not in known.done), *gone),
         tasks=shown,
         interrupts=tuple(i for task in shown for i in task.interrupts),
         config=config_of(checkpoint),
@@ -145,8 +153,22 @@ def snapshot(graph: Graph, saved: Saved, *, with_done: bool) -> StateSnapshot:
     )
 
 
-def _shown(task: Task, known: notes.Recorded) -> TaskSnapshot:
-    done = known.done.get(task.task_id)
+def result_of(update: Any) -> Any:
+    """What a task wrote, by key; of a key that it wrote several times, all of that."""
+    if not isinstance(update, list) or not all(isinstance(one, dict) for one in update):
+        return {} if update is None else update
+    found: dict[str, list[Any]] = {}
+    for one in update:
+        for key, value in one.items():
+            found.setdefault(key, []).append(value)
+    return {key: v[0] if len(v) == 1 else {"$writes": v} for key, v in found.items()}
+
+
+def _shown(task: Task, known: notes.Recorded, updates: Mapping[str, bytes]) -> TaskSnapshot:
+    done, stated = known.done.get(task.task_id), updates.get(task.task_id)
+    result = None if stated is None else result_of(serde.show(stated))
+    if done is not None:
+        result = result_of([{w.channel: copied(w.value)} for w in done.writes])
     return TaskSnapshot(
         id=task.task_id,
         name=task.node.name,
@@ -154,7 +176,7 @@ def _shown(task: Task, known: notes.Recorded) -> TaskSnapshot:
         interrupts=tuple(
             one for one in known.asked.get(task.task_id, ()) if one.id not in known.answers
         ),
-        result=None if done is None else {write.channel: write.value for write in done.writes},
+        result=result,
     )
 
 

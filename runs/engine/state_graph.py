@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, Self
 
 from . import schema, signatures
 from .caching import InMemoryCache
+from .channels import Channel
 from .checking import (
     check,
     check_atomic,
     check_cache_policy,
     check_checkpointer,
+    check_depth,
     check_edge,
     check_name,
     check_router,
+    check_text,
+    check_yields_nothing,
     policies_of,
     seconds_of,
 )
 from .compiled import CompiledGraph
+from .destinations import answers, may_be_none
+from .destinations import destinations as named_by
 from .errors import InvalidGraphError
+from .function_identity import check_identity
 from .graph import Branch, Graph, Node, StateView
 from .memory import MemoryJournal
+from .names import as_text
 from .ports import Journal
+from .runnables import Runnable, as_function
 from .subgraphs import Subgraph
 from .types import END, START, Cache, CachePolicy, RetryPolicy
 
@@ -31,25 +41,32 @@ from .types import END, START, Cache, CachePolicy, RetryPolicy
 class StateGraph:
     """A graph in the making: nodes that read and write one state, and edges between them.
 
-    `state` is a TypedDict, dataclass or pydantic model whose keys are the channels;
+    `state_schema` is a TypedDict, dataclass or pydantic model whose keys are the channels;
     `Annotated[T, reducer]` merges the writes to a key. Names and meaning are LangGraph's.
     """
 
     def __init__(
         self,
-        state: Any,
+        state_schema: Any,
         context_schema: Any = None,
         *,
         input_schema: Any = None,
         output_schema: Any = None,
     ) -> None:
         self._context = context_schema
-        self._state = state
-        self._input = input_schema or state
-        self._output = output_schema or state
-        self._channels = schema.channels(state)
-        for other in (self._input, self._output):
-            self._channels = schema.together(self._channels, other)
+        schema.read_types(context_schema)
+        self._state = state_schema
+        self._input = input_schema or state_schema
+        self._output = output_schema or state_schema
+        self._channels: dict[str, Channel] = {}
+        self._defaults: dict[str, Callable[[], Any]] = {}
+        for schemas in (state_schema, self._input, self._output):
+            schema.hints(schemas)
+            self._include(schemas)
+        if self._input is not state_schema:
+            of_input = schema.defaults(self._input, self._channels, every=True)
+            self._defaults = {**self._defaults, **of_input}
+        self._view = schema.view(state_schema, self._channels)
         self._nodes: dict[str, Node] = {}
         self._edges: dict[str, list[str]] = {}
         self._branches: dict[str, list[Branch]] = {}
@@ -57,8 +74,8 @@ class StateGraph:
 
     def add_node(
         self,
-        node: str | Callable[..., Any] | CompiledGraph,
-        action: Callable[..., Any] | CompiledGraph | None = None,
+        node: str | Callable[..., Any] | CompiledGraph | Runnable,
+        action: Callable[..., Any] | CompiledGraph | Runnable | None = None,
         *,
         input_schema: Any = None,
         retry_policy: RetryPolicy | Sequence[RetryPolicy] | None = None,
@@ -75,21 +92,18 @@ class StateGraph:
         state. `timeout` is in seconds; a `defer`red node waits until nothing else is to run. An
         `atomic` one, which must be sync, runs in a database transaction of its own: what it does to
         the database and the record of its result are committed together, or not at all."""
-        run = action if isinstance(node, str) else node
+        run = as_function(action if isinstance(node, str) else node)
         subgraph = run.graph if isinstance(run, CompiledGraph) else None
         if isinstance(run, CompiledGraph):
             run = Subgraph(run.graph)
-        name = node if isinstance(node, str) else signatures.name_of(run)
+        name = as_text(node) if isinstance(node, str) else signatures.name_of(run)
         if run is None or not callable(run):
             raise InvalidGraphError(
                 f"Node {name!r} needs a function: add_node({name!r}, function)."
             )
-        if signatures.yields(run):
-            raise InvalidGraphError(
-                f"Node {name!r} is a generator: return what it writes, once, and say what is to be "
-                "seen on the way with ctx.emit()."
-            )
+        check_yields_nothing(f"Node {name!r}", run)
         check_name(name, self._nodes)
+        check_depth(name, subgraph)
         calling, keywords = signatures.calling(f"Node {name!r}", run)
         check_cache_policy(f"Node {name!r}", cache_policy)
         if atomic:
@@ -106,8 +120,8 @@ class StateGraph:
             timeout=seconds_of(f"Node {name!r}", timeout),
             defer=defer,
             atomic=atomic,
-            destinations=_labelled(destinations or signatures.destinations(run)),
-            view=self._reads(input_schema or signatures.reads(run)),
+            destinations=_labelled(name, destinations or named_by(run)),
+            view=self._seen_by(f"Node {name!r}", run, input_schema),
             subgraph=subgraph,
             metadata=dict(metadata or {}),
         )
@@ -117,7 +131,7 @@ class StateGraph:
         """After `start`, run `end`. A list of starts waits until all of them are through."""
         if isinstance(start, str) or not isinstance(start, Sequence):
             check_edge(start, end)
-            self._edges.setdefault(start, []).append(end)
+            self._edges.setdefault(as_text(start), []).append(as_text(end))
         else:
             if not start:
                 raise InvalidGraphError(
@@ -125,7 +139,7 @@ class StateGraph:
                 )
             for one in start:
                 check_edge(one, end)
-            join = (tuple(sorted(set(start))), end)
+            join = (tuple(sorted(set(map(as_text, start)))), as_text(end))
             if join not in self._joins:  # said twice, it is still one edge
                 self._joins.append(join)
         return self
@@ -133,33 +147,44 @@ class StateGraph:
     def add_conditional_edges(
         self,
         source: str,
-        path: Callable[..., Any],
+        path: Callable[..., Any] | Runnable,
         path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
     ) -> Self:
         """After `source`, go where `path` says: it is called as a node is, and answers a node's
         name, END, a Send, or a list of these. `path_map` translates its answers, and draws the
         edges."""
-        check_router(source, path)
-        name = getattr(path, "__name__", type(path).__name__)
-        calling, keywords = signatures.calling(f"Router {name!r} after {source!r}", path)
+        route: Callable[..., Any] = as_function(path)
+        check_router(source, route)
+        source = as_text(source)
+        name = signatures.name_of(route)
+        who = f"Router {name!r} after {source!r}"
+        check_yields_nothing(who, route)
+        calling, keywords = signatures.calling(who, route)
+        targets = _path_map(who, route, path_map)
         branch = Branch(
             name=name,
-            route=path,
-            is_async=signatures.is_async(path),
-            awaits=signatures.awaits(path),
-            path_map=_path_map(path, path_map),
+            route=route,
+            is_async=signatures.is_async(route),
+            awaits=signatures.awaits(route),
+            path_map=targets,
+            none_ends=may_be_none(route) and None not in (path_map or ()),
             calling=calling,
             keywords=keywords,
-            view=self._reads(signatures.reads(path)),
+            view=self._seen_by(who, route),
         )
         self._branches.setdefault(source, []).append(branch)
         return self
 
-    def add_sequence(self, nodes: Sequence[Callable[..., Any] | tuple[str, Any]]) -> Self:
-        """Add nodes that run one after another."""
+    def add_sequence(
+        self, nodes: Sequence[Callable[..., Any] | Runnable | tuple[str, Any]]
+    ) -> Self:
+        """Add nodes that run one after another: at least one."""
+        if not nodes:
+            raise InvalidGraphError("A sequence needs at least one node.")
         before: str | None = None
         for item in nodes:
-            name, run = item if isinstance(item, tuple) else (signatures.name_of(item), item)
+            one = item if isinstance(item, tuple) else as_function(item)
+            name, run = one if isinstance(one, tuple) else (signatures.name_of(one), one)
             self.add_node(name, run)
             if before is not None:
                 self.add_edge(before, name)
@@ -172,7 +197,7 @@ class StateGraph:
 
     def set_conditional_entry_point(
         self,
-        path: Callable[..., Any],
+        path: Callable[..., Any] | Runnable,
         path_map: Mapping[Hashable, str] | Sequence[str] | None = None,
     ) -> Self:
         """`add_conditional_edges(START, path, path_map)`."""
@@ -204,17 +229,20 @@ class StateGraph:
         journal = check_checkpointer(checkpointer)
         before = frozenset(self._nodes if interrupt_before == "*" else interrupt_before)
         after = frozenset(self._nodes if interrupt_after == "*" else interrupt_after)
+        check_text("graph", name)
         check(self._nodes, self._all_edges(), self._branches, before | after)
+        nodes = {name: self._identified(node) for name, node in self._nodes.items()}
         graph = Graph(
-            name=name,
+            name=as_text(name),
             channels=dict(self._channels),
-            nodes=dict(self._nodes),
+            nodes=nodes,
             edges={source: tuple(targets) for source, targets in self._edges.items()},
             branches={source: tuple(branches) for source, branches in self._branches.items()},
             joins=tuple(self._joins),
-            view=schema.view(self._state),
+            view=self._view,
             input_keys=tuple(schema.hints(self._input)),
             output_keys=tuple(schema.hints(self._output)),
+            defaults=dict(self._defaults),
             ephemeral=tuple(n for n, channel in self._channels.items() if channel.ephemeral),
             deferred=frozenset(name for name, node in self._nodes.items() if node.defer),
             cache=cache or InMemoryCache(),
@@ -232,26 +260,54 @@ class StateGraph:
             journal=MemoryJournal() if journal is None else journal,
         )
 
-    def _reads(self, kind: Any) -> StateView | None:
-        """How something that reads a state of that type sees it; its keys become channels."""
+    def _identified(self, node: Node) -> Node:
+        """The node with what its results are kept by, if they are kept."""
+        if node.cache is None:
+            return node
+        return replace(
+            node, identity=check_identity(f"Node {node.name!r}", node, channels=self._channels)
+        )
+
+    def _seen_by(self, who: str, run: Callable[..., Any], given: Any = None) -> StateView | None:
+        """How something that reads the state sees it, if not as the whole of it. The keys of the
+        type that it is annotated with become channels."""
+        kind = given or signatures.reads(who, run, known={getattr(self._state, "__name__", "")})
         if kind is None:
-            return None
+            # A graph is given the state as it is kept; its own nodes convert what they are given.
+            raw = isinstance(run, Subgraph) and self._view.convert
+            return schema.view(self._state, converts=False) if raw else None
+        if given is not None:
+            schema.hints(given)
+        self._include(kind)
+        return schema.view(kind, self._channels)
+
+    def _include(self, kind: Any) -> None:
         self._channels = schema.together(self._channels, kind)
-        return schema.view(kind)
+        self._defaults = {**schema.defaults(kind, self._channels), **self._defaults}
 
     def _all_edges(self) -> list[tuple[str, str]]:
         edges = [(a, b) for a, targets in self._edges.items() for b in targets]
         return edges + [(a, target) for sources, target in self._joins for a in sources]
 
 
-def _labelled(names: Collection[str] | Mapping[str, str]) -> Mapping[str, str | None]:
-    return dict(names) if isinstance(names, Mapping) else dict.fromkeys(names)
+def _labelled(node: str, names: Collection[str] | Mapping[str, str]) -> Mapping[str, str | None]:
+    if isinstance(names, str):
+        raise InvalidGraphError(
+            f"Node {node!r} has destinations={names!r}; give a list of names: [{names!r}]."
+        )
+    labels = names if isinstance(names, Mapping) else dict.fromkeys(names)
+    return {as_text(name): label for name, label in labels.items()}
 
 
 def _path_map(
-    path: Callable[..., Any], given: Mapping[Hashable, str] | Sequence[str] | None
+    who: str, path: Callable[..., Any], given: Mapping[Hashable, str] | Sequence[str] | None
 ) -> Mapping[Any, str] | None:
-    if isinstance(given, Mapping):
-        return given
-    names = signatures.answers(path) if given is None else given
-    return None if names is None else {name: name for name in names}
+    if isinstance(given, str):
+        raise InvalidGraphError(
+            f"{who} has path_map={given!r}; give a list of names, or a mapping from its answers."
+        )
+    names = answers(who, path) if given is None else given
+    if names is None:
+        return None
+    found = names if isinstance(names, Mapping) else {name: name for name in names}
+    return {answer: as_text(name) for answer, name in found.items()}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from .events import NODE_STARTED, Event
+from . import stopping
+from .copies import copied
+from .events import Event
 from .graph import Graph
 from .invocation import Invocation
 from .loop import Outcome
 from .memo import Memo, current
+from .models import Said
 from .subgraphs import Inside, output
-from .views import MODES, NOTHING, StreamMode, view
+from .views import MODES, NOTHING, StreamMode, parts, view
 
 T = TypeVar("T")
 
@@ -27,7 +29,7 @@ def result(graph: Graph, outcome: Outcome) -> dict[str, Any]:
     """What a call of a graph answers: its state, and under "__interrupt__" what it waits for."""
     final = output(graph, outcome.position)
     asked = [interrupt for interrupt in outcome.interrupts if not interrupt.stop]
-    return {**final, "__interrupt__": asked} if asked else final
+    return copied({**final, "__interrupt__": asked} if asked else final)
 
 
 async def stream(
@@ -37,9 +39,10 @@ async def stream(
     *,
     subgraphs: bool,
     shape: Callable[[StreamMode, Any, Any], Any] = lambda mode, shown, behind: shown,
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Run, and give what the modes show of each event, as `shape` makes it look, which is told what
-    stands behind it. Leaving the iteration cancels the run."""
+    stands behind it (but of graphs inside). Leaving the iteration stops the run, and waits until it
+    has stopped."""
     modes: Sequence[StreamMode] = (mode,) if isinstance(mode, str) else mode
     for one in modes:
         if one not in MODES:
@@ -47,12 +50,12 @@ async def stream(
     queue: asyncio.Queue[tuple[Event, Any] | None] = asyncio.Queue()
 
     def listen(event: Event, behind: Any) -> None:
-        # The input as it is now: the node may change its own copy of the state.
-        still = copy.copy(behind) if event.name == NODE_STARTED else behind
-        queue.put_nowait((event, still))
+        for part in parts(behind):
+            queue.put_nowait((event, part))
 
-    listening = replace(invocation, listen=listen)
-    running = asyncio.ensure_future(listening.run(given))
+    told_ids: set[str] = set()
+    listening = replace(invocation, listen=listen, models="messages" in modes)
+    running = asyncio.ensure_future(stopping.carried(listening.run(given)))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     try:
         while (told := await queue.get()) is not None:
@@ -61,14 +64,23 @@ async def stream(
                 continue
             for one in sorted(modes, key=_FIRST.__eq__, reverse=True):
                 shown = view(one, event, behind)
-                if shown is NOTHING or (shown := shape(one, shown, behind)) is NOTHING:
+                if isinstance(behind, Said) and shown is not NOTHING:
+                    if behind.written and behind.message.id in told_ids:
+                        continue
+                    told_ids.add(behind.message.id)
+                if shown is not NOTHING and not event.namespace:
+                    shown = shape(one, shown, behind)
+                if shown is NOTHING:
                     continue
                 about: tuple[Any, ...] = (_path(event),) if subgraphs else ()
                 about += () if isinstance(mode, str) else (one,)
                 yield (*about, shown) if about else shown
-        await running
+        await stopping.opened(running)
     finally:
-        running.cancel()
+        if not running.done():
+            await stopping.end([running])
+        if running.done() and not running.cancelled():
+            running.exception()  # it is seen
 
 
 def _path(event: Event) -> tuple[str, ...]:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from . import doubts, stopping
+from .calls import mark_of_graph
 from .checkpoint import Position
-from .errors import GraphInterrupt, ParentCommand
+from .errors import GraphInterrupt, IdentityError, ParentCommand
 from .events import Event
 from .execution import Execution
 from .graph import Graph
+from .identity import checked_key, typed_digest
+from .kept import Call
 from .loop import Outcome, advance
 from .memo import Memo, current
+from .strands import hand
 from .writes import read_items
 
 
@@ -38,7 +43,8 @@ class Subgraph:
 @dataclass(frozen=True, kw_only=True)
 class Inside:
     """One call of a graph in a node, as a part of the task of `memo`; `changes` is what its
-    execution has otherwise than the one around it. `listen` is told what happens in it.
+    execution has otherwise than the one around it. `listen` is told what happens in it; `key` tells
+    it from other calls of the node.
 
     A graph that keeps its state is at the same namespace in every superstep, and goes on from where
     the present branch of the thread left it; where it stands then is kept with the superstep
@@ -49,25 +55,72 @@ class Inside:
     graph: Graph
     changes: Mapping[str, Any] = field(default_factory=dict)
     listen: Callable[[Event, Any], None] | None = None
+    models: bool = False
+    key: str | None = None
 
     async def run(self, payload: Any) -> Outcome:
         """Execute until it ends. GraphInterrupt when it has to wait."""
-        with self.memo.part():
-            return await self._run(payload)
+        memo = self.memo
+        memo.check()
+        memo.refuse_in_transaction("steps, tasks and graphs")
+        memo.refuse_while_waiting()
+        call = self._which(payload)
+        if call is _ONLY:
+            with memo.part():
+                return await self._run(payload, call)
+        await doubts.settle(memo, call)
+        memo.hold(call)
+        failed = True
+        try:
+            with memo.part():
+                outcome = await self._run(payload, call)
+            failed = False
+            return outcome
+        finally:
+            memo.ledger.calls.end(call, failed=failed)
 
-    async def _run(self, payload: Any) -> Outcome:
-        execution = _child(self.memo, self.graph, self.changes)
+    def _which(self, payload: Any) -> Call:
+        """Which of the node's calls this is. What is on record of it goes on."""
+        if self.memo.task.node.subgraph is not None:
+            return _ONLY
+        memo, where = self.memo, self.memo.where()
+        who = f"Graph {self.graph.name!r} in node {memo.task.node.name!r}"
+        try:
+            return memo.ledger.calls.begin(
+                self.graph.name,
+                typed_digest(payload, given=[payload]),
+                graph=True,
+                mark=mark_of_graph(self.graph.nodes),
+                key=checked_key(who, self.key),
+                own=where == "own",
+                beside=where == "beside",
+                line=hand(),
+            )
+        except IdentityError as error:
+            raise memo.noted(error) from None
+
+    async def _run(self, payload: Any, call: Call) -> Outcome:
+        memo = self.memo
+        execution = _child(memo, self.graph, self.changes, call)
+        execution.models = execution.models or self.models
         if self.listen is not None:
             execution.listen = partial(_tell, execution, self.listen, execution.listen)
         try:
-            outcome = await advance(execution, payload)
-        except ParentCommand:  # it was left on the way
-            _remember(self.memo, execution, {})
+            # In a task of its own: what stops the code around the call is told from what a node of
+            # the graph does to its own task.
+            outcome = await stopping.result(stopping.begin(advance(execution, payload)))
+        except ParentCommand as sent:  # it was left on the way
+            _remember(memo, execution, {})
+            memo.noted(sent)
             raise
         if outcome.status != "done":
-            raise GraphInterrupt(outcome.interrupts, until=outcome.until)
-        _remember(self.memo, execution, outcome.position.frontier.inside)
+            raise memo.noted(GraphInterrupt(outcome.interrupts, until=outcome.until))
+        _remember(memo, execution, outcome.position.frontier.inside)
         return outcome
+
+
+#: The call of a node that is a graph. It makes no other.
+_ONLY = Call("|#1", "|", 1, old=True)
 
 
 def _tell(execution: Execution, inside: Any, around: Any, event: Event, behind: Any) -> None:
@@ -90,10 +143,10 @@ def first_async(graph: Graph) -> str | None:
     return next((branch.name for branch in routers if branch.is_async), None)
 
 
-def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any]) -> Execution:
+def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any], call: Call) -> Execution:
     execution, task = memo.execution, memo.task
-    key = memo.key("|")
-    again = "" if key == "|#1" else f":{key[2:]}"
+    memo.hold_place()
+    again = "" if call.number == 1 else f":{call.number}"
     seat = f"{memo.seat}{again}"
     name = f"{task.node.name}:{task.task_id}{again}"
     around = f"{execution.namespace}|{name}" if execution.namespace else name
@@ -102,7 +155,7 @@ def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any]) -> Execution:
         graph,
         seat if graph.keeps else around,
         fresh=execution.clean and memo.attempt == 1,
-        place=f"{memo.place}|{key}",
+        place=f"{memo.place}|{call.place}",
         seat=seat,
         base=inside.get(seat) if graph.keeps else None,
         inside=inside,

@@ -13,12 +13,13 @@ from .execution import Execution
 from .graph import Graph
 from .invocation import new_run
 from .loop import commit
+from .names import as_text
 from .ports import Journal
 from .restore import begin, restore
 from .runner import routes
-from .snapshots import Config, StateSnapshot, config_of, snapshot
+from .snapshots import NO_UPDATES, Config, StateSnapshot, config_of, snapshot
 from .types import END, START
-from .writes import read_answer, read_input
+from .writes import read_answer, read_defaults
 
 
 class History:
@@ -52,13 +53,16 @@ class History:
             self._thread_id, limit=None if picky else self._limit
         )
         ids = [checkpoint.checkpoint_id for checkpoint in checkpoints]
-        found = 0
+        found, run_id, updates = 0, "", NO_UPDATES
         for checkpoint_id in ids[ids.index(self._before) + 1 :] if self._before in ids else ids:
             if found == self._limit:
                 return
             saved = await self._journal.load(self._thread_id, checkpoint_id=checkpoint_id)
             assert saved is not None
-            shown = snapshot(self._graph, saved, with_done=False)
+            if saved.checkpoint.run_id != run_id:
+                run_id = saved.checkpoint.run_id
+                updates = await self._journal.updates(run_id)
+            shown = snapshot(self._graph, saved, with_done=False, updates=updates)
             if self._filter.items() <= shown.metadata.items():
                 yield shown
                 found += 1
@@ -75,13 +79,15 @@ async def update_state(
 ) -> Config:
     """Write `values` to a thread as if node `as_node` had just returned them, and answer the new
     checkpoint's config. Without `as_node`, as the node that ran last; InvalidUpdateError when
-    several did. As END: nothing runs next. A superstep that had not ended gives way to this, with
-    what its finished tasks wrote: the edges from the node say what runs, and all of that runs."""
+    several did. As START: as the input of a run. As END: nothing runs next. A superstep that had
+    not ended gives way to this, with what its finished tasks wrote: the edges from the node say
+    what runs, and all of that runs."""
     saved = await journal.load(thread_id, checkpoint_id=checkpoint_id)
+    known = None if saved is None else restore(graph, saved.checkpoint, saved.chains, shown=True)
     lease = await new_run(journal, thread_id, SystemClock(), branches=checkpoint_id is not None)
     execution = Execution(graph=graph, journal=journal, lease=lease)
-    position = begin(graph) if saved is None else restore(graph, saved.checkpoint, saved.chains)
-    node = as_node or await _last_node(graph, journal, saved)
+    position = begin(graph) if known is None else known
+    node = as_text(as_node or await _last_node(graph, journal, saved))
     said = await _by_hand(execution, position, node, values)
     after = await commit(execution, position.at(_waiting(position)), [said], source="update")
     assert after.checkpoint is not None
@@ -101,14 +107,14 @@ async def _by_hand(execution: Execution, position: Position, node: str, values: 
                 "As END nothing is written: give None, and what is to be written as a node."
             )
         return TaskWrites(task_id=task_id, node=END)
-    if node == START:
-        return TaskWrites(task_id=task_id, node=START, writes=tuple(read_input(graph, values)))
-    if node not in graph.nodes:
+    if node not in graph.nodes and node != START:
         raise InvalidUpdateError(
             f"There is no node {node!r} to update the state as. "
             f"The graph has {', '.join(map(repr, graph.nodes))}."
         )
-    writes, goto = read_answer(graph, node, values)
+    writes, goto = read_answer(graph, node, values, task_id)
+    if node == START:
+        writes += read_defaults(graph, writes, task_id, known=position.tails)
     said = TaskWrites(task_id=task_id, node=node, writes=tuple(writes))
     goto += await routes(execution, position, said, graph.branches.get(node, ()))
     return TaskWrites(task_id=task_id, node=node, writes=said.writes, goto=tuple(goto))

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar
+from inspect import iscoroutinefunction, signature
+from typing import Any, ClassVar, Final, Generic, Literal, NoReturn, Protocol, TypeVar
 
 N = TypeVar("N", bound=str)
 
 START: Final = "__start__"
 END: Final = "__end__"
 
+#: The longest time that can be given: the end of a longer one may be no date. Seconds.
+MOST_SECONDS: Final = 100 * 365 * 86_400
+
 
 class Missing:
-    """The value of a channel that nothing was written to."""
+    """The value of a channel that nothing was written to, and of what was not given."""
 
     def __repr__(self) -> str:
         return "MISSING"
+
+    def __reduce__(self) -> str:
+        return "MISSING"  # a copy of it is itself
 
 
 MISSING: Final = Missing()
@@ -30,22 +38,28 @@ class Send:
     arg: Any
 
 
+def in_order(several: Iterable[Any]) -> tuple[Any, ...]:
+    """Several answers as a tuple; those of a set, which has no order that other processes share,
+    by their texts."""
+    return tuple(sorted(several, key=repr) if isinstance(several, Set) else several)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command(Generic[N]):
     """What a node may return to write and to route in one: `update` is merged as a returned dict
     is, `goto` names what runs next beside the node's own edges. `-> Command[Literal["a", "b"]]`
-    says where it may go."""
+    says where it may go. To a run that waits, `resume` is the answer; any value is, also None."""
 
     PARENT: ClassVar[Literal["__parent__"]] = "__parent__"
 
     update: Any = None
     goto: str | Send | Sequence[str | Send] = ()
-    resume: Any = None
+    resume: Any = MISSING
     graph: Literal["__parent__"] | None = None
 
     def targets(self) -> tuple[str | Send, ...]:
         """`goto` as a tuple, whatever form it was given in."""
-        return (self.goto,) if isinstance(self.goto, (str, Send)) else tuple(self.goto)
+        return (self.goto,) if isinstance(self.goto, (str, Send)) else in_order(self.goto)
 
 
 @dataclass(frozen=True)
@@ -100,3 +114,53 @@ class RetryPolicy:
     retry_on: type[Exception] | Sequence[type[Exception]] | Callable[[Exception], bool] | None = (
         None
     )
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a policy that makes no sense."""
+        _check_seconds("initial_interval", self.initial_interval)
+        _check_seconds("max_interval", self.max_interval)
+        factor: Any = self.backoff_factor
+        attempts: Any = self.max_attempts
+        jitter: Any = self.jitter
+        if not _is_number(factor) or not 0 < factor < math.inf:
+            _refuse("backoff_factor", factor, "a number above 0")
+        if not isinstance(attempts, int) or isinstance(attempts, bool) or attempts < 1:
+            _refuse("max_attempts", attempts, "how often a node is called in all, at least 1")
+        if not isinstance(jitter, bool):
+            _refuse("jitter", jitter, "True or False")
+        _check_retry_on(self.retry_on)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_seconds(name: str, value: float) -> None:
+    if not _is_number(value) or not 0 <= value <= MOST_SECONDS:
+        _refuse(name, value, f"seconds, from 0 to {MOST_SECONDS:,} (a hundred years)")
+
+
+def _check_retry_on(wanted: object) -> None:
+    if wanted is None or _is_error(wanted):
+        return
+    if isinstance(wanted, (list, tuple, set, frozenset)) and all(map(_is_error, wanted)):
+        return
+    call = getattr(wanted, "__call__", None)  # noqa: B004 (of an object: is it async?)
+    asynchronous = iscoroutinefunction(wanted) or iscoroutinefunction(call)
+    if isinstance(wanted, type) or not callable(wanted) or asynchronous:
+        what = "a class of errors, a list of them, or a sync function that takes the error"
+        _refuse("retry_on", wanted, what)
+    try:
+        signature(wanted).bind(None)
+    except ValueError:  # some that are written in C do not say what they take
+        return
+    except TypeError:
+        _refuse("retry_on", wanted, "a function that takes one value, the error")
+
+
+def _is_error(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _refuse(name: str, value: object, what: str) -> NoReturn:
+    raise ValueError(f"A RetryPolicy has {name}={value!r}; give {what}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from . import ids, serde
@@ -20,6 +21,7 @@ from .checkpoint import (
     TaskWrites,
     Write,
 )
+from .copies import Values
 from .errors import InvalidUpdateError
 from .graph import Graph
 from .ports import Lease
@@ -70,21 +72,25 @@ def update(
 
 def merge(
     graph: Graph, position: Position, done: Done, version: str
-) -> tuple[dict[str, Any], dict[str, Tail], list[Change]]:
+) -> tuple[Values, dict[str, Tail], list[Change]]:
     """The values after `done` with where their stored form stands, and what of that is new. Two
     writes to a channel that takes one raise InvalidUpdateError with both nodes' names."""
     written = _by_channel(graph, done)
-    values, tails = dict(position.values), dict(position.tails)
+    values, tails = Values(position.values), dict(position.tails)
     for key in graph.ephemeral:
         if key not in written:
-            values.pop(key, None)
+            values.drop(key)
             tails.pop(key, None)
     changes = []
     for name, writes in written.items():
         channel, before = graph.channels[name], tails.get(name)
         value = _folded(channel, values.get(name, MISSING), writes, done)
         change = _change(channel, value, writes, before, version)
-        values[name], tails[name] = value, tail_after(change, before)
+        if channel.many and not channel.delta and type(value) not in serde.SCALARS:
+            # The run goes on with what is stored, and not with an object that a reducer may keep.
+            value = serde.loads(change.value)
+        values.put(name, value, writes if channel.adds else ())
+        tails[name] = tail_after(change, before)
         changes.append(change)
     return values, tails, changes
 
@@ -115,11 +121,13 @@ def _folded(channel: Channel, value: Any, writes: Sequence[Write], done: Done) -
         raise
 
 
-def fold(graph: Graph, values: Mapping[str, Any], done: Done) -> dict[str, Any]:
+def fold(graph: Graph, values: Values, done: Done) -> Values:
     """`values` with what `done` wrote merged in, and nothing else. Raises as `merge` does."""
-    after = dict(values)
+    after = Values(values)
     for name, writes in _by_channel(graph, done).items():
-        after[name] = _folded(graph.channels[name], after.get(name, MISSING), writes, done)
+        channel = graph.channels[name]
+        value = _folded(channel, after.get(name, MISSING), writes, done)
+        after.put(name, value, writes if channel.adds else ())
     return after
 
 
@@ -182,9 +190,9 @@ def _arrivals(
 ) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     """What has arrived at the waiting edges once `finished` nodes are through, and the targets of
     those that are complete."""
-    arrived, complete = dict(before), set()
+    arrived, complete = _by_join(graph, before), set()
     for sources, target in graph.joins:
-        edge = f"{'+'.join(sources)}:{target}"
+        edge = join_key(sources, target)
         through = set(arrived.pop(edge, ()))
         if target in finished and len(through) == len(sources):
             through = set()  # it has run for these
@@ -195,6 +203,30 @@ def _arrivals(
         if through and (target in graph.deferred or len(through) < len(sources)):
             arrived[edge] = tuple(sorted(through))
     return arrived, complete
+
+
+@lru_cache(1024)
+def join_key(sources: tuple[str, ...], target: str) -> str:
+    """The key of a waiting edge in a frontier: `a+b:c`. A plus sign in a name is a bar there, which
+    no node's name has, so that no two edges have one key."""
+    return f"{'+'.join(name.replace('+', '|') for name in sources)}:{target}"
+
+
+def _by_join(graph: Graph, before: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """What has arrived so far. An earlier version wrote the plus signs of names as they are, so
+    that edges could share a key: each takes the sources that are its own."""
+    arrived = dict(before)
+    shared = {}
+    for sources, target in graph.joins:
+        key, old = join_key(sources, target), f"{'+'.join(sources)}:{target}"
+        if key != old and old in before and key not in before:
+            shared[old] = key
+            if own := tuple(name for name in before[old] if name in sources):
+                arrived[key] = own
+    current = {join_key(sources, target) for sources, target in graph.joins}
+    for old in shared.keys() - current:
+        del arrived[old]
+    return arrived
 
 
 def _by_channel(graph: Graph, done: Done) -> dict[str, list[Write]]:

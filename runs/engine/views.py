@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 from . import events, serde
 from .checkpoint import Checkpoint
+from .copies import copied
 from .events import Event
 from .execution import Standing
-from .plan import plan
+from .models import Said
+from .plan import Task, plan
+from .snapshots import result_of
 from .subgraphs import seen
 from .types import Interrupt
 
 StreamMode = Literal["values", "updates", "custom", "messages", "tasks", "checkpoints", "debug"]
 MODES: tuple[StreamMode, ...] = get_args(StreamMode)
-
-#: Events of this name are what the mode `messages` shows: `ctx.emit(chunk, name="messages")`.
-MESSAGES = f"{events.CUSTOM}:messages"
 
 #: What a view makes of an event that its mode does not show.
 NOTHING = object()
@@ -25,8 +26,21 @@ NOTHING = object()
 
 def view(mode: StreamMode, event: Event, behind: Any) -> Any:
     """What `mode` shows of `event`, or NOTHING. `behind` it is the Standing of a checkpoint or an
-    interrupt, or the input of a task that begins."""
+    interrupt, or the Task of a node that begins, or the arguments of a task function."""
     return _VIEWS[mode](event, behind)
+
+
+def parts(behind: Any) -> list[Any]:
+    """What stands behind an event, as often as it is shown: the questions of each task that waits
+    are an item of their own."""
+    if not isinstance(behind, Standing):
+        return [behind]
+    tasks: dict[str, list[Interrupt]] = {}
+    for one in behind.interrupts:
+        if not one.stop:
+            # Those of a graph inside are of the task that it runs in.
+            tasks.setdefault(one.namespace.split("|")[0] or one.id, []).append(one)
+    return [replace(behind, interrupts=asked) for asked in tasks.values()] or [behind]
 
 
 def _data(event: Event) -> Any:
@@ -34,18 +48,23 @@ def _data(event: Event) -> Any:
 
 
 def _asked(behind: Standing) -> tuple[Interrupt, ...]:
-    return tuple(one for one in behind.interrupts if not one.stop)
+    return copied(tuple(one for one in behind.interrupts if not one.stop))
+
+
+def _state(behind: Standing) -> dict[str, Any]:
+    """The state for the one who reads the stream: what they change in it is their own."""
+    return copied(seen(behind.graph, behind.position))
 
 
 def _values(event: Event, behind: Any) -> Any:
     if not isinstance(behind, Standing):
         return NOTHING
-    state, asked = seen(behind.graph, behind.position), _asked(behind)
+    asked = _asked(behind)
     if asked:
-        return {**state, "__interrupt__": asked}
-    checkpoint = behind.position.checkpoint
-    begins = checkpoint is not None and checkpoint.source == "input"
-    return state if event.name == events.CHECKPOINT and (begins or behind.changed) else NOTHING
+        return {**_state(behind), "__interrupt__": asked}
+    if event.name == events.CHECKPOINT and behind.changed:
+        return _state(behind)
+    return NOTHING
 
 
 def _updates(event: Event, behind: Any) -> Any:
@@ -57,35 +76,38 @@ def _updates(event: Event, behind: Any) -> Any:
 
 
 def _custom(event: Event, behind: Any) -> Any:
-    shown = event.name.startswith(events.CUSTOM) and event.name != MESSAGES
+    shown = event.name.startswith(events.CUSTOM) and event.name != events.MESSAGES
     return _data(event) if shown else NOTHING
 
 
 def _messages(event: Event, behind: Any) -> Any:
-    if event.name != MESSAGES:
+    if event.name != events.MESSAGES:
         return NOTHING
     about = {"langgraph_node": event.node, "langgraph_step": event.step}
-    return _data(event), {**about, "langgraph_checkpoint_ns": event.namespace}
+    own = f"{event.node}:{event.task_id}"
+    about["langgraph_checkpoint_ns"] = f"{event.namespace}|{own}" if event.namespace else own
+    if not isinstance(behind, Said):  # a node has emitted it
+        return _data(event), about
+    return behind.message, {**behind.about, **about}
 
 
 def _tasks(event: Event, behind: Any) -> Any:
     if event.name == events.NODE_STARTED:
-        return {"id": event.task_id, "name": event.node, "input": behind}
+        return {"id": event.task_id, "name": event.node, "input": _input(behind)}
     if event.name == events.NODE_UPDATE:
         about: dict[str, Any] = {"id": event.task_id, "name": event.node, "error": None}
-        return {**about, "result": _result(_data(event)), "interrupts": []}
+        return {**about, "result": result_of(_data(event)), "interrupts": []}
     return NOTHING
 
 
-def _result(update: Any) -> Any:
-    """What a task wrote, by key; of a key that it wrote several times, all of that."""
-    if not isinstance(update, list) or not all(isinstance(one, dict) for one in update):
-        return {} if update is None else update
-    found: dict[str, list[Any]] = {}
-    for one in update:
-        for key, value in one.items():
-            found.setdefault(key, []).append(value)
-    return {key: v[0] if len(v) == 1 else {"$writes": v} for key, v in found.items()}
+def _input(behind: Any) -> Any:
+    """What a node was given, or the arguments of a call of a task."""
+    if not isinstance(behind, Task):
+        return behind
+    try:
+        return behind.argument()
+    except Exception:  # the state's own class refuses it: the node fails with that, and says so
+        return None
 
 
 def _checkpoints(event: Event, behind: Any) -> Any:
@@ -98,7 +120,7 @@ def _checkpoints(event: Event, behind: Any) -> Any:
     return {
         "config": _config(checkpoint, checkpoint.checkpoint_id),
         "parent_config": None if parent is None else _config(checkpoint, parent),
-        "values": seen(behind.graph, behind.position),
+        "values": _state(behind),
         "metadata": {"source": checkpoint.source, "step": checkpoint.step, "parents": {}},
         "next": checkpoint.frontier.next_nodes,
         "tasks": [

@@ -14,14 +14,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error as DatabaseFault
+from django.db import connection
 from django.utils import timezone
 
-from runs import frames
-from runs.api.workers import alive_since
+from runs import availability, frames
 from runs.errors import Problem
 from runs.frames import Frame
-from runs.models import Run, RunStatus, Worker
+from runs.models import Run, RunStatus
+from runs.outages import explain, is_outage
 
 LOOK_SECONDS = 0.05
 #: Between two tries while the database is away.
@@ -115,7 +116,9 @@ def announce(command: BaseCommand, run: Run, *, followed: bool, raw: bool) -> No
 
 def _warn_unless_executed(run: Run, warn: Say) -> None:
     """Give a run that was just made a moment to be claimed; say so when nobody is there for it."""
-    if Worker.objects.filter(heartbeat_at__gte=alive_since()).exists():
+    if availability.alive():
+        if missing := nobody_has(run):
+            warn(missing)
         return
     until = timezone.now() + PATIENCE
     while timezone.now() < until:
@@ -126,9 +129,17 @@ def _warn_unless_executed(run: Run, warn: Say) -> None:
         warn(NO_WORKER)
 
 
+def nobody_has(run: Run) -> str:
+    """A sentence for a run that waits though workers are alive: none of them has its workflow."""
+    workers = availability.alive()
+    if not workers or availability.having(workers, run.workflow) or not unclaimed(run):
+        return ""
+    return availability.missing_detail(run.workflow)
+
+
 def nobody_there(run: Run) -> bool:
     """Whether the run waits and no worker is alive."""
-    return unclaimed(run) and not Worker.objects.filter(heartbeat_at__gte=alive_since()).exists()
+    return unclaimed(run) and not availability.alive()
 
 
 def unclaimed(run: Run) -> bool:
@@ -167,9 +178,11 @@ def _patiently(query: Callable[[], T], warn: Say) -> T:
     while True:
         try:
             answer = query()
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseFault as error:
+            if not is_outage(error):
+                raise
             if not waited:
-                why = " ".join(str(error).split())
+                why = explain(error) or " ".join(str(error).split())
                 warn(f"The database does not answer, waiting for it: {why}")
             waited = True
             connection.close()

@@ -38,7 +38,7 @@ class JobServer(Server):
         served = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.served_settings"}
         super().__init__(folder / "data", {**served, **env})
         self.folder = folder
-        self.workers = int(env.get("FASTGRAPH_WORKERS", "1")) + 2
+        self.workers = int(env.get("FASTGRAPH_WORKERS", "1")) + 3
         self._jobs = 0
 
     def start(self, *arguments: str) -> None:

@@ -3,4 +3,11 @@ application in place of the real one, so that these tests look at processes alon
 
 from fastgraph_site.settings import *  # noqa: F403
 
+FASTGRAPH = {
+    **FASTGRAPH,  # noqa: F405
+    "jobs": [
+        f"tests.acceptance.jobs.{name}"
+        for name in ("note", "for_ever", "until_stopping", "big_result", "asynchronous")
+    ],
+}
 ASGI_APPLICATION = "tests.acceptance.served_asgi.application"

@@ -8,21 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.client import Client
-from tests.processes import Server, own_database, wait_until
+from tests.processes import Server, serving, wait_until
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     """A server with one worker and workflows that kill it."""
-    with own_database() as url:
-        env = {"DATABASE_URL": url, "FASTGRAPH_APPS": "tests.acceptance.deadly"}
-        server = Server(tmp_path / "data", env)
-        try:
-            assert server.manage("migrate", "--verbosity", "0").returncode == 0
-            server.start()
-            yield server
-        finally:
-            server.close()
+    with serving(tmp_path, env={"FASTGRAPH_APPS": "tests.acceptance.deadly"}) as server:
+        yield server
 
 
 def test_its_neighbours_complete(server: Server, tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ def test_nothing_is_lost_when_the_disk_is_full(cramped: Server, small: Path) -> 
         assert refused.status_code == 503, refused.text
         assert "full" in refused.json()["detail"]
         assert client.run(run_id)["step"] <= at["step"] + 1
+        for path in ("/admin/", "/admin/runs/run/"):  # it makes its user at the first request
+            page = client.http.get(path, headers={"Accept": "text/html"})
+            assert page.status_code == 503, page.text
+            assert "disk is full" in page.text
+            assert page.headers["Retry-After"]
         filler.unlink()
         assert_as_if_nothing_happened(client, run_id)
     with closing(sqlite3.connect(cramped.data_dir / "fastgraph.sqlite3")) as database:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.client import Client
-from tests.processes import Server, own_database, wait_until
+from tests.processes import Server, serving, wait_until
 
 #: Some minutes of work for one worker: more than the deadline of any job here.
 SUPPLY = [{"workflow": "steps", "payload": {"steps": 20, "seconds": 0.05}}] * 300
@@ -28,19 +28,14 @@ SCHEDULE = (
 @pytest.fixture
 def narrow(tmp_path: Path) -> Iterator[Server]:
     """A server whose two workers execute one run at a time."""
-    with own_database() as url:
-        more = {
-            "FASTGRAPH_APPS": "tests.acceptance.deadly",
-            "FASTGRAPH_WORKERS": "2",
-            "FASTGRAPH_CONCURRENCY": "1",
-        }
-        server = Server(tmp_path / "data", {"DATABASE_URL": url, **more})
-        try:
-            assert server.manage("migrate", "--verbosity", "0").returncode == 0
-            server.start()
-            yield server
-        finally:
-            server.close()
+    env = {
+        "FASTGRAPH_APPS": "tests.acceptance.deadly",
+        "FASTGRAPH_JOBS": "tests.acceptance.jobs.note",
+        "FASTGRAPH_WORKERS": "2",
+        "FASTGRAPH_CONCURRENCY": "1",
+    }
+    with serving(tmp_path, env=env) as server:
+        yield server
 
 
 def shell(server: Server, code: str) -> None:

@@ -14,7 +14,7 @@ import redis
 from tests import needs
 from tests.acceptance.test_main_job import STEPS, assert_as_if_nothing_happened, begin
 from tests.client import Client
-from tests.processes import Server, free_port, own_database, wait_until
+from tests.processes import Server, free_port, serving, wait_until
 
 pytestmark = pytest.mark.redis
 
@@ -72,14 +72,8 @@ def own_redis(tmp_path: Path) -> Iterator[OwnRedis]:
 @pytest.fixture
 def hinted(tmp_path: Path, own_redis: OwnRedis) -> Iterator[Server]:
     """A server whose hints go through that Redis."""
-    with own_database() as url:
-        server = Server(tmp_path / "data", {"DATABASE_URL": url, "REDIS_URL": own_redis.url})
-        try:
-            assert server.manage("migrate", "--verbosity", "0").returncode == 0
-            server.start()
-            yield server
-        finally:
-            server.close()
+    with serving(tmp_path, env={"REDIS_URL": own_redis.url}) as server:
+        yield server
 
 
 class Watching:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin, named
 from tests.client import Client
-from tests.processes import Server, own_database, wait_until
+from tests.processes import Server, serving, wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"
@@ -20,15 +20,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[Server]:
     """A server that waits a second for a node to stop."""
-    with own_database() as url:
-        more = {"FASTGRAPH_APPS": "tests.acceptance.stubborn", "FASTGRAPH_CANCEL_SECONDS": "1"}
-        server = Server(tmp_path / "data", {"DATABASE_URL": url, **more})
-        try:
-            assert server.manage("migrate", "--verbosity", "0").returncode == 0
-            server.start()
-            yield server
-        finally:
-            server.close()
+    env = {"FASTGRAPH_APPS": "tests.acceptance.stubborn", "FASTGRAPH_CANCEL_SECONDS": "1"}
+    with serving(tmp_path, env=env) as server:
+        yield server
 
 
 def holder(client: Client) -> int | None:

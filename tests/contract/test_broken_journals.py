@@ -17,17 +17,6 @@ from tests.contract.journal_spec import SPEC
 from tests.contract.worlds import MemoryWorld
 
 
-class Mutates(MemoryJournal):
-    """Hands out what it was given."""
-
-    async def load(self, thread_id: str, **options: Any) -> Saved | None:
-        saved = await super().load(thread_id, **options)
-        if saved is None:
-            return None
-        kept = self._threads[thread_id].checkpoints[saved.checkpoint.checkpoint_id]
-        return replace(saved, checkpoint=kept)
-
-
 class LosesOrder(MemoryJournal):
     """Keeps the events of a call in reverse."""
 
@@ -132,6 +121,14 @@ class HearsTooLittle(MemoryJournal):
         return {}
 
 
+class MixesRuns(MemoryJournal):
+    """Takes the tasks of all runs for those of one."""
+
+    async def updates(self, run_id: str) -> Any:
+        each = [await MemoryJournal.updates(self, one) for one in self._events]
+        return {task_id: data for told in each for task_id, data in told.items()}
+
+
 class DeletesTooMuch(MemoryJournal):
     """Forgets everybody's events with a thread."""
 
@@ -162,7 +159,6 @@ class WakesOne(MemoryJournal):
 @pytest.mark.parametrize(
     "journal",
     [
-        Mutates,
         LosesOrder,
         ForgetsNamespaces,
         NeverFences,
@@ -174,6 +170,7 @@ class WakesOne(MemoryJournal):
         WritesLate,
         RepeatsTransactions,
         HearsTooLittle,
+        MixesRuns,
         DeletesTooMuch,
         MakesRoom,
         WakesOne,

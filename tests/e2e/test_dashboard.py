@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.client import Client
 from tests.processes import Server
@@ -83,3 +84,24 @@ def test_the_pill_tells_the_truth_through_a_restart(open_page: Page, own_server:
     expect(_status(page)).to_have_text("Completed", timeout=60_000)
     with Client(own_server.url) as client:
         expect(page.get_by_test_id("event-row")).to_have_count(len(client.events(run_id)))
+
+
+@pytest.mark.parametrize("part", ["graph-pane", "layout-worker"])
+def test_parts_that_are_loaded_later_wait_for_the_server(
+    part: str, open_page: Page, own_server: Server
+) -> None:
+    """A part that cannot be loaded, because the server went away just then, once made the page
+    reload itself into the browser's own error page."""
+    page = open_page
+    page.goto(own_server.url)
+
+    def stop_the_server(route: Route) -> None:
+        own_server.stop()
+        route.abort("connectionrefused")
+
+    page.route(f"**/{part}-*.js", stop_the_server, times=1)
+    _start(page, "steps", {"steps": 500, "seconds": 1}, "Half a page")  # it does not end meanwhile
+    _expect_pill(page, "disconnected")
+    own_server.start()
+    _expect_pill(page, "connected")
+    expect(page.locator('.react-flow [data-testid^="node-"]').first).to_be_visible()

@@ -199,6 +199,7 @@ async def live(
         try:
             outcome: Outcome | str = await _stopped(execution, keeping, payload)
         except Killed:
+            await _end_of_its_tasks()
             journal.dead = False
             continue
         if isinstance(outcome, str):
@@ -210,6 +211,15 @@ async def live(
         if outcome.interrupts:
             await _answer(graph, journal, outcome)
     raise AssertionError("it never ends")
+
+
+async def _end_of_its_tasks() -> None:
+    """What a dead process had begun does not go on beside the next one."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left)
 
 
 async def _stopped(execution: Execution, journal: PacedJournal, payload: Any) -> Outcome | str:

@@ -19,6 +19,7 @@ from runs.engine import (
     SyncContext,
     interrupt,
 )
+from runs.engine.ports import Blob
 from tests.engine.mortal import Files, Hands
 
 
@@ -116,6 +117,44 @@ async def test_save_artifact_refuses_what_names_no_file(name: str) -> None:
 
     with pytest.raises(ValueError, match="name"):
         await only(saves).ainvoke({}, artifacts=Files())
+
+
+class Kept(Files):
+    """An artifact store that keeps the bytes."""
+
+    def __init__(self) -> None:
+        self.stored: list[bytes] = []
+
+    def write(self, data: bytes) -> Blob:
+        self.stored.append(data)
+        return super().write(data)
+
+
+@pytest.mark.parametrize("form", ["async", "sync"])
+@pytest.mark.parametrize("data", [5, None, ["part"]], ids=["int", "None", "list"])
+async def test_save_artifact_takes_bytes_and_text_alone(form: str, data: Any) -> None:
+    async def saves(state: State, ctx: Context) -> None:
+        await ctx.save_artifact("a.bin", data)
+
+    def saves_sync(state: State, ctx: SyncContext) -> None:
+        ctx.save_artifact("a.bin", data)
+
+    files = Kept()
+    with pytest.raises(TypeError, match="An artifact's content is bytes or text, not "):
+        await only(saves if form == "async" else saves_sync).ainvoke({}, artifacts=files)
+    assert not files.stored
+
+
+async def test_save_artifact_takes_a_buffer_as_it_is_at_the_call() -> None:
+    async def saves(state: State, ctx: Context) -> None:
+        buffer = bytearray(b"first")
+        saving = ctx.save_artifact("a.bin", buffer)
+        buffer[:] = b"later"
+        await saving
+
+    files = Kept()
+    await only(saves).ainvoke({}, artifacts=files)
+    assert files.stored == [b"first"]
 
 
 async def test_without_a_store_save_artifact_says_what_to_do() -> None:

@@ -32,6 +32,29 @@ def test_checkpoints_of_a_run_sort_by_step(millis: int, one: int, other: int) ->
     assert (first < second) == (one < other)
 
 
+@given(MILLIS, st.integers(0, 2**32 - 1), st.integers(1, 2**20))
+def test_a_checkpoint_is_later_than_those_an_earlier_version_wrote(
+    millis: int, old_step: int, steps: int
+) -> None:
+    # Its layout: the step in 44 bits, then 30 bits of a hash.
+    bits = (old_step << 30) | (2**30 - 1)
+    low = (2 << 62) | (bits & (2**62 - 1))
+    old = str(uuid.UUID(int=millis << 80 | 7 << 76 | (bits >> 62) << 64 | low))
+    new = ids.checkpoint_id(
+        run_id="r", millis=millis, namespace="", step=old_step + steps, parent=old
+    )
+    assert new > old
+
+
+def test_graph_calls_of_one_run_do_not_share_checkpoint_ids() -> None:
+    made = {
+        ids.checkpoint_id(run_id="r", millis=1_000, namespace=f"n:{call}", step=step)
+        for call in range(100_000)
+        for step in (0, 1)
+    }
+    assert len(made) == 200_000
+
+
 @given(st.lists(st.text(), max_size=3), st.lists(st.text(), max_size=3))
 def test_derived_ids_differ_when_their_parts_do(one: list[str], other: list[str]) -> None:
     assert (ids.derived(*one) == ids.derived(*other)) == (one == other)

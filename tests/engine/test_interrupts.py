@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import operator
 from typing import Annotated, Any, TypedDict
+from uuid import uuid4
 
 import pytest
 
@@ -45,13 +47,50 @@ def values(result: dict[str, Any]) -> list[Any]:
     return [interrupt.value for interrupt in result.get("__interrupt__", [])]
 
 
-@pytest.mark.parametrize("answer", ["yes", 0, False, [1], {"a": 1}, ""])
+@pytest.mark.parametrize("answer", ["yes", 0, False, [1], {"a": 1}, "", None, [], {}])
 def test_an_answer_is_what_interrupt_returns(answer: Any) -> None:
     graph = one(asks("sure?"))
     result = graph.invoke({"log": ["in"]}, thread_id="t")
     assert values(result) == ["sure?"]
     assert result["log"] == ["in"]
     assert graph.invoke(Command(resume=answer), thread_id="t") == {"log": ["in", answer]}
+
+
+def test_none_answers_by_id_and_in_a_stream_and_only_what_was_asked() -> None:
+    graph = one(asks("a", "b", "c"))
+    (asked,) = graph.invoke({}, thread_id="t")["__interrupt__"]
+    graph.invoke(Command(resume={asked.id: None}), thread_id="t")
+    assert list(graph.stream(Command(resume=None), thread_id="t"))
+    assert graph.invoke(Command(resume=None), thread_id="t") == {"log": [None, None, None]}
+    with pytest.raises(InvalidUpdateError, match="has not asked anything"):
+        graph.invoke(Command(resume=None), thread_id="t")
+
+
+def test_a_command_without_an_answer_answers_nothing() -> None:
+    graph = one(asks("a"))
+    graph.invoke({}, thread_id="t")
+    one_more: Command[Any] = Command(update={"x": 2})
+    for said in (Command(update={"x": 1}), copy.deepcopy(one_more)):
+        assert values(graph.invoke(said, thread_id="t")) == ["a"]
+    assert graph.invoke(Command(resume=None), thread_id="t") == {"log": [None], "x": 2}
+
+
+def test_none_answers_what_is_asked_again_after_an_edit() -> None:
+    graph = one(asks("a"))
+    graph.invoke({}, thread_id="t")
+    graph.update_state("t", {"log": ["edited"]}, as_node=START)
+    assert graph.invoke(Command(resume=None), thread_id="t") == {"log": ["edited", None]}
+
+
+def test_a_mapping_of_other_ids_is_refused_and_the_refusal_says_how_to_give_it() -> None:
+    graph = one(asks("a"))
+    (asked,) = graph.invoke({}, thread_id="t")["__interrupt__"]
+    mapping = {str(uuid4()): "ok"}
+    for given in (mapping, {**mapping, "more": 1}):
+        with pytest.raises(InvalidUpdateError, match=f'{{"{asked.id}": {{...}}}}'):
+            graph.invoke(Command(resume=given), thread_id="t")
+    final = graph.invoke(Command(resume={asked.id: mapping}), thread_id="t")
+    assert final == {"log": [mapping]}
 
 
 def test_several_in_a_row_are_answered_in_a_row() -> None:
@@ -228,3 +267,32 @@ async def test_the_stream_and_the_log_say_what_is_waited_for() -> None:
     await graph.ainvoke(Command(resume=1), thread_id="t", journal=journal)
     told = [event["event"] for event in await journal.events(checkpoint.run_id)]
     assert told == ["checkpoint", "node_started", "interrupted", "node_update", "checkpoint"]
+
+
+def test_to_go_on_with_none_calls_what_waits_again() -> None:
+    calls: list[str] = []
+    builder = StateGraph(State).add_node("a", asks("a?", "b?", calls=calls, name="a"))
+    builder.add_node("b", lambda state: calls.append("b")).add_edge(START, "a").add_edge(START, "b")
+    inner = builder.compile()
+    for graph in (inner, StateGraph(State).add_node("n", inner).add_edge(START, "n").compile()):
+        calls.clear()
+        first = graph.invoke({}, thread_id="t")
+        assert graph.invoke(None, thread_id="t")["__interrupt__"] == first["__interrupt__"]
+        assert calls in (["a", "b", "a"], ["b", "a", "a"])
+        assert values(graph.invoke(Command(resume=1), thread_id="t")) == ["b?"]
+        assert values(graph.invoke(None, thread_id="t")) == ["b?"]
+        assert graph.invoke(Command(resume=2), thread_id="t")["log"] == [1, 2]
+        assert (calls.count("a"), calls.count("b")) == (5, 1)
+
+
+def test_what_need_not_ask_any_more_goes_on_with_none() -> None:
+    known: dict[str, str] = {}
+
+    def node(state: State) -> State:
+        return {"log": [known["name"] if known else interrupt("name?")]}
+
+    graph = one(node)
+    assert values(graph.invoke({}, thread_id="t")) == ["name?"]
+    known["name"] = "x"
+    assert graph.invoke(None, thread_id="t") == {"log": ["x"]}
+    assert graph.get_state("t").interrupts == ()

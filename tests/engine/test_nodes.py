@@ -19,6 +19,7 @@ from runs.engine import (
     StateGraph,
     SyncContext,
 )
+from runs.engine.errors import NodeCancelledError
 
 
 class State(TypedDict, total=False):
@@ -125,7 +126,7 @@ class Odd(BaseException):
         (KeyboardInterrupt("x"), KeyboardInterrupt),
         (SystemExit(3), SystemExit),
         (Odd("x"), Odd),
-        (asyncio.CancelledError("mine"), asyncio.CancelledError),
+        (asyncio.CancelledError("mine"), NodeCancelledError),
         (GeneratorExit(), GeneratorExit),
         (TimeoutError("its own"), TimeoutError),
         (StopIteration(4), RuntimeError),

@@ -118,7 +118,23 @@ def test_a_threads_id_may_be_a_number() -> None:
     assert graph.get_state(config).values == graph.get_state("7").values == {"log": ["a"]}
     assert len(graph.get_state_history(config)) == 2
     graph.update_state(config, {"x": 1})
-    assert graph.invoke(None, thread_id=7) == {"log": ["a"], "x": 1}  # type: ignore[arg-type]
+    assert graph.invoke(None, thread_id=7) == {"log": ["a"], "x": 1}
+
+
+def test_a_node_may_look_at_its_thread_with_its_config() -> None:
+    seen = []
+
+    def look(state: State, config: Any) -> State:
+        seen.append((graph.get_state(config).values, config))
+        return {"x": 1}
+
+    builder = StateGraph(State).add_node("look", look).add_edge(START, "look")
+    graph = builder.compile()
+    graph.invoke({"log": ["a"]}, {"configurable": {"thread_id": "t"}})
+    ((values, config),) = seen
+    assert values == {"log": ["a"]}
+    with pytest.raises(ValueError, match="names a graph inside the thread's own"):
+        graph.get_state(config)  # in the node only
 
 
 @pytest.mark.parametrize("config", [{}, {"configurable": {}}, {"configurable": {"thread_id": ""}}])

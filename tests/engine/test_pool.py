@@ -6,6 +6,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Any
 
 import pytest
@@ -164,3 +166,42 @@ async def test_a_loop_beside_this_one() -> None:
 
 async def _exits() -> None:
     raise SystemExit
+
+
+async def test_calls_that_wait_for_a_place_are_known_by_their_context() -> None:
+    who: ContextVar[str] = ContextVar("who")
+    begun, may_end = threading.Barrier(3), threading.Event()
+    goes_on, loop = asyncio.Event(), asyncio.get_running_loop()
+    pool = Pool(2)
+
+    def stays() -> None:
+        begun.wait(SECONDS)
+        may_end.wait(SECONDS)
+
+    def waiting() -> list[str]:
+        return sorted(context[who] for context in pool.waiting(0))
+
+    calls: dict[str, Callable[[], object]] = {
+        "aside": lambda: begin(goes_on.wait(), loop).result(),
+        "one": stays,
+        "two": stays,  # in the place that the first has let go of
+        "next": str,
+    }
+    running = []
+    try:
+        for name, function in calls.items():
+            who.set(name)
+            in_context = partial(copy_context().run, function)
+            running.append(asyncio.ensure_future(call(pool, in_context)))
+        async with asyncio.timeout(SECONDS):
+            await asyncio.to_thread(begun.wait, SECONDS)
+            goes_on.set()
+            while waiting() != ["aside", "next"]:
+                await asyncio.sleep(0.01)
+            assert pool.waiting(3600) == []
+            may_end.set()
+            await asyncio.gather(*running)
+        assert waiting() == []
+    finally:
+        may_end.set()
+        pool.shutdown(wait=False)

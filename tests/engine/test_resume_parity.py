@@ -20,16 +20,21 @@ from runs.engine import (
     Command,
     CompiledGraph,
     Context,
+    MessagesState,
+    RemoveMessage,
     RetryPolicy,
     Send,
     StateGraph,
     SyncContext,
     entrypoint,
     interrupt,
+    serde,
+    strays,
     task,
 )
 from runs.engine.execution import Execution
 from runs.engine.loop import advance
+from runs.engine.memo import current
 from tests.engine.mortal import LEASE, Killed, MortalJournal, live
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
@@ -61,7 +66,8 @@ def told(journal: MortalJournal) -> Any:
     thread = journal._threads[LEASE.thread_id]
     stated: dict[str | None, list[Any]] = {}
     for e in journal._events[LEASE.run_id]:
-        said = (e.name, e.node, e.step, e.namespace, e.data)
+        data = e.data if e.name != "retry" else {**serde.loads(e.data), "until": "its time"}
+        said = (e.name, e.node, e.step, e.namespace, data)
         stated.setdefault(e.task_id or e.namespace, []).append(said)
     return (
         stated,
@@ -115,8 +121,6 @@ def _sync(name: str, made: NodeRecipe) -> Any:
 
 
 def _node(name: str, after: str, made: NodeRecipe) -> Any:
-    tries: dict[str, int] = {}
-
     async def run(state: Any, ctx: Context) -> Any:
         said: list[Any] = [name if isinstance(state, dict) else f"{name}<{state}"]
         for beat in range(made.number):
@@ -137,10 +141,8 @@ def _node(name: str, after: str, made: NodeRecipe) -> Any:
         if made.kind == "sleep":
             await ctx.sleep(60)
             ctx.emit("awake")
-        if made.kind == "retry":
-            tries[ctx.task_id] = tries.get(ctx.task_id, 0) + 1
-            if tries[ctx.task_id] == 1:
-                raise ConnectionError("again")
+        if made.kind == "retry" and current.get().attempt == 1:  # on record, in any process
+            raise ConnectionError("again")
         words = len(state["log"]) if isinstance(state, dict) else 0
         if made.kind == "fail" and words > 2 + made.number:
             raise KeyError(name)
@@ -152,12 +154,10 @@ def _node(name: str, after: str, made: NodeRecipe) -> Any:
 
 
 def _inner(name: str, *, keeps: bool = False, fails: bool = False) -> CompiledGraph:
-    tries: list[str] = []
-
     async def first(state: Inner, ctx: Context) -> Inner:
         ctx.emit("inside")
-        tries.append(name)
-        if fails and len(tries) == 1:
+        around = [call.attempt for call in strays.in_progress if call.task.node.name == name]
+        if fails and around == [1]:
             raise ConnectionError("again")
         return {"log": [f"{name}.first"]}
 
@@ -281,6 +281,85 @@ async def test_every_call_of_a_graph_with_memories(after: bool) -> None:
     for dies_at in range(1, whole.calls + 1):
         killed = MortalJournal(dies_at, after=after)
         assert await live(remembering, killed, {}) == expected, f"killed at call {dies_at}"
+        assert told(killed) == told(whole), f"killed at call {dies_at}"
+
+
+def talking() -> CompiledGraph:
+    """Messages without ids from all sides: the input, parallel nodes, a Send, a Command, a graph
+    inside that keeps its state, and a trim by id."""
+    inner = StateGraph(MessagesState).add_node("echo", lambda s: {"messages": ["echo"]})
+    memory = inner.add_edge(START, "echo").compile(checkpointer=True)
+
+    async def a(state: MessagesState) -> Any:
+        got = await memory.ainvoke({"messages": ["asked"]})
+        return [{"messages": ("ai", f"{len(got['messages'])}")}, {"messages": ("ai", "more")}]
+
+    async def b(state: MessagesState) -> Any:
+        said = interrupt("?")
+        return Command(update={"messages": [said]}, goto=Send("c", {"messages": [{"role": "x"}]}))
+
+    async def c(state: MessagesState) -> Any:
+        return {"messages": state["messages"]}
+
+    async def trim(state: MessagesState) -> Any:
+        return {"messages": [RemoveMessage(one["id"]) for one in state["messages"][:-4]]}
+
+    builder = StateGraph(MessagesState).add_node(a).add_node(b, destinations=["c"]).add_node(c)
+    builder.add_node(trim).add_edge(START, "a").add_edge(START, "b").add_edge("c", "trim")
+    builder.add_conditional_edges("trim", lambda s: "a" if len(s["messages"]) > 3 else END)
+    return builder.add_edge("a", END).compile()
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_every_call_of_a_conversation_gives_the_same_ids(after: bool) -> None:
+    whole = MortalJournal()
+    expected = await live(talking, whole, {"messages": ["hello", "there"]})
+    assert len({one["id"] for one in expected["messages"]}) == len(expected["messages"]) == 6
+    for dies_at in range(1, whole.calls + 1):
+        killed = MortalJournal(dies_at, after=after)
+        again = await live(talking, killed, {"messages": ["hello", "there"]})
+        assert again == expected, f"killed at call {dies_at}"
+        assert told(killed) == told(whole), f"killed at call {dies_at}"
+
+
+def trying() -> CompiledGraph:
+    """A node that is tried again around a graph that is, too."""
+    policy = RetryPolicy(initial_interval=5.0, jitter=False, max_attempts=3)
+
+    async def inside(state: State, ctx: Context) -> Any:
+        attempt = current.get().attempt
+        ctx.emit(f"inside {attempt}")
+        if attempt == 1:
+            raise ConnectionError("inside")
+        return {"log": ["inside"]}
+
+    inner = StateGraph(State).add_node("inside", inside, retry_policy=policy)
+    graph = inner.add_edge(START, "inside").compile()
+
+    async def around(state: State, ctx: Context) -> Any:
+        attempt = current.get().attempt
+        first = await graph.ainvoke({"log": []})
+        ctx.emit("between")
+        if attempt == 1:
+            raise ConnectionError("around")
+        second = await graph.ainvoke({"log": []})
+        if attempt == 2:
+            raise ConnectionError("around")
+        return {"log": [*first["log"], *second["log"]]}
+
+    builder = StateGraph(State).add_node("around", around, retry_policy=policy)
+    builder.add_node("beside", lambda state: {"log": ["beside"]})
+    return builder.add_edge(START, "around").add_edge(START, "beside").compile()
+
+
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_every_call_of_a_graph_that_is_tried_again(after: bool, durability: str) -> None:
+    whole = MortalJournal()
+    expected = await live(trying, whole, {"log": []}, durability)
+    for dies_at in range(1, whole.calls + 1):
+        killed = MortalJournal(dies_at, after=after)
+        assert await live(trying, killed, {"log": []}, durability) == expected
         assert told(killed) == told(whole), f"killed at call {dies_at}"
 
 

@@ -143,7 +143,11 @@ def test_a_router_sees_the_writes_of_its_own_node_only() -> None:
         ("nowhere", r"'a' goes on to 'nowhere', which is not a node.*'a'"),
         (Send("nowhere", 1), r"'a' goes on to 'nowhere'"),
         (7, "'a' goes on to 7"),
-        (None, "'a' goes on to None"),
+        (None, "'a' goes on to None: name a node, or END"),
+        ([None], "'a' goes on to None"),
+        (iter(["a"]), "'a' goes on to <list_iterator"),
+        ({"a": 1}, "'a' goes on to {'a': 1}"),
+        (b"a", "'a' goes on to b'a'"),
     ],
 )
 def test_a_router_that_leads_nowhere_is_refused(answer: Any, words: str) -> None:
@@ -222,3 +226,38 @@ def test_one_slow_call_of_a_router_is_forgiven() -> None:
     for _ in range(10):
         pace.took(0.0)
     assert not pace.slow
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+async def test_a_router_whose_graph_sends_a_command_to_its_parent_is_named(swallows: bool) -> None:
+    def leave(state: State) -> Any:
+        return Command(graph=Command.PARENT, goto="b")
+
+    inner = StateGraph(State).add_node("leave", leave).add_edge(START, "leave").compile()
+
+    async def route(state: State) -> str:
+        try:
+            await inner.ainvoke({})
+        except BaseException:
+            if not swallows:
+                raise
+        return END
+
+    builder = StateGraph(State).add_node("a", lambda state: {}).add_node("b", lambda state: {})
+    builder.add_edge(START, "a").add_conditional_edges("a", route, ["b", END])
+    with pytest.raises(InvalidUpdateError, match=r"A router after 'a' called a graph .* in a node"):
+        await builder.compile().ainvoke({})
+
+
+def test_a_node_that_calls_a_graph_may_go_wherever_that_sends_it() -> None:
+    def leave(state: State) -> Any:
+        return Command(graph=Command.PARENT, goto="b")
+
+    inner = StateGraph(State).add_node("leave", leave).add_edge(START, "leave").compile()
+
+    def calls(state: State) -> State:  # says of itself that it returns a state
+        inner.invoke({})
+        return {"log": ["not here"]}
+
+    builder = StateGraph(State).add_node("a", calls).add_node("b", lambda state: {"log": ["b"]})
+    assert builder.add_edge(START, "a").compile().invoke({}) == {"log": ["b"]}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from runs.engine import START, StateGraph
+from runs.engine import START, InvalidGraphError, StateGraph
 
 
 @dataclasses.dataclass
@@ -47,6 +47,35 @@ def test_the_schema_requires_what_the_input_type_does(given: Any, required: Any)
     ), "nodes may fill in the rest of a state"
     builder = StateGraph(Partial, input_schema=given).add_node(node).add_edge(START, "node")
     assert builder.compile().input_json_schema().get("required") == required
+
+
+def dict_with(name: str) -> Any:
+    make: Any = TypedDict
+    return make("Made", {name: str, "log": Annotated[list[str], operator.add]}, total=False)
+
+
+def record_with(name: str) -> Any:
+    log = Annotated[list[str], operator.add]
+    return dataclasses.make_dataclass("Made", [(name, str, ""), ("log", log, None)])
+
+
+@pytest.mark.parametrize("make", [dict_with, record_with])
+@pytest.mark.parametrize("name", ["__meta__", "__meta", "_meta", "__start__", "__root__"])
+def test_a_key_may_begin_with_underscores(make: Any, name: str) -> None:
+    def node(given: Any) -> Any:
+        seen = given[name] if isinstance(given, dict) else getattr(given, name)
+        return {name: "new", "log": [seen]}
+
+    graph = StateGraph(make(name)).add_node(node).add_edge(START, "node").compile()
+    assert graph.invoke({name: "old"}) == {name: "new", "log": ["old"]}
+    assert name in graph.input_json_schema()["properties"]
+    assert graph.input_faults({name: "old"}) == []
+
+
+@pytest.mark.parametrize("make", [dict_with, record_with])
+def test_the_key_of_questions_is_no_key_of_a_state(make: Any) -> None:
+    with pytest.raises(InvalidGraphError, match="cannot be called '__interrupt__'"):
+        StateGraph(make("__interrupt__"))
 
 
 @pytest.mark.parametrize("state", [Data, Model])

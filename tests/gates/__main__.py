@@ -16,6 +16,7 @@ from fastgraph_site.environment import BASE_DIR
 from tests import needs
 from tests.gates import browser, frontend, tree
 from tests.gates.runner import Gate, report, run
+from tests.langgraph_suite import sdist
 
 PYTHON = sys.executable
 TOOLS = Path(PYTHON).parent
@@ -48,6 +49,11 @@ def _frontend(task: str) -> Gate:
 
 def _provide_browser() -> Sequence[str]:
     return (browser.provide(), "--version")
+
+
+def _langgraph() -> Sequence[str]:
+    sdist.unpacked()  # raises where it cannot be had, so that the gate is skipped
+    return (PYTHON, "-m", "tests.langgraph_suite")
 
 
 def _on_postgres() -> Mapping[str, str]:
@@ -92,6 +98,7 @@ def gates() -> list[Gate]:
             env=_on_postgres,
             live=True,
         ),
+        Gate(name="LangGraph's tests", group="pytest", command=_langgraph, live=True),
         Gate(
             name="tree unchanged",
             group="pytest",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import operator
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from rest_framework.test import APIClient
 from artifacts.models import Artifact
 from artifacts.store import read, store
 from runs import workflows
-from runs.engine import END, START, StateGraph, interrupt
+from runs.engine import END, START, Context, StateGraph, interrupt
 from runs.manager import NewRun, create_run
 from runs.models import Event, PendingWrite, Run, RunStatus
 from runs.pausing import pause_run
@@ -84,7 +85,7 @@ def asked(run: Run) -> dict[str, str]:
     return {one["value"]: one["id"] for one in event.decoded["interrupts"]}
 
 
-@pytest.mark.parametrize("answer", ["yes", 0, False, {"a": [1, None]}, []], ids=repr)
+@pytest.mark.parametrize("answer", ["yes", 0, False, {"a": [1, None]}, [], None, {}], ids=repr)
 def test_an_answer(
     api: APIClient, waiting: Callable[..., Run], drain: Callable[[], None], answer: Any
 ) -> None:
@@ -136,10 +137,85 @@ def test_saying_nothing_to_a_question_is_refused(
 ) -> None:
     run = waiting(ask)
     (question,) = asked(run).values()
-    for body in ({}, {"resume": None}):
-        answer = api.post(f"/api/runs/{run.id}/resume", body)
-        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_answer")
-        assert question in answer.json()["detail"]
+    answer = api.post(f"/api/runs/{run.id}/resume", {})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_answer")
+    assert question in answer.json()["detail"]
+
+
+def test_a_mapping_of_other_ids_is_refused_and_the_refusal_says_how_to_give_it(
+    api: APIClient, waiting: Callable[..., Run], drain: Callable[[], None]
+) -> None:
+    run = waiting(ask)
+    (question,) = asked(run).values()
+    mapping = {str(uuid4()): "ok"}
+    refused = api.post(f"/api/runs/{run.id}/resume", {"resume": mapping})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_answer")
+    assert f'{{"{question}": {{...}}}}' in refused.json()["detail"]
+    by_id = {"resume": {question: mapping}}
+    assert api.post(f"/api/runs/{run.id}/resume", by_id).status_code == 200
+    drain()
+    assert output(run) == ["in", mapping]
+
+
+def test_questions_and_steps_at_once_keep_their_own_in_another_order(
+    api: APIClient, waiting: Callable[..., Run], drain: Callable[[], None]
+) -> None:
+    calls: list[str] = []
+    times = itertools.count()
+
+    def fetch(word: str) -> str:
+        calls.append(word)
+        return f"<{word}>"
+
+    async def both(state: State, ctx: Context) -> State:
+        order = "ab" if next(times) % 2 == 0 else "ba"
+
+        async def one(word: str) -> list[str]:
+            for _ in range(3 * order.index(word)):
+                await asyncio.sleep(0)
+            return [await ctx.step("fetch", fetch, word), interrupt(word)]
+
+        return {"log": [*await asyncio.gather(one("a"), one("b"), return_exceptions=True)]}
+
+    run = waiting(both)
+    for word in "ba":
+        ids = asked(run)
+        assert sorted(ids) in (["a", "b"], ["a"])
+        body = {"resume": {ids[word]: f"!{word}"}}
+        assert api.post(f"/api/runs/{run.id}/resume", body).status_code == 200
+        drain()
+    assert output(run) == ["in", ["<a>", "!a"], ["<b>", "!b"]]
+    assert sorted(calls) == ["a", "b"]
+
+
+def test_a_changed_argument_fails_the_run_and_says_what_to_do(
+    api: APIClient, waiting: Callable[..., Run], drain: Callable[[], None]
+) -> None:
+    times = itertools.count()
+
+    async def charges(state: State, ctx: Context) -> State:
+        await ctx.step("charge", str, next(times))
+        return {"log": [interrupt("?")]}
+
+    run = waiting(charges)
+    api.post(f"/api/runs/{run.id}/resume", {"resume": 1})
+    drain()
+    run.refresh_from_db()
+    assert run.status == "failed"
+    assert run.error is not None and run.error["type"] == "IdentityError"
+    assert "key=" in run.error["message"]
+
+
+def test_answers_of_none_by_id_and_by_command_line(
+    api: APIClient, waiting: Callable[..., Run], drain: Callable[[], None]
+) -> None:
+    run = waiting(ask, ask_too)
+    body = {"resume": {asked(run)["really?"]: None}}
+    assert api.post(f"/api/runs/{run.id}/resume", body).status_code == 200
+    drain()
+    call_command("resume_run", str(run.id), "--answer", "null")
+    drain()
+    assert output(run) == ["in", None, None]
 
 
 @pytest.mark.parametrize("status", [s for s in RunStatus if s != RunStatus.INTERRUPTED], ids=str)

@@ -117,21 +117,6 @@ def test_safe_types_can_be_shown(api: APIClient, run: Run, media_type: str, show
     body_of(answer)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Bericht größer.md", "attachment; filename*=utf-8''Bericht%20gr%C3%B6%C3%9Fer.md"),
-        ('a"b.txt', 'attachment; filename="a\\"b.txt"'),
-        ("../../etc/passwd", 'attachment; filename="passwd"'),
-    ],
-)
-def test_any_name_is_a_file_name(api: APIClient, run: Run, name: str, expected: str) -> None:
-    answer = api.get(f"/api/artifacts/{artifact(run, name=name).id}")
-
-    assert answer["Content-Disposition"] == expected
-    body_of(answer)
-
-
 def test_a_copy_that_is_still_right_is_not_sent_again(api: APIClient, run: Run) -> None:
     made = artifact(run)
     url = f"/api/artifacts/{made.id}/"

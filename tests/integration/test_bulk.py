@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from django.db import DataError, connection
 
 from runs import batch, bulk, rows
-from runs.engine.checkpoint import TaskWrites
 from runs.engine.ports import Lease, Record
 from runs.entries import Ending, Entry
 from runs.models import Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
@@ -93,16 +93,18 @@ def test_what_does_not_fit_is_told_and_nothing_is_kept(count: int) -> None:
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no limits of length")
     leases = running(count)
-    wrote = TaskWrites(task_id=task_id("t"), node="n" * 201)
-    bad = note(wrote.task_id, 1)
-    bad.node = wrote.node  # type: ignore[misc]
+    bad = replace(custom("x"), name="n" * 41)
     entries = [
         Entry(
             lease=lease,
             number=1,
-            events=[custom("x")],
+            events=[custom("x"), bad],
             records=[
-                Record(namespace="", checkpoint_id=checkpoint(lease).checkpoint_id, notes=[bad])
+                Record(
+                    namespace="",
+                    checkpoint_id=checkpoint(lease).checkpoint_id,
+                    notes=[note(task_id("t"), 1)],
+                )
             ],
         )
         for lease in leases

@@ -46,7 +46,8 @@ def files() -> Iterator[Files]:
 
 
 def execute(name: str, payload: dict[str, Any], files: Files) -> dict[str, Any]:
-    return workflows.get(name).graph.invoke(payload, artifacts=files)
+    output: dict[str, Any] = workflows.get(name).graph.invoke(payload, artifacts=files)
+    return output
 
 
 @pytest.mark.parametrize("name", ["text_report", "csv_profile", "steps", "ledger", "tokens"])

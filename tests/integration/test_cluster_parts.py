@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from runs import processes, shutdown
+from runs import forking, idle, node_processes, process_tree, processes, shutdown
 from runs.cluster.queues import RecordQueue, ResultQueue
+from runs.cluster.sentinel import Sentinel
 from runs.cluster.timers import Timer
 from runs.flags import Flag
 from tests.processes import wait_until
@@ -209,3 +211,24 @@ def test_a_child_that_comes_too_late_dies_at_once() -> None:
         processes.die_with_parent(1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+def test_worker_does_not_inherit_that_no_user_code_runs_on_its_thread(tmp_path: Path) -> None:
+    seen: list[bool] = []
+    sentinel = Sentinel.__new__(Sentinel)
+    with ThreadPoolExecutor(1) as thread, pytest.MonkeyPatch.context() as patch:
+        for name in ("prepare_worker", "install", "adopt_orphans", "end_below"):
+            for module in (forking, node_processes, processes, process_tree):
+                if hasattr(module, name):
+                    patch.setattr(module, name, lambda *_: None)
+        for name in ("stop_event", "start_event", "event_out"):
+            setattr(sentinel, name, Flag())
+        for name in ("task_queue", "result_queue"):
+            setattr(sentinel, name, RecordQueue(tmp_path))
+
+        def begin() -> None:
+            idle.end_here()
+            sentinel._work(lambda: seen.append(idle.is_ours()))
+
+        thread.submit(begin).result()
+    assert seen == [False]

@@ -199,7 +199,7 @@ def test_following_waits_for_a_database_that_is_away(
     worker()
     read, outages = frames.read, iter([True, True, False, True])
 
-    def sometimes(after: Mapping[UUID, int], *, limit: int) -> list[frames.Frame]:
+    def sometimes(after: Mapping[UUID, int], *, limit: int) -> frames.Page:
         if next(outages, False):
             raise OperationalError("the server closed the connection")
         return read(after, limit=limit)

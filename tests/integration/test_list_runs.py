@@ -123,7 +123,8 @@ def test_filters_stay_in_the_links(api: APIClient, ten: list[str], anything: str
 
 
 def test_errors_come_without_their_traceback(api: APIClient, ten: list[str]) -> None:
-    error = {"type": "ValueError", "message": "no", "node": "a", "traceback": "secret"}
+    error = {"type": "ValueError", "message": "no", "node": "a", "namespace": "n:1"}
+    error["traceback"] = "secret"
     Run.objects.filter(pk=ten[0]).update(error=error)
 
     listed = api.get("/api/runs?page_size=1")
@@ -133,6 +134,7 @@ def test_errors_come_without_their_traceback(api: APIClient, ten: list[str]) -> 
         "type": "ValueError",
         "message": "no",
         "node": "a",
+        "namespace": "n:1",
     }
     assert api.get(f"/api/runs/{ten[0]}").json()["error"] == error
 

@@ -11,7 +11,8 @@ from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from fastgraph_site.local_user import FORWARDING, is_loopback, local_user
+from fastgraph_site.local_user import is_loopback, local_user
+from tests.site.proxies import FORWARDING
 
 pytestmark = pytest.mark.django_db
 
@@ -48,14 +49,14 @@ def test_it_can_be_switched_off() -> None:
     assert Client().get("/admin/").status_code == 302
 
 
-@pytest.mark.parametrize("path", ["/", "/admin/", "/api/runs/", "/docs"])
+@pytest.mark.parametrize("path", ["/admin/", "/api/runs/"])
 @pytest.mark.parametrize("header", FORWARDING)
 def test_a_forwarded_request_is_refused(path: str, header: str) -> None:
     answer = Client(headers={header: "for=192.0.2.1"}).get(path)
 
     assert answer.status_code == 403
     assert answer.json()["code"] == "not_local"
-    assert header in answer.json()["detail"]
+    assert header.lower() in answer.json()["detail"].lower()
     assert User.objects.count() == 0
 
 

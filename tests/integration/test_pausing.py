@@ -300,8 +300,10 @@ def test_runs_over_http(api: APIClient, start: Start) -> None:
     pause = answer.json()["pause"]
     assert (answer.json()["status"], pause["by"], pause["reason"]) == ("pending", "local", "wait")
     assert api.get(f"/api/runs/{run.id}").json()["pause"] == pause
+    assert [one["paused"] for one in api.get("/api/runs/").json()["results"]] == [True]
     answer = api.post(f"/api/runs/{run.id}/unpause/")
     assert (answer.status_code, answer.json()["pause"]) == (200, None)
+    assert [one["paused"] for one in api.get("/api/runs/").json()["results"]] == [False]
     answer = api.post(f"/api/runs/{run.id}/unpause")
     assert (answer.status_code, answer.json()["code"]) == (409, "not_paused")
     api.post("/api/workflows/chain/pause")

@@ -8,11 +8,13 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.migrations.recorder import MigrationRecorder
+from psycopg import errors
 
 from fastgraph_site import readiness
 from runs.management import database
@@ -94,6 +96,50 @@ def test_a_database_that_is_away_is_named() -> None:
     }
     with pytest.raises(CommandError, match=r"cannot be reached.*DATABASE_URL"):
         database.require_migrated(away)
+
+
+def wrapped(kind: type[psycopg.Error]) -> OperationalError:
+    """An error of Postgres' as Django raises it."""
+    error = OperationalError("what it says")
+    error.__cause__ = kind("what it says")
+    return error
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        psycopg.OperationalError,  # no server has answered
+        errors.ConnectionFailure,
+        errors.InvalidPassword,
+        errors.AdminShutdown,
+        errors.CannotConnectNow,
+        errors.TooManyConnections,
+    ],
+)
+def test_a_server_that_lets_nobody_in_cannot_be_reached(kind: type[psycopg.Error]) -> None:
+    assert "cannot be reached: what it says" in database.fault(wrapped(kind))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        errors.LockNotAvailable,
+        errors.DeadlockDetected,
+        errors.QueryCanceled,
+        errors.ProgramLimitExceeded,
+    ],
+)
+def test_a_server_that_has_answered_was_reached(kind: type[psycopg.Error]) -> None:
+    assert database.fault(wrapped(kind)) == ""
+
+
+@pytest.mark.django_db
+def test_migrations_that_cannot_be_read_are_no_server_that_is_away() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE django_migrations RENAME COLUMN app TO other")
+    with pytest.raises(CommandError, match=r"does not say which migrations it has: .*app") as said:
+        database.require_migrated()
+    assert isinstance(said.value.__cause__, DatabaseError)
 
 
 @pytest.mark.django_db

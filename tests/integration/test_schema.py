@@ -12,7 +12,9 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
-from runs.models import Run, Worker
+from fastgraph_site.environment import BASE_DIR
+from runs.engine import events
+from runs.models import TERMINAL, Run, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +52,28 @@ def test_streams_are_described_by_what_they_read(schema: dict[str, Any]) -> None
     assert {each["name"] for each in create} == {"Idempotency-Key", "wait"}
 
 
+def test_events_and_the_status_that_each_implies_are_those_of_the_table(
+    schema: dict[str, Any],
+) -> None:
+    component = schema["components"]["schemas"]["EventName"]
+    assert component["enum"] == list(events.NAMES)
+    for kind in events.KINDS:
+        row = component["x-event-kinds"][kind.name]
+        assert (row["status"], row["terminal"]) == (kind.status, kind.terminal)
+        assert row["replaces"] == list(kind.replaces)
+        assert f"`{kind.name}`: {kind.meaning}" in component["description"]
+    implied = {kind.status for kind in events.KINDS} - {None}
+    assert implied == set(schema["components"]["schemas"]["RunStatus"]["enum"])
+    assert set(TERMINAL) == events.TERMINAL
+
+
+def test_the_documentation_has_every_event() -> None:
+    table = (BASE_DIR / "docs" / "streams.md").read_text()
+    for kind in events.KINDS:
+        status = f"`{kind.status}`" if kind.status else ""
+        assert f"| `{kind.name}` | {kind.meaning} | {status} |" in table
+
+
 def test_answers_are_what_the_schema_says(
     api: APIClient, schema: dict[str, Any], finished: Run
 ) -> None:
@@ -82,6 +106,69 @@ def test_answers_are_what_the_schema_says(
     check(schema, "/api/runs/", "post", "422", PROBLEM, bad)
     missing = api.get(f"/api/artifacts/{uuid4()}").json()
     check(schema, "/api/artifacts/{artifact_id}/", "get", "404", PROBLEM, missing)
+
+
+def test_bodies_of_requests_have_no_other_keys_in_the_schema_and_for_the_server(
+    api: APIClient, schema: dict[str, Any], finished: Run
+) -> None:
+    bodies = {
+        path: operation["post"]["requestBody"]["content"]["application/json"]["schema"]
+        for path, operation in schema["paths"].items()
+        if "requestBody" in operation.get("post", {})
+    }
+    assert len(bodies) >= 7
+    for path, body in bodies.items():
+        many = body.get("type") == "array"
+        name = (body["items"] if many else body)["$ref"].rpartition("/")[2]
+        assert schema["components"]["schemas"][name]["additionalProperties"] is False, path
+        url = path.format(run_id=finished.id, name="text_report")
+        asked = {"no_such_key": 1}
+        answer = api.post(url, [asked] if many else asked, format="json")
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), path
+        assert "no_such_key" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "\x00"), ("name", "x" * 201), ("workflow", ""), ("tags", [""]), ("tags", ["\x00"]),
+        ("tags", ["x" * 65]), ("concurrency_key", ""), ("concurrency_key", "a\x00"),
+        ("concurrency_key", "x" * 256),
+    ],
+    ids=[
+        "name-nul", "name-long", "workflow-empty", "tag-empty", "tag-nul", "tag-long", "key-empty",
+        "key-nul", "key-long",
+    ],
+)  # fmt: skip
+def test_the_schema_refuses_what_the_server_refuses(
+    api: APIClient, schema: dict[str, Any], field: str, value: Any
+) -> None:
+    new_run = {"components": schema["components"], "$ref": "#/components/schemas/NewRun"}
+    validator = Draft202012Validator(new_run)
+    assert validator.is_valid({"name": "", "tags": ["a b"], "concurrency_key": "ключ 🗝"})
+    assert not validator.is_valid({field: value})
+    assert api.post("/api/runs/", {field: value}, format="json").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "key", ["", "a\x7f", "a\xad", "x" * 256, "a", "a b", "é", "x" * 255], ids=ascii
+)
+def test_the_schema_says_which_idempotency_keys_there_are(
+    api: APIClient, schema: dict[str, Any], anything: str, key: str
+) -> None:
+    (declared,) = (
+        one["schema"]
+        for one in schema["paths"]["/api/runs/"]["post"]["parameters"]
+        if one["name"] == "Idempotency-Key"
+    )
+    headers = {"Idempotency-Key": key}
+    answer = api.post("/api/runs/", {"workflow": anything}, format="json", headers=headers)
+    assert answer.status_code == (201 if Draft202012Validator(declared).is_valid(key) else 400)
+
+
+def test_a_download_has_the_type_of_its_artifact(schema: dict[str, Any]) -> None:
+    answer = schema["paths"]["/api/artifacts/{artifact_id}/"]["get"]["responses"]["200"]
+    assert {"*/*", "application/json", "application/octet-stream"} <= set(answer["content"])
 
 
 PROBLEM = "application/problem+json"

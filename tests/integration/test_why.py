@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypedDict
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import workflows
+from runs import reports, standstills, thread_waits, workflows
 from runs.engine import START, RetryPolicy, StateGraph
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread, Worker, WorkflowPause
@@ -211,6 +214,85 @@ def test_a_node_that_runs_and_one_that_is_tried_again(workflow: None) -> None:
     assert found["retrying"] == (
         "Node 'call': attempt 2 of 5 begins in 30 s, because the last one raised TimeoutError: slow"
     )
+
+
+def test_a_node_inside_is_told_from_the_outer_one_of_its_name(workflow: None) -> None:
+    run = new_run("running", lease_owner=uuid7(), lease_expires_at=NOW + timedelta(seconds=5))
+    inner = {"node": "call", "step": 1, "task_id": uuid7(), "namespace": "sub:1|deep:2"}
+    say(run, "node_started", **inner)
+    assert why(run)["node_running"].startswith("Node 'call' in 'deep' in 'sub' of step 1 has been")
+    say(run, "retry", {"attempt": 1, "delay": 30, "error": "TimeoutError: slow"}, **inner)
+    assert "'sub': attempt 2 begins in 30 s" in why(run)["retrying"], "not the outer one's limit"
+
+
+@pytest.fixture
+def waits(settings: Settings, tmp_path: Path) -> Callable[..., None]:
+    """Report that tasks wait for a thread, as their worker does."""
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "data_dir": tmp_path}
+
+    def report(*tasks: UUID) -> None:
+        found = thread_waits.ThreadWaits(process="elsewhere:1", tasks=[str(one) for one in tasks])
+        reports.publish(reports.path_of("thread_waits"), [found])
+
+    return report
+
+
+def test_a_node_that_waits_for_a_thread_does_not_run(waits: Callable[..., None]) -> None:
+    owner = uuid7()
+    run = new_run("running", lease_owner=owner, lease_expires_at=NOW + timedelta(seconds=5))
+    one, two = uuid7(), uuid7()
+    say(run, "node_started", node="call", step=1, task_id=one)
+    say(run, "node_started", node="call", step=1, task_id=two)
+    waits(two)
+    full = standstills.Standstill(
+        kind="threads_full", worker=str(owner), run_id="", seconds=9, detail="All are taken.",
+        process="elsewhere:1",
+    )  # fmt: skip
+    reports.publish(reports.path_of("standstills"), [full])
+    assert why(run) == {
+        "threads_full": "All are taken.",
+        "node_running": f"Node 'call' of step 1 has been running since {NOW:%H:%M:%S} UTC.",
+        "waits_for_thread": "Node 'call' of step 1 waits for a free thread of its worker"
+        " (FASTGRAPH_NODE_THREADS).",
+    }
+    say(run, "retry", {"attempt": 1, "delay": 0, "error": "E"}, node="call", step=1, task_id=two)
+    assert list(why(run)) == ["threads_full", "node_running", "waits_for_thread"]
+    waits(uuid7())
+    assert list(why(run)) == ["node_running", "retrying"], "a run of which no task waits"
+
+
+def test_of_many_open_tasks_some_are_named_and_the_others_counted(
+    waits: Callable[..., None], django_assert_max_num_queries: Any
+) -> None:
+    run = new_run("running", lease_owner=uuid7(), lease_expires_at=NOW + timedelta(seconds=5))
+    tasks = [uuid7() for _ in range(900)]
+    Event.objects.bulk_create(
+        Event(run=run, seq=seq, name="node_started", ts=NOW, node="call", step=1, task_id=task)
+        for seq, task in enumerate(tasks, start=1)
+    )
+    run.seq = len(tasks)
+    for task in tasks[:11]:
+        say(run, "retry", {"attempt": 1, "delay": 1, "error": "E"}, node="call", task_id=task)
+    waits(*tasks[11:311])
+    with django_assert_max_num_queries(25):
+        found = causes(run, NOW)
+    assert [cause.code for cause in found] == [
+        *["node_running"] * 11, *["waits_for_thread"] * 11, *["retrying"] * 11,
+    ]  # fmt: skip
+    assert [cause.detail for cause in found[10::11]] == [
+        "The same goes for 579 more tasks of this superstep.",
+        "The same goes for 290 more tasks of this superstep.",
+        "The same goes for 1 more task of this superstep.",
+    ]
+
+
+@pytest.mark.parametrize("delay", [{"$type": "float", "value": "inf"}, None, 1e300])
+def test_a_retry_of_an_earlier_version_that_never_comes(workflow: None, delay: Any) -> None:
+    run = new_run("running", lease_owner=uuid7(), lease_expires_at=NOW + timedelta(seconds=5))
+    own = {"node": "call", "step": 1, "task_id": uuid7()}
+    say(run, "node_started", **own)
+    say(run, "retry", {"attempt": 1, "delay": delay, "error": "OSError"}, **own)
+    assert "attempt 2 of 5 begins in " in why(run)["retrying"]
 
 
 def test_an_answer_is_missing() -> None:

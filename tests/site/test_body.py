@@ -67,6 +67,27 @@ async def test_a_body_over_the_limit_is_refused(declared: bool) -> None:
     assert calls.bodies == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([(b"content-encoding", b"gzip")], 415),
+        ([(b"content-encoding", b"identity, br")], 415),
+        ([(b"content-encoding", b"identity")], 200),
+        ([(b"transfer-encoding", b"gzip, chunked")], 501),
+        ([(b"transfer-encoding", b"gzip"), (b"transfer-encoding", b"chunked")], 501),
+        ([(b"transfer-encoding", b"identity")], 501),
+        ([(b"transfer-encoding", b"Chunked")], 200),
+    ],
+    ids=["gzip", "list", "identity", "coded-chunks", "two-lines", "no-chunks", "chunks"],
+)
+async def test_a_body_that_is_coded_is_refused(
+    headers: list[tuple[bytes, bytes]], status: int
+) -> None:
+    answer, calls = await post(b"a" * 10, headers=headers)
+    assert answer.status == status
+    assert calls.bodies == ([b"a" * 10] if status == 200 else [])
+
+
 async def test_what_is_over_the_limit_is_read_before_the_answer_but_not_for_ever() -> None:
     parts = [b"x" * 1000] * 20
     exchange = Exchange("POST", "/", [LOCAL], parts)

@@ -9,6 +9,7 @@ import pytest
 from channels.testing import WebsocketCommunicator
 
 from fastgraph_site.guard import Guard, refusal
+from tests.site.proxies import FORWARDING, OWN
 from tests.site.requests import Exchange
 
 HOST = (b"host", b"127.0.0.1:8000")
@@ -99,11 +100,63 @@ async def test_a_host_that_is_not_this_server_is_refused(hosts: tuple[bytes, ...
         assert (answer.status, answer.code) == (400, "host_not_allowed")
 
 
-@pytest.mark.parametrize("name", [b"x-forwarded-for", b"forwarded", b"x-real-ip"])
-async def test_a_forwarded_request_is_refused_with_a_sentence(name: bytes) -> None:
-    answer = await ask("GET", HOST, (name, b"10.0.0.1"))
-    assert (answer.status, answer.code) == (403, "forwarded")
-    assert "proxy" in json.loads(answer.body)["detail"]
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"/api/runs/", 200),
+        (b"*", 200),
+        (b"http://127.0.0.1:8000/api/runs/", 200),
+        (b"HTTP://127.0.0.1:8000", 200),
+        (b"http://evil.example/api/runs/", 400),
+        (b"http://127.0.0.1/api/runs/", 400),
+        (b"http://evil.example@127.0.0.1:8000/", 400),
+        (b"http://127.0.0.1:8000@evil.example/", 400),
+        (b"ftp://127.0.0.1:8000:/", 400),
+        (b"http://[/", 400),
+        (b"evil.example:80", 400),
+        (b"api/runs/", 400),
+    ],
+)
+async def test_a_target_that_names_another_host_is_refused(target: bytes, status: int) -> None:
+    exchange = Exchange("GET", target.decode(), (HOST,))
+    assert (await exchange.run(Guard(passed))).status == status
+    assert status == 200 or exchange.code == "host_not_allowed"
+
+
+@pytest.mark.parametrize("name", FORWARDING)
+async def test_a_forwarded_request_is_refused_with_a_sentence(name: str) -> None:
+    for sent in (name.encode(), name.lower().encode(), name.replace("-", "_").encode()):
+        answer = await ask("GET", HOST, (sent, b"10.0.0.1"))
+        assert (answer.status, answer.code) == (403, "forwarded")
+        assert "proxy" in json.loads(answer.body)["detail"]
+    accepted, code = await socket(HOST, (name.lower().encode(), b"10.0.0.1")).connect()
+    assert (accepted, code) == (False, 4403)
+
+
+@pytest.mark.parametrize("name", OWN)
+async def test_what_local_programs_send_is_no_sign_of_a_proxy(name: str) -> None:
+    assert (await ask("GET", HOST, (name.encode(), b"1"))).status == 200
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "Content-Type", "Authorization"])
+@pytest.mark.parametrize("values", [("a", "b"), ("a", "a"), ("a", "")], ids="|".join)
+async def test_a_header_that_means_something_once_is_not_joined(
+    name: str, values: tuple[str, str]
+) -> None:
+    twice = [(name.lower().encode(), value.encode()) for value in values]
+    answer = await ask("POST", HOST, *twice)
+    assert (answer.status, answer.code) == (400, "repeated_header")
+    assert name in json.loads(answer.body)["detail"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_body_that_nobody_reads_may_not_be_coded_either(method: str) -> None:
+    answer = await ask(method, HOST, (b"content-encoding", b"gzip"))
+    assert (answer.status, answer.code) == (415, "encoding_not_supported")
+    answer = await ask(method, HOST, (b"transfer-encoding", b"gzip, chunked"))
+    assert (answer.status, answer.code) == (501, "transfer_encoding_not_supported")
+    accepted, _ = await socket(HOST, (b"content-encoding", b"gzip")).connect()
+    assert not accepted
 
 
 def socket(*headers: tuple[bytes, bytes]) -> WebsocketCommunicator:

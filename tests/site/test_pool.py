@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from fastgraph_site.pool import PIECE, WsgiPool
 from fastgraph_site.wsgi import Call, environ
 from tests.site.requests import PATIENCE, Exchange
@@ -170,3 +172,24 @@ def test_an_answer_is_closed_once() -> None:
     call.close()
     assert answer.closed.is_set()
     assert not call.abandon()
+
+
+class BrokenAnswer(LongAnswer):
+    """An answer whose file ends before its time."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from super().__iter__()
+        raise FileNotFoundError("Its file lacks the last 7 bytes.")
+
+
+async def test_an_answer_that_breaks_off_is_never_complete(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answer = BrokenAnswer(200)
+    pool = WsgiPool(answer, 1)
+    exchange = await Exchange().run(pool)
+    assert not exchange.complete, "so the server cuts the connection"
+    assert exchange.body != SMALL * 200
+    assert "breaks off: Its file lacks" in caplog.text
+    assert await closed(answer)
+    await pool.close()

@@ -141,7 +141,7 @@ async def test_a_database_that_is_away_is_a_503_problem(monkeypatch: pytest.Monk
         raise OperationalError("the database is away")
 
     run_id = await committed(create_run)
-    monkeypatch.setattr("streaming.long_poll.OPENING", 0.1)
+    monkeypatch.setattr("streaming.endpoint.OPENING", 0.1)
     monkeypatch.setattr("streaming.long_poll._described", away)
     refused = await get(f"/api/runs/{run_id}/wait?timeout=60")
     assert (refused.status, refused.code) == (503, "database_unavailable")

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from runs import deletions
 from runs.models import DeletedRun, Run, Thread
-from runs.summaries import COLUMNS, summarise
+from runs.summaries import COLUMNS, summarise, timestamp
 from streaming import feed, hub
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
 from tests.streaming.sockets import PATIENCE, Client, connected
@@ -65,12 +65,26 @@ async def test_events_that_change_neither_are_not_told() -> None:
         assert (await client.receive())["data"]["status"] == "completed"
 
 
+async def test_a_pause_and_a_request_to_cancel_are_told() -> None:
+    async with connected("/api/ws/") as client:
+        await client.receive_event("ready")
+        run_id = await committed(create_run, "started")
+        await change_of(client, run_id, "running")
+        for column in ("paused_at", "cancel_requested_at"):
+            now = timezone.now()
+            change = {column: now, "updated_at": now}
+            await committed(Run.objects.filter(id=run_id).update, **change)
+            news = await change_of(client, run_id, "running")
+            assert news["updated_at"] == timestamp(now)
+
+
 async def test_a_summary_has_no_payload_and_no_traceback() -> None:
-    error = {"type": "ValueError", "message": "no", "node": "parse", "traceback": "Traceback …"}
+    short = {"type": "ValueError", "message": "no", "node": "parse", "namespace": "sub:1"}
+    error = short | {"traceback": "Traceback …"}
     run_id = await committed(create_run, "failed")
     await committed(Run.objects.filter(id=run_id).update, error=error, payload={"input": "secret"})
     told = await committed(summary, run_id)
-    assert told["error"] == {"type": "ValueError", "message": "no", "node": "parse"}
+    assert told["error"] == short
     assert "secret" not in orjson.dumps(told).decode()
     assert told == summarise(await committed(Run.objects.get, id=run_id))
 

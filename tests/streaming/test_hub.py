@@ -15,7 +15,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 
 from runs import frames as log
-from runs.frames import Frame
+from runs.frames import Page
 from streaming import data_version, hub, subscriber
 from streaming.doorbell import Ring
 from streaming.hub import Hub
@@ -172,11 +172,11 @@ class Failing:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, after: Any, *, limit: int) -> list[Frame]:
+    def __call__(self, after: Any, **room: int) -> Page:
         self.calls += 1
         if self.calls % 2:
             raise OperationalError("database is locked")
-        return read(after, limit=limit)
+        return read(after, **room)
 
 
 read = log.read
@@ -202,10 +202,10 @@ async def test_an_outage_is_logged_once(
     run_id = await committed(create_run, "completed")
     failures = [OperationalError("gone")] * 4
 
-    def read_after_failures(after: Any, *, limit: int) -> list[Frame]:
+    def read_after_failures(after: Any, **room: int) -> Page:
         if failures:
             raise failures.pop()
-        return read(after, limit=limit)
+        return read(after, **room)
 
     monkeypatch.setattr(log, "read", read_after_failures)
     own = Hub()
@@ -223,10 +223,10 @@ async def test_a_fault_in_a_look_does_not_stop_the_looking(
     own = Hub()
     faults = [ValueError("a bug")]
 
-    def read_after_a_fault(after: Any, *, limit: int) -> list[Frame]:
+    def read_after_a_fault(after: Any, **room: int) -> Page:
         if faults and own.watching:
             raise faults.pop()
-        return read(after, limit=limit)
+        return read(after, **room)
 
     monkeypatch.setattr(log, "read", read_after_a_fault)
     monkeypatch.setattr("streaming.lookout.AFTER_ERROR", 0.01)

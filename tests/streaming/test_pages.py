@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from runs.frames import Frame
+from runs.frames import Frame, Page
 from streaming.hub import Hub
 from streaming.pages import PAGE_READS, Pages
 from streaming.reader import Closed
@@ -25,13 +25,15 @@ class Log:
         self.reads = 0
         self.gate = asyncio.Event()
 
-    async def read(self, query: Callable[..., Any], after: dict[Any, int], *, limit: int) -> Any:
+    async def once(
+        self, query: Callable[..., Any], after: dict[Any, int], *, limit: int, size: int
+    ) -> Page:
         self.reads += 1
-        first, last = after[RUN] + 1, min(self.end, after[RUN] + limit)
+        first, last, end = after[RUN] + 1, min(self.end, after[RUN] + limit), self.end
         await self.gate.wait()
-        return [
-            Frame(run_id=RUN, seq=s, event="custom", body=b"{}") for s in range(first, last + 1)
-        ]
+        seqs = range(first, last + 1)
+        found = [Frame(run_id=RUN, seq=s, event="custom", body=b"{}") for s in seqs]
+        return Page(found, more=last < end)
 
     def pages(self) -> Pages:
         return Pages(self)  # type: ignore[arg-type]  # what it needs of a Reader
@@ -123,10 +125,10 @@ async def test_a_failure_is_told_to_all_and_forgotten() -> None:
     async def refuse(*_: Any, **__: Any) -> Any:
         raise Closed
 
-    log.read, read = refuse, log.read  # type: ignore[method-assign]
+    log.once, once = refuse, log.once  # type: ignore[method-assign]
     for outcome in await asyncio.gather(*asked(pages, 3), return_exceptions=True):
         assert isinstance(outcome, Closed)
-    log.read = read  # type: ignore[method-assign]
+    log.once = once  # type: ignore[method-assign]
     log.gate.set()
     assert await seqs(asked(pages)) == [[1, 2, 3, 4, 5]]
 
@@ -153,3 +155,19 @@ async def test_a_crowd_that_comes_back_reads_each_page_about_once() -> None:
     assert alone == list(range(1, 404))
     assert own.page_reads - pages < 10 * pages  # of 100 times as many
     await own.close()
+
+
+async def test_an_empty_page_is_read_again_though_there_is_more() -> None:
+    """Its events were deleted between the two questions for them."""
+
+    class Deleted(Log):
+        async def once(self, query: Callable[..., Any], *args: Any, **kwargs: Any) -> Page:
+            page = await super().once(query, *args, **kwargs)
+            return page if self.reads > 1 else Page(more=True)
+
+    log = Deleted(3)
+    log.gate.set()
+    pages = log.pages()
+    first = await pages.page(RUN, after=0, limit=5)
+    assert (list(first), first.more) == ([], True)
+    assert await seqs(asked(pages)) == [[1, 2, 3]]

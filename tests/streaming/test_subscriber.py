@@ -35,7 +35,8 @@ class FakeLog:
 
     async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
         self.pages.append(after)
-        page = Batch(frames(after + 1, min(self.end, after + limit)))
+        last = min(self.end, after + limit)
+        page = Batch(frames(after + 1, last), more=last < self.end)
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return page
@@ -135,7 +136,8 @@ async def test_pages_are_small_when_events_are_big() -> None:
             self.limits.append(limit)
             seqs = range(after + 1, after + 1 + limit)
             body = b"x" * 30_000
-            return Batch(Frame(run_id=RUN, seq=s, event="custom", body=body) for s in seqs)
+            big = (Frame(run_id=RUN, seq=s, event="custom", body=body) for s in seqs)
+            return Batch(big, more=True)
 
     log = Big(10**6)
     await take(subscribe(log), 80)

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from artifacts.sweep import orphans, sweep_orphans
+from runs.management import database
 
 
 class Command(BaseCommand):
@@ -28,6 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, older_than: float, dry_run: bool, **options: Any) -> None:
         if not 0 <= older_than < 10**6:
             raise CommandError("--older-than is a number of hours, 0 or more.")
+        database.require_migrated()
         age = timedelta(hours=older_than)
         if dry_run:
             found = list(orphans(age))

@@ -7,8 +7,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS
 
 from fastgraph_site import readiness
 from fastgraph_site.servers import SERVERS
@@ -52,9 +54,12 @@ class Command(BaseCommand):
 
     def _check(self, options: dict[str, Any]) -> None:
         """Raise what speaks against serving."""
-        if not options["skip_checks"]:
+        checked = not options["skip_checks"]
+        if checked:
             self.check()
         if options["migrate"] and database.missing_migrations():
+            if checked:  # those that `migrate` makes besides; it would print the others again
+                self.check(tags=[Tags.database], databases=[DEFAULT_DB_ALIAS])
             self.stdout.write("Migrating the database ...")
-            call_command("migrate", verbosity=0, skip_checks=False)
+            call_command("migrate", verbosity=0, skip_checks=True)
         database.require_migrated()

@@ -14,11 +14,12 @@ from urllib.request import ProxyHandler, Request, build_opener
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from runs.engine import events
+
 TEXT = (
     "The quick brown fox jumps over the lazy dog. The lazy dog sleeps on. "
     "A quick brown fox is a rare sight; a lazy dog is not."
 )
-TERMINAL = ("completed", "failed", "cancelled")
 LOOK_SECONDS = 0.1
 
 
@@ -56,7 +57,7 @@ class Command(BaseCommand):
             for event in page["results"]:
                 seen = event["seq"]
                 self._show(f"event {seen:>2} {event['event']}", event.get("data"))
-                if event["event"] in TERMINAL:
+                if event["event"] in events.TERMINAL:
                     return str(event["event"])
             if time.monotonic() > until:
                 raise CommandError(_why_unfinished(server, run_id, seen, timeout))

@@ -1,3 +1,4 @@
+import { kindOf } from "./event-kinds";
 import { parseJson } from "./json";
 
 /** One event of one run, as the server sends it. `seq` counts from 1 and has no holes. */
@@ -8,15 +9,18 @@ export interface Frame {
   ts: string;
   node?: string;
   step?: number;
+  /** Where a subgraph stands, `node:task_id`; one inside another behind a `|`. */
   namespace?: string;
+  /** Which execution of the node, or which call of a task. */
+  task_id?: string;
   data?: unknown;
+  /** Where the whole event is, when its data are too large to be sent, or were cut to a note. */
+  data_url?: string;
 }
-
-const TERMINAL: ReadonlySet<string> = new Set(["completed", "failed", "cancelled"]);
 
 /** Whether nothing can follow: such an event is always the last of its run. */
 export function isTerminal(event: string): boolean {
-  return TERMINAL.has(event);
+  return kindOf(event)?.terminal ?? false;
 }
 
 /** The JSON object in `text`; null when it is something else. */

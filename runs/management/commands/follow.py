@@ -30,6 +30,8 @@ class Command(BaseCommand):
         run = following.find_run(options["run_id"])
         if following.nobody_there(run):
             self.stderr.write(following.NO_WORKER)
+        elif missing := following.nobody_has(run):
+            self.stderr.write(missing)
         code = following.follow(
             run,
             after=options["after"],

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from runs import resumption
 from runs.engine import Command as Said
+from runs.engine.types import MISSING
 from runs.errors import Problem
 from runs.management import database, following
 from runs.payloads import value_faults
@@ -37,8 +38,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         database.require_migrated()
         run = following.find_run(options["run_id"])
+        answer = options["answer"]  # the text: that of an answer of null is "null"
         said: Said[Any] = Said(
-            resume=_value(options["answer"], "--answer"),
+            resume=MISSING if answer is None else _value(answer, "--answer"),
             update=_value(options["update"], "--update"),
             goto=tuple(options["goto"]),
         )

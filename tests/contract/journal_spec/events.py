@@ -1,9 +1,12 @@
-"""`append`, `events`, `heard` and `room`: what is told, in its order."""
+"""`append`, `events`, `updates`, `heard` and `room`: what is told, in its order."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from functools import partial
 
+from runs.engine.events import NODE_UPDATE
 from runs.engine.ports import Lease
 from tests.contract.builders import announced, checkpoint, custom, note, superstep, task_id
 from tests.contract.journal_spec.promises import Promises, commit, names
@@ -71,6 +74,21 @@ async def runs_that_write_at_once_do_not_mix(world: World) -> None:
         assert await names(world, lease) == [[number, step] for step in range(6)]
         saved = await world.journal.load(lease.thread_id)
         assert saved is not None and saved.checkpoint.step == 5
+
+
+@SPEC.promise
+async def what_tasks_have_written_can_be_read_by_their_ids(world: World) -> None:
+    lease, other = await world.run(), await world.run()
+    one, two = task_id("one"), task_id("two")
+    wrote = partial(replace, custom("x", task_id=one), name=NODE_UPDATE)
+    world.journal.append(lease, [wrote(), custom("y", task_id=one), wrote(data=b'{"a":1}')])
+    await commit(world, lease, checkpoint(lease))
+    world.journal.append(lease, [wrote(task_id=two, namespace="n:1"), wrote(task_id=None)])
+    world.journal.append(other, [wrote(data=b"2")])
+    for each in (lease, other):
+        await world.journal.settle(each)
+    assert await world.journal.updates(lease.run_id) == {one: b'{"a":1}', two: b'"x"'}
+    assert await world.journal.updates(other.run_id) == {one: b"2"}
 
 
 @SPEC.promise

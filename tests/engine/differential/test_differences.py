@@ -214,6 +214,34 @@ def an_empty_mapping_is_an_answer(lib: Lib) -> Any:
     return lib.compile(builder), [{}, answer({})]
 
 
+@difference(
+    ours=[({**EMPTY}, ["?"], ["a"]), ended(None)],
+    theirs=[({**EMPTY}, ["?"], ["a"]), "UnboundLocalError"],
+)
+def none_is_an_answer(lib: Lib) -> Any:
+    """LangGraph takes it for a Command that says nothing, and fails with an error of its own."""
+    builder = lib.StateGraph(State).add_node("a", asking(lib, "?")).add_edge(lib.START, "a")
+    return lib.compile(builder), [{}, answer(None)]
+
+
+@difference(
+    ours=[({**EMPTY}, ["?"], ["a"]), ended("yes")],
+    theirs=[ended("nobody"), ended("nobody")],
+)
+def a_question_that_was_caught_is_asked(lib: Lib) -> Any:
+    """In LangGraph nobody is asked: what catches all, as gather(return_exceptions=True), eats
+    it."""
+
+    def careful(state: State) -> State:
+        try:
+            return {"log": [lib.interrupt("?")]}
+        except BaseException:
+            return {"log": ["nobody"]}
+
+    builder = lib.StateGraph(State).add_node("a", careful).add_edge(lib.START, "a")
+    return lib.compile(builder), [{}, answer("yes")]
+
+
 @pytest.mark.parametrize("name", DIFFERENCES)
 async def test_a_chosen_difference(name: str) -> None:
     tale, ours, theirs = DIFFERENCES[name]

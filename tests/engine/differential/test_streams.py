@@ -7,6 +7,7 @@ from typing import Any
 
 import langgraph.func as their_func
 import pytest
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
 from runs import engine as ours
@@ -94,9 +95,61 @@ async def test_values_and_updates(make: Maker, mode: Any, subgraphs: bool) -> No
     assert await shown(here, given, **how) == await shown(there, given, **how)
 
 
+@pytest.mark.parametrize("given", [{}, {"x": None}, {"log": []}], ids=["none", "x", "log"])
+async def test_input_is_shown_when_it_writes_a_key(given: Any) -> None:
+    for make in (three, around):
+        here, there = make(OURS), make(THEIRS)
+        for _ in range(2):  # a thread begins, and goes on
+            seen = [await shown(one, given, stream_mode="values") for one in (here, there)]
+            assert seen[0] == seen[1]
+
+
+def telling(lib: Lib) -> Any:
+    def tell(state: State, config: RunnableConfig) -> Any:
+        place = config["configurable"]["checkpoint_ns"]
+        assert place == config["metadata"]["langgraph_checkpoint_ns"]
+        return {"log": [[part.split(":")[0] for part in place.split("|")]]}
+
+    inner = lib.StateGraph(State).add_node("q", tell).add_edge(lib.START, "q").compile()
+    builder = chain(lib, "a").add_node("sub", inner).add_node("t", tell)
+    return lib.compile(builder.add_edge("a", "sub").add_edge("sub", "t"))
+
+
+async def test_a_config_says_where_its_node_is() -> None:
+    here, there = [await shown(telling(lib), {"x": 1}) for lib in (OURS, THEIRS)]
+    assert here == there
+    assert str(here).count("sub") > 1
+
+
 def asks_inside(lib: Lib) -> Any:
     inner = lib.StateGraph(State).add_node("q", asking(lib, "?")).add_edge(lib.START, "q").compile()
     return lib.compile(chain(lib, "a").add_node("sub", inner).add_edge("a", "sub"))
+
+
+def two_ask(lib: Lib) -> Any:
+    builder = chain(lib, "a")
+    for word in "qr":
+        builder.add_node(word, asking(lib, word)).add_edge("a", word)
+    return lib.compile(builder)
+
+
+def two_ask_inside(lib: Lib) -> Any:
+    inner = lib.StateGraph(State)
+    for word in "qr":
+        inner.add_node(word, asking(lib, word)).add_edge(lib.START, word)
+    return lib.compile(chain(lib, "a").add_node("sub", inner.compile()).add_edge("a", "sub"))
+
+
+@pytest.mark.parametrize("mode", ["values", "updates", ["values", "updates"]])
+@pytest.mark.parametrize("make", [two_ask, two_ask_inside])
+async def test_the_questions_of_each_task_are_an_item(make: Maker, mode: Any) -> None:
+    given = {"log": ["in"]}
+    here, there = [await shown(make(lib), given, stream_mode=mode) for lib in (OURS, THEIRS)]
+    for item in [*here, *there]:  # LangGraph's order inside an item is any
+        about = item[1] if isinstance(item, tuple) else item
+        if "__interrupt__" in about:
+            about["__interrupt__"] = sorted(about["__interrupt__"])
+    assert here == there
 
 
 GOING_ON: dict[str, Callable[[Lib], Any]] = {

@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Ask whether the server works
-         * @description 200 with `ok`, or with `degraded` when runs are accepted but no worker is alive to execute them; 503 with `down` when the database does not answer. `checks` names the broken part.
+         * @description 200 with `ok`, or with `degraded` when runs are accepted but no worker is alive to execute them, something else holds what workers need, a node blocks the event loop or all threads of a worker, or a transaction keeps the database locked; 503 with `down` when the database does not answer, or its file is gone or damaged. `checks` names the broken part.
          */
         get: operations["health_retrieve"];
         put?: never;
@@ -180,6 +180,26 @@ export interface paths {
          * @description In order, the same frames that the WebSocket sends. Ask again with `after` until a frame is `completed`, `failed` or `cancelled`.
          */
         get: operations["runs_events_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/runs/{run_id}/events/{seq}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read one event of a run, whole
+         * @description A frame whose `data` was too long to be sent has this address in `data_url`.
+         */
+        get: operations["runs_event_retrieve"];
         put?: never;
         post?: never;
         delete?: never;
@@ -510,7 +530,7 @@ export interface components {
         Batch: {
             results: components["schemas"]["RunSummary"][];
         };
-        /** @description A documented shape; never used to build or check values. */
+        /** @description What is asked for. With other keys than these it is refused. */
         Cancel: {
             /** @description Kept with the run */
             reason?: string;
@@ -569,6 +589,28 @@ export interface components {
          * @enum {string}
          */
         DurabilityEnum: "sync" | "async" | "exit";
+        /**
+         * @description * `created`: The run was accepted and waits in the queue. Its status is `pending` from then on.
+         *     * `started`: A worker began to execute the run. Its status is `running` from then on.
+         *     * `recovered`: A worker took the run over from one that was lost or stopped. Its status is `running` from then on.
+         *     * `node_started`: A node, or a task that a node calls, began.
+         *     * `node_update`: A node, or a task that a node calls, returned `data`.
+         *     * `retry`: A node failed and is tried again as its retry policy says.
+         *     * `custom`: A node emitted `data`; `custom:<name>` when it gave the event a name.
+         *     * `custom:messages`: A node emitted a part of a message.
+         *     * `artifact`: A node saved an artifact.
+         *     * `checkpoint`: A superstep ended and its state is on record.
+         *     * `interrupted`: The run waits for the answers to its questions. Its status is `interrupted` from then on.
+         *     * `sleeping`: The run waits until a time. Its status is `sleeping` from then on.
+         *     * `resumed`: A worker goes on with a run that waited, was paused or was put back. Its status is `running` from then on.
+         *     * `paused`: The run is paused: no worker takes it. A run that waits stays as it is. Its status is `pending` from then on if it was `running`.
+         *     * `unpaused`: The run may go on; its status stays as it is.
+         *     * `completed`: The run ended with a result. Its status is `completed` from then on.
+         *     * `failed`: The run ended with an error. Its status is `failed` from then on.
+         *     * `cancelled`: The run was cancelled and has ended. Its status is `cancelled` from then on.
+         * @enum {string}
+         */
+        EventName: "created" | "started" | "recovered" | "node_started" | "node_update" | "retry" | "custom" | "custom:messages" | "artifact" | "checkpoint" | "interrupted" | "sleeping" | "resumed" | "paused" | "unpaused" | "completed" | "failed" | "cancelled";
         /** @description A documented shape; never used to build or check values. */
         Events: {
             results: components["schemas"]["Frame"][];
@@ -583,9 +625,10 @@ export interface components {
             at: string;
             detail: string;
         };
-        /** @description One event, exactly as the WebSocket sends it. */
+        /** @description One event, as every stream sends it. */
         Frame: {
-            event: string;
+            /** @description An event that a node named itself is `custom:<name>` */
+            event: components["schemas"]["EventName"] | string;
             seq: number;
             /** Format: uuid */
             run_id: string;
@@ -593,7 +636,15 @@ export interface components {
             ts: string;
             node?: string;
             step?: number;
+            /** @description Of a subgraph: `node:task_id`, those inside it behind a `|` */
             namespace?: string;
+            /**
+             * Format: uuid
+             * @description Which execution of the node, or which call of a task
+             */
+            task_id?: string;
+            /** @description Where the whole event is: `data` is too long, or cut to a note */
+            data_url?: string;
             data?: unknown;
         };
         /** @description A documented shape; never used to build or check values. */
@@ -601,6 +652,8 @@ export interface components {
             type: string;
             message: string;
             node: string | null;
+            /** @description Where the node is, as in frames; empty for the outermost graph */
+            namespace: string;
             traceback: string | null;
         };
         /** @description A documented shape; never used to build or check values. */
@@ -649,7 +702,7 @@ export interface components {
          * @enum {string}
          */
         MultitaskStrategyEnum: "enqueue" | "reject" | "interrupt" | "rollback";
-        /** @description A documented shape; never used to build or check values. */
+        /** @description What is asked for. With other keys than these it is refused. */
         NewRun: {
             name?: string;
             /** @description `text_report` unless given */
@@ -712,7 +765,7 @@ export interface components {
             previous: string | null;
             results: components["schemas"]["RunSummary"][];
         };
-        /** @description A documented shape; never used to build or check values. */
+        /** @description What is asked for. With other keys than these it is refused. */
         Pause: {
             /** @description Kept with the pause */
             reason?: string;
@@ -729,7 +782,7 @@ export interface components {
             code: string;
             errors?: components["schemas"]["Fault"][];
         };
-        /** @description A documented shape; never used to build or check values. */
+        /** @description What is asked for. With other keys than these it is refused. */
         Replay: {
             /** @description Go on from the checkpoint of this step; without it, begin again */
             from_step?: number | null;
@@ -753,6 +806,8 @@ export interface components {
             workflow_version: string;
             name: string;
             status: components["schemas"]["RunStatus"];
+            /** @description The run itself; that its workflow is paused stands with the workflow */
+            paused: boolean;
             tags: string[];
             error: components["schemas"]["FullRunError"] | null;
             /** Format: date-time */
@@ -794,6 +849,8 @@ export interface components {
             type: string;
             message: string;
             node: string | null;
+            /** @description Where the node is, as in frames; empty for the outermost graph */
+            namespace: string;
         };
         /** @description That a run is paused. */
         RunPause: {
@@ -828,6 +885,8 @@ export interface components {
             workflow_version: string;
             name: string;
             status: components["schemas"]["RunStatus"];
+            /** @description The run itself; that its workflow is paused stands with the workflow */
+            paused: boolean;
             tags: string[];
             error: components["schemas"]["RunError"] | null;
             /** Format: date-time */
@@ -871,6 +930,30 @@ export interface components {
             /** @description Nodes of the next superstep */
             next: string[];
         };
+        /** @description One event with all of its data. */
+        WholeFrame: {
+            /** @description See `EventName` */
+            event: string;
+            seq: number;
+            /** Format: uuid */
+            run_id: string;
+            /** Format: date-time */
+            ts: string;
+            node?: string;
+            step?: number;
+            /** @description Of a subgraph: `node:task_id`, those inside it behind a `|` */
+            namespace?: string;
+            /**
+             * Format: uuid
+             * @description Which execution of the node, or which call of a task
+             */
+            task_id?: string;
+            /** @description Where the whole event is: `data` is too long, or cut to a note */
+            data_url?: string;
+            data?: unknown;
+            /** @description The state after an update that was cut to a note */
+            state_url?: string;
+        };
         /** @description A documented shape; never used to build or check values. */
         Why: {
             /** Format: uuid */
@@ -893,6 +976,8 @@ export interface components {
             /** @description Runs that it executes now */
             in_flight: number;
             capacity: number;
+            /** @description Names of those that it can execute; null: it is of a version that does not say */
+            workflows: string[] | null;
             /** @description Whether its heartbeat is younger than the lease */
             alive: boolean;
         };
@@ -1020,12 +1105,18 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Its bytes, with the type that its node gave it. */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    "*/*": string;
                     "application/octet-stream": string;
+                    "text/plain": string;
+                    "text/markdown": string;
+                    "image/png": string;
+                    "application/json": unknown;
                 };
             };
             /** @description The copy with this ETag is still right. */
@@ -1514,6 +1605,46 @@ export interface operations {
             };
         };
     };
+    runs_event_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+                seq: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WholeFrame"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The database does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_pause_create: {
         parameters: {
             query?: never;
@@ -1748,6 +1879,15 @@ export interface operations {
             };
             /** @description There is no such thing. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It contradicts what is; `code` says how. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -9,11 +9,13 @@ export type Run = Schemas["Run"];
 export type RunSummary = Schemas["RunSummary"];
 export type RunError = Schemas["FullRunError"];
 export type RunState = Schemas["State"];
+export type WholeFrame = Schemas["WholeFrame"];
 export type Checkpoint = Schemas["Checkpoint"];
 export type Artifact = Schemas["Artifact"];
 export type NewRun = Schemas["NewRun"];
 export type Replay = Schemas["Replay"];
 export type Fault = Schemas["Fault"];
+export type EventName = Schemas["EventName"];
 export type GraphNode = Schemas["GraphNode"];
 export type GraphEdge = Schemas["GraphEdge"];
 
@@ -26,6 +28,11 @@ export const RUN_STATUSES = [
   "failed",
   "cancelled",
 ] as const satisfies readonly RunStatus[];
+
+/** Whether a run of this status has ended. */
+export function isOver(status: RunStatus): boolean {
+  return status === "completed" || status === "failed" || status === "cancelled";
+}
 
 /** One keyset page; `next` and `previous` are addresses. */
 export interface Page<T> {

@@ -57,7 +57,7 @@ function Entry({ name, value, depth }: { name: string; value: unknown; depth: nu
   if (!branch || size === 0) {
     return (
       <li className="pl-4.5">
-        <span className="text-dim">{name}</span>
+        <bdi className="text-dim">{name}</bdi>
         <span className="text-faint">: </span>
         {branch ? <Entries value={value} depth={depth + 1} /> : <Leaf value={value} />}
       </li>
@@ -75,7 +75,7 @@ function Entry({ name, value, depth }: { name: string; value: unknown; depth: nu
           aria-hidden
           className={`size-3.5 shrink-0 text-faint transition-transform ${open ? "rotate-90" : ""}`}
         />
-        <span className="text-dim">{name}</span>
+        <bdi className="text-dim">{name}</bdi>
         <span className="text-faint">{Array.isArray(value) ? `[${size}]` : `{${size}}`}</span>
       </button>
       {open && <Entries value={value} depth={depth + 1} />}
@@ -99,7 +99,7 @@ function Text({ text }: { text: string }) {
   return (
     <>
       <span className="whitespace-pre-wrap text-good/90">
-        "{long && !whole ? text.slice(0, LONG_TEXT) : text}"
+        "<bdi>{long && !whole ? text.slice(0, LONG_TEXT) : text}</bdi>"
       </span>
       {long && (
         <button

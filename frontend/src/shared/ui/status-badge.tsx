@@ -2,13 +2,14 @@ import {
   Ban,
   CircleCheck,
   CircleDashed,
+  CirclePause,
   CircleX,
   Hand,
   LoaderCircle,
   type LucideIcon,
   Moon,
 } from "lucide-react";
-import type { RunStatus } from "../api/types";
+import { isOver, type RunStatus } from "../api/types";
 
 interface Look {
   word: string;
@@ -27,16 +28,13 @@ export const STATUS_LOOKS: Record<RunStatus, Look> = {
   cancelled: { word: "Cancelled", icon: Ban, color: "text-faint" },
 };
 
-export function StatusBadge({ status }: { status: RunStatus }) {
-  const {
-    word,
-    icon: Icon,
-    color,
-  } = STATUS_LOOKS[status] ?? {
-    word: status,
-    icon: CircleDashed,
-    color: "text-dim",
-  };
+const PAUSED: Look = { word: "Paused", icon: CirclePause, color: "text-warn" };
+
+/** What a run is doing, in a word. One that is `paused` is pending for no other reason; in any other
+ * status it has a mark beside the word, until it has ended. */
+export function StatusBadge({ status, paused = false }: { status: RunStatus; paused?: boolean }) {
+  const known = STATUS_LOOKS[status] ?? { word: status, icon: CircleDashed, color: "text-dim" };
+  const { word, icon: Icon, color } = paused && status === "pending" ? PAUSED : known;
   return (
     <span className={`inline-flex items-center gap-1.5 font-medium whitespace-nowrap ${color}`}>
       <Icon
@@ -44,6 +42,9 @@ export function StatusBadge({ status }: { status: RunStatus }) {
         className={`size-4 shrink-0 ${status === "running" ? "animate-spin [animation-duration:2s]" : ""}`}
       />
       {word}
+      {paused && status !== "pending" && !isOver(status) && (
+        <CirclePause aria-label="paused" className="size-3.5 shrink-0 text-warn" />
+      )}
     </span>
   );
 }

@@ -99,3 +99,56 @@ def an_edit_and_then_the_answer_inside(lib: Lib) -> Any:
     inner = lib.StateGraph(State).add_node("q", asking(lib, "?")).add_edge(lib.START, "q")
     builder = chain(lib, "a").add_node("sub", inner.compile()).add_edge("a", "sub")
     return lib.compile(builder), [{}, Edit({"x": 9}), answer("one")]
+
+
+def forked(lib: Lib, *, entry: str = "") -> Any:
+    """A router after START, which goes by `x`, and an edge from there if there is an `entry`."""
+    builder = lib.StateGraph(State).add_node("a", says("a")).add_node("b", says("b"))
+    builder.add_conditional_edges(
+        lib.START, lambda state: "b" if state.get("x") else "a", ["a", "b"]
+    )
+    return builder.add_edge(lib.START, entry) if entry else builder
+
+
+@tale
+def an_edit_as_the_start_of_a_new_thread(lib: Lib) -> Any:
+    return lib.compile(forked(lib)), [Edit({"x": 1}, lib.START), None]
+
+
+@tale
+def an_edit_of_a_new_thread_as_nobody(lib: Lib) -> Any:
+    return lib.compile(forked(lib)), [Edit({"x": 1}), None]
+
+
+@tale
+def an_edit_of_nothing_as_the_start(lib: Lib) -> Any:
+    return lib.compile(forked(lib)), [Edit(None, lib.START), None]
+
+
+@tale
+def an_edit_as_the_start_after_the_end(lib: Lib) -> Any:
+    return lib.compile(forked(lib)), [{}, Edit({"x": 1}, lib.START), None]
+
+
+@tale
+def an_edit_as_the_start_where_a_question_waits(lib: Lib) -> Any:
+    builder = forked(lib).add_node("q", asking(lib, "?")).add_edge("a", "q")
+    return lib.compile(builder), [{}, Edit({"x": 1}, lib.START), None]
+
+
+@tale
+def an_edit_as_the_start_with_an_edge_too(lib: Lib) -> Any:
+    return lib.compile(forked(lib, entry="a")), [Edit({"x": 1}, lib.START), None]
+
+
+@tale
+def an_edit_as_the_start_that_sends(lib: Lib) -> Any:
+    builder = lib.StateGraph(State).add_node("w", lambda i: {"log": [i]})
+    builder.add_conditional_edges(lib.START, lambda s: [lib.Send("w", s["x"])], ["w"])
+    return lib.compile(builder), [Edit({"x": 1}, lib.START), None]
+
+
+@tale
+def an_edit_as_the_start_that_says_where_to_go(lib: Lib) -> Any:
+    edit = Edit(lib.Command(update={"x": 0}, goto="b"), lib.START)
+    return lib.compile(forked(lib)), [edit, None]

@@ -41,7 +41,7 @@ export function LaunchPage() {
         </Empty>
       )}
       {!waiting && workflows.data && chosen && (
-        <div className="grid gap-6 lg:grid-cols-[20rem_minmax(0,48rem)]">
+        <div className="grid grid-cols-[minmax(0,1fr)] gap-6 lg:grid-cols-[20rem_minmax(0,48rem)]">
           <WorkflowPicker
             workflows={workflows.data}
             selected={chosen.name}

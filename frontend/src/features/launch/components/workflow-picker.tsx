@@ -11,7 +11,7 @@ interface WorkflowPickerProps {
 export function WorkflowPicker({ workflows, selected, onSelect }: WorkflowPickerProps) {
   const id = useId();
   return (
-    <fieldset className="flex flex-col gap-2">
+    <fieldset className="flex min-w-0 flex-col gap-2">
       <legend className="mb-2 font-medium">Workflow</legend>
       {workflows.map(({ name, version, description }) => (
         <label

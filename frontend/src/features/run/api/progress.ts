@@ -1,6 +1,9 @@
+import type { RunStatus } from "@/shared/api/types";
+import { kindOf } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
 
-export type NodeState = "waiting" | "running" | "done" | "failed" | "stopped";
+/** `parked`: it began, and its run waits, sleeps, is paused or is queued meanwhile. */
+export type NodeState = "waiting" | "running" | "parked" | "done" | "failed" | "stopped";
 
 /** How far one node is: it may run as many tasks at once, and again in later steps. */
 export interface NodeProgress {
@@ -13,45 +16,99 @@ export interface NodeProgress {
 
 const UNTOUCHED: NodeProgress = { started: 0, done: 0, retries: 0, failed: false, stopped: false };
 
-export function nodeState(progress: NodeProgress = UNTOUCHED): NodeState {
+/** How a node is, in a run of `status`: only a run that runs has nodes that run. */
+export function nodeState(
+  progress: NodeProgress = UNTOUCHED,
+  status: RunStatus = "running",
+): NodeState {
   if (progress.failed) {
     return "failed";
   }
   if (progress.started > progress.done) {
-    return progress.stopped ? "stopped" : "running";
+    if (progress.stopped) {
+      return "stopped";
+    }
+    return status === "running" ? "running" : "parked";
   }
   return progress.done > 0 ? "done" : "waiting";
 }
 
-/** What the events of a run say about its nodes, one event at a time. */
+/**
+ * What the events of a run say about the nodes of its graph, one event at a time.
+ *
+ * A name is no identity: a node of a subgraph, or a task that a node calls, may be called as
+ * another node is. What they do belongs to the outermost node around them (`ownerOf`), and does
+ * not count as one of its own tasks.
+ */
 export class Progress {
   private nodes = new Map<string, NodeProgress>();
   private tasks = new Set<string>();
-  private taken: ReadonlyMap<string, NodeProgress> | null = null;
+  private readonly routes = new Routes();
+  /** The outermost node of each task and of each call, by its id. */
+  private owners = new Map<string, string>();
+  private calls = new Set<string>();
+  private copy: ReadonlyMap<string, NodeProgress> | null = null;
 
   /** The nodes as they are; the same object as before while nothing changed. */
   get snapshot(): ReadonlyMap<string, NodeProgress> {
-    this.taken ??= new Map(this.nodes);
-    return this.taken;
+    this.copy ??= new Map(this.nodes);
+    return this.copy;
+  }
+
+  /** Which nodes ran one superstep after which, by `routeOf`; the same object while it grows. */
+  get taken(): ReadonlySet<string> {
+    return this.routes.taken;
   }
 
   apply(frame: Frame): void {
-    const { event, node } = frame;
-    if (event === "started" || event === "recovered") {
+    const kind = kindOf(frame.event);
+    if (kind?.terminal) {
+      this.end(frame);
+    } else if (kind?.status === "running") {
       this.begin();
-    } else if (event === "completed" || event === "cancelled" || event === "failed") {
-      this.end(event, node ?? text(frame.data, "node"));
-    } else if (node) {
-      this.step(event, node, frame.data);
+    } else if (frame.event === "checkpoint" && !frame.namespace) {
+      this.routes.enter(frame.step ?? 0);
+    } else if (frame.node) {
+      this.learn(frame, frame.node);
+      if (!frame.namespace && !this.isCall(frame)) {
+        this.step(frame, frame.node);
+      }
     }
+  }
+
+  /** The node of the graph that `frame` belongs to: its own, or the one around it. */
+  ownerOf({ namespace, task_id, node }: Frame): string | undefined {
+    if (namespace) {
+      const [name, task] = (namespace.split("|", 1)[0] as string).split(":");
+      return this.owners.get(task ?? "") ?? name;
+    }
+    return this.owners.get(task_id ?? "") ?? node;
+  }
+
+  private learn(frame: Frame, node: string): void {
+    const { event, namespace, data } = frame;
+    const task = text(data, "task_id");
+    if (event !== "node_started" || namespace || task === undefined) {
+      return;
+    }
+    const caller = text(data, "called_by");
+    this.owners.set(task, this.owners.get(caller ?? "") ?? node);
+    if (caller !== undefined) {
+      this.calls.add(task);
+    }
+  }
+
+  private isCall({ task_id, data }: Frame): boolean {
+    return this.calls.has(task_id ?? text(data, "task_id") ?? "");
   }
 
   private set(node: string, progress: NodeProgress): void {
     this.nodes.set(node, progress);
-    this.taken = null;
+    this.copy = null;
   }
 
-  private step(event: string, node: string, data: unknown): void {
+  private step({ event, data, step = 0 }: Frame, node: string): void {
+    this.routes.saw(node, step);
     const before = this.nodes.get(node) ?? UNTOUCHED;
     if (event === "node_started") {
       // A task that is tried again is still one task.
@@ -78,15 +135,57 @@ export class Progress {
     this.set("__start__", { ...UNTOUCHED, started: 1, done: 1 });
   }
 
-  private end(event: string, failing: string | undefined): void {
+  private end(frame: Frame): void {
     for (const [node, progress] of this.nodes) {
       this.set(node, { ...progress, stopped: true });
     }
-    if (event === "failed" && failing) {
+    const node = frame.node ?? text(frame.data, "node");
+    const failing = node && this.ownerOf({ ...frame, node });
+    if (frame.event === "failed" && failing) {
       this.set(failing, { ...(this.nodes.get(failing) ?? UNTOUCHED), failed: true });
     }
-    if (event === "completed") {
+    if (frame.event === "completed") {
+      this.routes.ended();
       this.set("__end__", { ...UNTOUCHED, started: 1, done: 1 });
+    }
+  }
+}
+
+/** The name of the way from one node to another. */
+export function routeOf(source: string, target: string): string {
+  return JSON.stringify([source, target]);
+}
+
+/** Which nodes ran right after which: the ways that routers may have taken. A way past other nodes
+ * is not taken because both its ends were reached. */
+class Routes {
+  readonly taken = new Set<string>();
+  private before = new Set<string>();
+  private now = new Set(["__start__"]);
+  private step: number | null = null;
+
+  /** The run has taken in what it was given, at this step of its thread. */
+  enter(step: number): void {
+    this.step ??= step;
+  }
+
+  saw(node: string, step: number): void {
+    if (step !== this.step) {
+      this.before = step === (this.step ?? 0) + 1 ? this.now : new Set();
+      this.now = new Set();
+      this.step = step;
+    }
+    if (!this.now.has(node)) {
+      this.now.add(node);
+      for (const source of this.before) {
+        this.taken.add(routeOf(source, node));
+      }
+    }
+  }
+
+  ended(): void {
+    for (const source of this.now) {
+      this.taken.add(routeOf(source, "__end__"));
     }
   }
 }

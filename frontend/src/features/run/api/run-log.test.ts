@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import type { Artifact, Run } from "@/shared/api/types";
 import type { Frame } from "@/stream/frame";
-import { nodeState } from "./progress";
-import { allArtifacts, current, RunLog } from "./run-log";
+import { nodeState, routeOf } from "./progress";
+import { allArtifacts, current, ownerOf, pathOf, RunLog, withNews } from "./run-log";
 
 function logOf(...events: Partial<Frame>[]) {
   const log = new RunLog();
@@ -108,4 +108,123 @@ test("an artifact that REST and an event know is one", () => {
     [artifact("b", "2"), artifact("c", "3")],
   );
   expect(all.map(({ id }) => id)).toEqual(["a", "b", "c"]);
+});
+
+const began = (node: string, task: string, more: Partial<Frame> = {}) => ({
+  event: "node_started",
+  node,
+  task_id: task,
+  data: { task_id: task },
+  ...more,
+});
+const ended = (node: string, task: string, more: Partial<Frame> = {}) => ({
+  event: "node_update",
+  node,
+  task_id: task,
+  ...more,
+});
+const inside = { namespace: "sub:t1" };
+
+test("a node of a subgraph is not the outer node of its name", () => {
+  const log = logOf(began("sub", "t1"), began("work", "t2", inside));
+  expect([stateOf(log, "sub"), stateOf(log, "work")]).toEqual(["running", "waiting"]);
+  const done = logOf(
+    began("sub", "t1"),
+    began("work", "t2", inside),
+    ended("work", "t2", inside),
+    ended("sub", "t1"),
+  );
+  expect([stateOf(done, "sub"), stateOf(done, "work")]).toEqual(["done", "waiting"]);
+});
+
+test("a failure inside marks the outermost node around it", () => {
+  const failed = { event: "failed", node: "work", task_id: "t2", ...inside };
+  const log = logOf(began("sub", "t1"), began("work", "t2", inside), failed);
+  expect([stateOf(log, "sub"), stateOf(log, "work")]).toEqual(["failed", "waiting"]);
+});
+
+test("a task that a node calls is not the node of its name, also at the same time", () => {
+  const call = began("work", "c", { data: { task_id: "c", called_by: "t1" } });
+  const both = [began("outer", "t1"), began("work", "t2"), call];
+  const log = logOf(...both, ended("work", "c"));
+  expect([stateOf(log, "outer"), stateOf(log, "work")]).toEqual(["running", "running"]);
+  expect(stateOf(logOf(...both, ended("work", "t2")), "work")).toBe("done");
+  const failed = logOf(...both, { event: "failed", node: "work", task_id: "c" });
+  expect([stateOf(failed, "outer"), stateOf(failed, "work")]).toEqual(["failed", "stopped"]);
+});
+
+test("a graph that a called task runs belongs to the node around the call", () => {
+  const call = began("helper", "c", { data: { task_id: "c", called_by: "t1" } });
+  const deep = began("work", "t9", { namespace: "helper:c|inner:t8" });
+  const log = logOf(began("outer", "t1"), call, deep).snapshot();
+  const frame = log.frames[2] as Frame;
+  expect(ownerOf(log, frame)).toBe("outer");
+  expect(pathOf(log, frame)).toEqual(["outer", "helper", "inner", "work"]);
+});
+
+test("parallel tasks and loops of a node of one name are counted by its own tasks", () => {
+  const log = logOf(
+    began("work", "a"),
+    began("work", "b"),
+    began("work", "x", inside),
+    ended("work", "x", inside),
+    ended("work", "a"),
+  );
+  expect(log.snapshot().nodes.get("work")).toMatchObject({ started: 2, done: 1 });
+  const again = logOf(began("work", "a"), ended("work", "a"), began("work", "b"));
+  expect(stateOf(again, "work")).toBe("running");
+});
+
+test("only a run that runs has nodes that run", () => {
+  const node = logOf(began("ask", "t")).snapshot().nodes.get("ask");
+  expect(nodeState(node, "running")).toBe("running");
+  for (const status of ["interrupted", "sleeping", "pending"] as const) {
+    expect(nodeState(node, status)).toBe("parked");
+  }
+});
+
+test("what is about the run itself is counted, so that it is read again", () => {
+  const names = ["created", "started", "node_started", "custom:x", "paused", "adjourned"];
+  expect(logOf(...names.map((event) => ({ event }))).snapshot().changes).toBe(4);
+});
+
+test("news of the feed that has no event changes the run, and older news does not", () => {
+  const run = { seq: 4, updated_at: "t4", status: "interrupted", error: null, payload: 1 } as Run;
+  const news = { ...run, updated_at: "t5", status: "pending" } as Run;
+  expect(withNews(run, news)).toMatchObject({ status: "pending", payload: 1 });
+  expect(withNews(run, { ...news, updated_at: "t3" }).status).toBe("interrupted");
+  expect(withNews(run, { ...news, seq: 3, updated_at: "t9" }).status).toBe("interrupted");
+});
+
+test("the steps of a graph inside are not the run's", () => {
+  const checkpoint = (step: number, more: Partial<Frame> = {}) => ({
+    event: "checkpoint",
+    step,
+    ...more,
+  });
+  const log = logOf(checkpoint(1), checkpoint(7, inside)).snapshot();
+  expect([log.step, log.checkpoints]).toEqual([1, 2]);
+});
+
+test("a way past other nodes was not taken because both its ends were reached", () => {
+  const step = (node: string, n: number) => [
+    began(node, `${node}${n}`, { step: n }),
+    ended(node, `${node}${n}`, { step: n }),
+  ];
+  const log = logOf(
+    { event: "started" },
+    { event: "checkpoint", step: 20 }, // its thread had others before
+    ...step("a", 21),
+    ...step("b", 22),
+    { event: "checkpoint", step: 22 },
+    ...step("c", 23),
+    { event: "resumed" },
+    ...step("c", 24),
+    { event: "completed" },
+  );
+  const taken = ["__start__ a", "a b", "a c", "b c", "c c", "c a", "b __end__", "c __end__"];
+  const was = taken.map((way) =>
+    log.snapshot().routes.has(routeOf(...(way.split(" ") as [string, string]))),
+  );
+  expect(was).toEqual([true, true, false, true, true, false, false, true]);
 });

@@ -1,5 +1,7 @@
-import type { Artifact, Run, RunStatus } from "@/shared/api/types";
-import { type Frame, isTerminal } from "@/stream/frame";
+import type { Artifact, Run, RunStatus, RunSummary } from "@/shared/api/types";
+import { isNewer } from "@/shared/api/version";
+import { isAboutRun, kindOf, statusAfter } from "@/stream/event-kinds";
+import type { Frame } from "@/stream/frame";
 import { type NodeProgress, Progress, text } from "./progress";
 
 /** What the events that arrived so far say. Never changed: a new one takes its place. */
@@ -11,6 +13,13 @@ export interface LogSnapshot {
   startedAt: string | null;
   finishedAt: string | null;
   nodes: ReadonlyMap<string, NodeProgress>;
+  /** The ways between nodes that were taken, by `routeOf`. Grows in place. */
+  routes: ReadonlySet<string>;
+  /** By `seq`, the node of the graph that an event from inside one belongs to. Grows with `frames`
+   * in place: there may be as many. */
+  owners: ReadonlyMap<number, string>;
+  /** How many events were about the run itself: with each, more of it may have changed. */
+  changes: number;
   /** How often each event name came, in order of first appearance. */
   names: ReadonlyMap<string, number>;
   artifacts: readonly Artifact[];
@@ -25,6 +34,9 @@ const NOTHING: LogSnapshot = {
   startedAt: null,
   finishedAt: null,
   nodes: new Map(),
+  routes: new Set(),
+  owners: new Map(),
+  changes: 0,
   names: new Map(),
   artifacts: [],
   checkpoints: 0,
@@ -39,9 +51,14 @@ const FLOOD_MS = 120;
 export class RunLog {
   private readonly progress = new Progress();
   private readonly listeners = new Set<() => void>();
+  private readonly owners = new Map<number, string>();
   private waiting: Frame[] = [];
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private current = NOTHING;
+  private current: LogSnapshot = {
+    ...NOTHING,
+    routes: this.progress.taken,
+    owners: this.owners,
+  };
   private pause = SOON_MS;
 
   readonly snapshot = (): LogSnapshot => this.current;
@@ -69,6 +86,10 @@ export class RunLog {
     const artifacts = [...next.artifacts];
     for (const frame of frames) {
       this.progress.apply(frame);
+      const owner = this.progress.ownerOf(frame);
+      if (owner !== undefined && owner !== frame.node) {
+        this.owners.set(frame.seq, owner);
+      }
       next.seq = frame.seq;
       next.names.set(frame.event, (next.names.get(frame.event) ?? 0) + 1);
       note(next, frame);
@@ -87,21 +108,41 @@ export class RunLog {
   }
 }
 
-const BEGINS = new Set(["started", "recovered"]);
-
-function note(snapshot: LogSnapshot, { event, ts, step = 0 }: Frame): void {
-  if (event === "created") {
-    snapshot.status = "pending";
-  } else if (BEGINS.has(event)) {
-    snapshot.status = "running";
+function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame): void {
+  snapshot.status = statusAfter(event, snapshot.status) as RunStatus | null;
+  if (isAboutRun(event)) {
+    snapshot.changes++;
+  }
+  const kind = kindOf(event);
+  if (kind?.terminal) {
+    snapshot.finishedAt = ts;
+  } else if (kind?.status === "running") {
     snapshot.startedAt ??= ts;
   } else if (event === "checkpoint") {
     snapshot.checkpoints++;
-    snapshot.step = Math.max(snapshot.step, step);
-  } else if (isTerminal(event)) {
-    snapshot.status = event as RunStatus;
-    snapshot.finishedAt = ts;
+    // A graph inside counts its own steps.
+    snapshot.step = namespace ? snapshot.step : Math.max(snapshot.step, step);
   }
+}
+
+/** The node of the graph that `frame` belongs to: its own, or the one around it. */
+export function ownerOf(log: LogSnapshot, frame: Frame): string | undefined {
+  return log.owners.get(frame.seq) ?? frame.node;
+}
+
+/** The nodes around a graph that is at `namespace`, the outermost first. */
+export function nodesAround(namespace = ""): string[] {
+  return namespace ? namespace.split("|").map((place) => place.split(":")[0] as string) : [];
+}
+
+/** Where `frame` comes from, the outermost node first. */
+export function pathOf(log: LogSnapshot, frame: Frame): string[] {
+  const path = nodesAround(frame.namespace);
+  const owner = log.owners.get(frame.seq);
+  if (owner !== undefined && path[0] !== owner) {
+    path.unshift(owner);
+  }
+  return frame.node ? [...path, frame.node] : path;
 }
 
 function artifactIn(frame: Frame): Artifact | null {
@@ -122,6 +163,15 @@ function artifactIn(frame: Frame): Artifact | null {
     created_at: frame.ts,
     url: `/api/artifacts/${id}`,
   };
+}
+
+/** `run` with the news of the feed, unless they are older. */
+export function withNews(run: Run, news: RunSummary): Run {
+  if (!isNewer(news, run)) {
+    return run;
+  }
+  const error = news.error && { traceback: null, ...news.error, ...run.error };
+  return { ...run, ...news, error };
 }
 
 /** `run` as it is by now: what REST said, overtaken by those events that are newer. */

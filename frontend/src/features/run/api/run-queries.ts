@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { pathOf, request } from "@/shared/api/client";
 import { keys } from "@/shared/api/queries";
-import type { Artifact, Checkpoint, Page, RunState } from "@/shared/api/types";
+import type { Artifact, Checkpoint, Page, RunState, WholeFrame } from "@/shared/api/types";
 
 /** The values of a run at `checkpoint`, or the newest ones. */
 export const stateQuery = (runId: string, checkpoint?: string) =>
@@ -11,6 +11,20 @@ export const stateQuery = (runId: string, checkpoint?: string) =>
       request<RunState>(`/api/runs/${runId}/state`, { query: { checkpoint }, signal }),
     placeholderData: keepPreviousData,
   });
+
+/** An event with all of its data, however large. Events never change. */
+export const eventQuery = (runId: string, seq: number) =>
+  queryOptions({
+    queryKey: [...keys.run(runId), "event", seq],
+    queryFn: ({ signal }) => request<WholeFrame>(`/api/runs/${runId}/events/${seq}`, { signal }),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+/** The checkpoint that the address of a state names. */
+export function checkpointIn(stateUrl: string | undefined): string | undefined {
+  const query = stateUrl?.split("?")[1];
+  return new URLSearchParams(query).get("checkpoint") ?? undefined;
+}
 
 function pages<T>(path: string, query: Record<string, string | number>) {
   return {

@@ -2,12 +2,15 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { socketUrl } from "@/shared/api/client";
 import { keys, runQuery } from "@/shared/api/queries";
+import type { RunSummary } from "@/shared/api/types";
 import { useComeback } from "@/shared/ui/comeback";
+import { FeedStream } from "@/stream/feed-stream";
 import { RunStream } from "@/stream/run-stream";
 import type { StreamEnd, StreamState } from "@/stream/state";
-import { RunLog } from "./run-log";
+import { RunLog, withNews } from "./run-log";
 
-/** A run as REST tells it and as its events go on. All that is shown of one run comes from here:
+/** A run as REST tells it, as its events go on, and as the feed tells what has no event: that it was
+ * answered, put back into the queue, or is to be cancelled. All that is shown of one run comes from here:
  * after a lost connection everything that REST gave is read again. */
 export function useRun(runId: string) {
   const client = useQueryClient();
@@ -45,7 +48,43 @@ export function useRun(runId: string) {
 
   useComeback(stream);
   const snapshot = useSyncExternalStore(log.subscribe, log.snapshot);
+  useRefresh(runId, "detail", snapshot.changes);
+  useNews(runId, query.data?.thread, end !== null);
   return { query, connection, end, log: snapshot };
+}
+
+/** Works what the feed tells about a run into what REST said of it, until it has ended. */
+function useNews(runId: string, thread: string | undefined, ended: boolean): void {
+  const client = useQueryClient();
+  const [feed, setFeed] = useState<FeedStream<RunSummary> | null>(null);
+  useEffect(() => {
+    if (thread === undefined || ended) {
+      return;
+    }
+    const { queryKey } = runQuery(runId);
+    const readAgain = () => client.invalidateQueries({ queryKey });
+    const following = new FeedStream<RunSummary>({
+      url: () => socketUrl("/api/ws/", { thread }),
+      probe: () => client.fetchQuery({ ...runQuery(runId), staleTime: 0 }),
+      onReady: readAgain,
+      onRun: (news) => {
+        const known = client.getQueryData(queryKey);
+        if (news.id !== runId || !known) {
+          return;
+        }
+        client.setQueryData(queryKey, withNews(known, news));
+        if (news.step === known.step) {
+          readAgain(); // more changed than its step: who paused it, or cancels it, is no news
+        }
+      },
+      onDeleted: (deleted) => deleted === runId && readAgain(),
+      onState: () => {},
+    });
+    setFeed(following);
+    following.start();
+    return () => following.stop();
+  }, [client, runId, thread, ended]);
+  useComeback(feed);
 }
 
 const OFTEN_MS = 400;

@@ -68,7 +68,7 @@ function Item({ artifact }: { artifact: Artifact }) {
         className="group flex items-center gap-3 px-4 py-2.5 outline-offset-[-2px] hover:bg-raised"
       >
         <span className="min-w-0 flex-1">
-          <span className="block truncate font-mono text-xs text-ink">{name}</span>
+          <bdi className="block truncate text-left font-mono text-xs text-ink">{name}</bdi>
           <span className="block truncate text-2xs text-faint">
             {media_type}
             {node && ` · by ${node}`}

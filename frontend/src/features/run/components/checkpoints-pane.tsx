@@ -4,6 +4,7 @@ import type { Checkpoint } from "@/shared/api/types";
 import { absolute, timeOfDay } from "@/shared/format/moment";
 import { Button } from "@/shared/ui/button";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
+import { nodesAround } from "../api/run-log";
 import { checkpointsQuery } from "../api/run-queries";
 import { useReplay } from "../api/use-replay";
 import { useRefresh } from "../api/use-run";
@@ -71,7 +72,9 @@ interface RowProps {
 }
 
 function Row({ checkpoint, onLook, onReplay, busy }: RowProps) {
-  const { step, source, next, created_at, id } = checkpoint;
+  const { step, source, next, created_at, id, namespace } = checkpoint;
+  const around = nodesAround(namespace).join(" › ");
+  const where = around ? `step ${step} in ${around}` : `step ${step}`;
   return (
     <li className="flex flex-wrap items-center gap-x-4 gap-y-1 border-b border-line px-4 py-2 last:border-b-0">
       <span className="w-16 shrink-0 font-medium tabular-nums">Step {step}</span>
@@ -86,21 +89,24 @@ function Row({ checkpoint, onLook, onReplay, busy }: RowProps) {
           )}
         </span>
         <span className="block truncate font-mono text-2xs text-faint" title={id}>
+          {around && <bdi>in {around} · </bdi>}
           {source} · <time title={absolute(created_at)}>{timeOfDay(created_at)}</time>
         </span>
       </span>
       <span className="ml-auto flex">
-        <Button look="quiet" onClick={onLook} aria-label={`State at step ${step}`}>
+        <Button look="quiet" onClick={onLook} aria-label={`State at ${where}`}>
           State
         </Button>
-        <Button
-          look="quiet"
-          onClick={onReplay}
-          disabled={busy}
-          aria-label={`Replay from step ${step}`}
-        >
-          Replay from here
-        </Button>
+        {!namespace && (
+          <Button
+            look="quiet"
+            onClick={onReplay}
+            disabled={busy}
+            aria-label={`Replay from ${where}`}
+          >
+            Replay from here
+          </Button>
+        )}
       </span>
     </li>
   );

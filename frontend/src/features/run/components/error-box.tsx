@@ -1,8 +1,11 @@
 import { CircleX } from "lucide-react";
 import type { RunError } from "@/shared/api/types";
+import { nodesAround } from "../api/run-log";
 
-/** Why the run failed. */
-export function ErrorBox({ error }: { error: RunError }) {
+/** Why the run failed, and in which node; `path` has it and those around it, when its event is known. */
+export function ErrorBox({ error, path }: { error: RunError; path: string[] }) {
+  const own = error.node === null ? [] : [...nodesAround(error.namespace), error.node];
+  const where = (path.length > 0 ? path : own).join(" › ");
   return (
     <section
       aria-label="Error"
@@ -12,10 +15,10 @@ export function ErrorBox({ error }: { error: RunError }) {
       <div className="min-w-0 flex-1">
         <p className="break-words">
           <span className="font-mono font-medium text-bad">{error.type}</span>
-          {error.node && (
+          {where && (
             <span className="text-dim">
               {" "}
-              in node <span className="font-mono text-ink">{error.node}</span>
+              in node <bdi className="font-mono text-ink">{where}</bdi>
             </span>
           )}
         </p>

@@ -1,5 +1,8 @@
+import type { EventName } from "@/shared/api/types";
+import type { Frame } from "@/stream/frame";
+
 /** How an event name is coloured; the name itself always stands beside the colour. */
-const DOTS: Record<string, string> = {
+const DOTS: Record<EventName, string> = {
   created: "bg-dim",
   started: "bg-accent",
   node_started: "bg-accent",
@@ -7,6 +10,12 @@ const DOTS: Record<string, string> = {
   checkpoint: "bg-wait",
   artifact: "bg-wait",
   custom: "bg-ink",
+  "custom:messages": "bg-ink",
+  interrupted: "bg-warn",
+  sleeping: "bg-wait",
+  resumed: "bg-accent",
+  paused: "bg-warn",
+  unpaused: "bg-accent",
   retry: "bg-warn",
   recovered: "bg-warn",
   completed: "bg-good",
@@ -15,21 +24,22 @@ const DOTS: Record<string, string> = {
 };
 
 export function eventDot(event: string): string {
-  return DOTS[event] ?? "bg-dim";
+  const name = event.startsWith("custom:") ? "custom" : event;
+  return DOTS[name as EventName] ?? "bg-dim";
 }
 
 const LONGEST = 160;
 
-/** `data` on one line, cut where it is long. */
-export function preview(data: unknown): string {
+/** The data of an event on one line, cut where they are long. */
+export function preview({ data, data_url }: Pick<Frame, "data" | "data_url">): string {
   if (data === undefined || data === null) {
-    return "";
+    return data_url ? "Large data: open the event to load them" : "";
   }
   if (typeof data === "object") {
     const parts: string[] = [];
     let length = 0;
-    for (const [key, value] of Object.entries(data)) {
-      const text = `${key}: ${short(value)}`;
+    for (const key in data) {
+      const text = `${key}: ${short((data as Record<string, unknown>)[key])}`;
       parts.push(text);
       length += text.length;
       if (length > LONGEST) {

@@ -2,18 +2,22 @@ import { ChevronRight } from "lucide-react";
 import { memo } from "react";
 import { timeOfDay } from "@/shared/format/moment";
 import { JsonTree } from "@/shared/ui/json-tree";
+import { kindOf } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
 import { eventDot, preview } from "./event-looks";
+import { WholeEvent } from "./whole-event";
 
 interface EventRowProps {
   frame: Frame;
+  /** Where it comes from. */
+  path: string;
   open: boolean;
   onToggle: (seq: number) => void;
 }
 
 /** One event on one line; a click unfolds all of it. */
-export const EventRow = memo(function EventRow({ frame, open, onToggle }: EventRowProps) {
-  const { event, seq, ts, node, step } = frame;
+export const EventRow = memo(function EventRow({ frame, path, open, onToggle }: EventRowProps) {
+  const { event, seq, ts, step } = frame;
   return (
     <div data-testid="event-row" data-event={event} data-seq={seq}>
       <button
@@ -38,13 +42,18 @@ export const EventRow = memo(function EventRow({ frame, open, onToggle }: EventR
         </time>
         <span className="flex w-28 shrink-0 items-center gap-2 font-medium">
           <span aria-hidden className={`size-1.5 shrink-0 rounded-full ${eventDot(event)}`} />
-          <span className="truncate">{event}</span>
+          <span className="truncate" title={kindOf(event)?.meaning}>
+            {event}
+          </span>
         </span>
-        <span className="min-w-0 flex-1 truncate font-mono text-dim sm:w-28 sm:flex-none xl:w-36">
-          {node}
-        </span>
+        <bdi
+          title={path}
+          className="min-w-0 flex-1 truncate font-mono text-dim sm:w-28 sm:flex-none xl:w-36"
+        >
+          {path}
+        </bdi>
         <span className="hidden min-w-0 flex-1 truncate font-mono text-2xs text-faint sm:block">
-          {preview(frame.data)}
+          {preview(frame)}
         </span>
         {step !== undefined && (
           <span className="hidden shrink-0 text-2xs text-faint tabular-nums sm:block">
@@ -55,6 +64,7 @@ export const EventRow = memo(function EventRow({ frame, open, onToggle }: EventR
       {open && (
         <div className="border-y border-line bg-canvas/60 px-4 py-3">
           <JsonTree value={frame} label={`Event ${seq}`} />
+          {frame.data_url && <WholeEvent frame={frame} />}
         </div>
       )}
     </div>

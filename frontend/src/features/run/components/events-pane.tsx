@@ -3,7 +3,7 @@ import { ArrowDown, Pause } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Empty } from "@/shared/ui/notice";
 import type { Frame } from "@/stream/frame";
-import type { LogSnapshot } from "../api/run-log";
+import { type LogSnapshot, ownerOf, pathOf } from "../api/run-log";
 import type { RunSearch } from "../search";
 import { EventFilter } from "./event-filter";
 import { EventRow } from "./event-row";
@@ -20,7 +20,7 @@ const AT_END = 24;
 
 /** Every event, in order. Follows the newest until somebody scrolls up or pauses. */
 export function EventsPane({ log, live, search, onLook }: EventsPaneProps) {
-  const frames = useFiltered(log.frames, search);
+  const frames = useFiltered(log, search);
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
   const scroller = useRef<HTMLDivElement>(null);
   const { following, setFollowing, watch } = useFollowing(live, scroller);
@@ -80,7 +80,12 @@ export function EventsPane({ log, live, search, onLook }: EventsPaneProps) {
                   className="absolute inset-x-0 top-0 border-b border-line/60"
                   style={{ transform: `translateY(${start}px)` }}
                 >
-                  <EventRow frame={frame} open={open.has(frame.seq)} onToggle={toggle} />
+                  <EventRow
+                    frame={frame}
+                    path={pathOf(log, frame).join(" › ")}
+                    open={open.has(frame.seq)}
+                    onToggle={toggle}
+                  />
                 </li>
               );
             })}
@@ -110,16 +115,17 @@ function FollowButton({ following, onClick }: { following: boolean; onClick: () 
   );
 }
 
-function useFiltered(frames: readonly Frame[], { events, node }: RunSearch): readonly Frame[] {
+function useFiltered(log: LogSnapshot, { events, node }: RunSearch): readonly Frame[] {
+  const { frames } = log;
   return useMemo(() => {
     if (!events && !node) {
       return frames;
     }
     const names = events && new Set(events);
     return frames.filter(
-      (frame) => (!names || names.has(frame.event)) && (!node || frame.node === node),
+      (frame) => (!names || names.has(frame.event)) && (!node || ownerOf(log, frame) === node),
     );
-  }, [frames, events, node]);
+  }, [log, frames, events, node]);
 }
 
 const UPWARDS = new Set(["ArrowUp", "PageUp", "Home"]);
@@ -153,5 +159,5 @@ function useFollowing(live: boolean, scroller: React.RefObject<HTMLDivElement | 
       }
     },
   };
-  return { following: following && live, setFollowing, watch };
+  return { following, setFollowing, watch };
 }

@@ -1,9 +1,6 @@
 import { BaseEdge, type Edge, type EdgeProps } from "@xyflow/react";
-
-export interface Point {
-  x: number;
-  y: number;
-}
+import type { ReactNode } from "react";
+import type { Point } from "./graph-shape";
 
 export type DrawnEdge = Edge<{ points: Point[] }, "drawn">;
 
@@ -15,7 +12,7 @@ export function DrawnEdgeView({ id, data, label, style, markerEnd }: EdgeProps<D
     <BaseEdge
       id={id}
       path={pathThrough(points)}
-      {...(label && middle ? { label, labelX: middle.x, labelY: middle.y } : {})}
+      {...(label && middle ? { label: shortened(label), labelX: middle.x, labelY: middle.y } : {})}
       {...(style ? { style } : {})}
       {...(markerEnd ? { markerEnd } : {})}
     />
@@ -40,4 +37,11 @@ export function pathThrough(points: readonly Point[]): string {
 
 function at({ x, y }: Point): string {
   return `${x},${y}`;
+}
+
+const LONGEST_LABEL = 34;
+
+function shortened(label: ReactNode): ReactNode {
+  const long = typeof label === "string" && label.length > LONGEST_LABEL;
+  return long ? `${label.slice(0, LONGEST_LABEL - 1)}…` : label;
 }

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { pathThrough } from "./graph-edge";
 import { layoutOf } from "./graph-layout";
+import { isDrawable } from "./graph-shape";
 
 const node = (id: string) => ({ id, label: id, kind: "node" });
 const edge = (source: string, target: string, conditional = false) => ({
@@ -36,4 +37,24 @@ test("every edge has a way: two between the same nodes, one to itself, one back"
   for (const { points } of edges) {
     expect(pathThrough(points)).toMatch(/^M[-\d.]+,[-\d.]+[LQ]/);
   }
+});
+
+test("a graph that a drawing cannot show is not laid out at all", () => {
+  const ids = (count: number) => Array.from({ length: count }, (_, n) => `n${n}`);
+  const full = (count: number) => ({
+    nodes: ids(count).map(node),
+    edges: ids(count).flatMap((a) => ids(count).map((b) => edge(a, b, true))),
+  });
+  expect(isDrawable(full(10))).toBe(true);
+  expect(isDrawable(full(40))).toBe(false);
+  expect(isDrawable({ nodes: ids(5000).map(node), edges: [] })).toBe(false);
+});
+
+test("a label of any length takes no more room than a long one", () => {
+  const wide = (label: string) =>
+    layoutOf({
+      nodes: [node("a"), node("b")],
+      edges: [{ ...edge("a", "b", true), label }],
+    }).nodes.map(({ x }) => x);
+  expect(wide("x".repeat(10_000))).toEqual(wide("x".repeat(100)));
 });

@@ -1,27 +1,9 @@
 import { Graph, layout } from "@dagrejs/dagre";
-import type { GraphEdge, GraphNode, Workflow } from "@/shared/api/types";
-import type { Point } from "./graph-edge";
-
-export interface Placed {
-  node: GraphNode;
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
-
-export interface Drawn extends GraphEdge {
-  id: string;
-  /** Where it runs along, from border to border. */
-  points: Point[];
-}
-
-export interface GraphLayout {
-  nodes: Placed[];
-  edges: Drawn[];
-}
+import type { GraphNode, Workflow } from "@/shared/api/types";
+import { type GraphLayout, isEnd, type Point } from "./graph-shape";
 
 const LETTER = 7.4;
+const LONGEST_LABEL = 260;
 
 /** Where each node of a workflow goes, top to bottom in layers, and how the edges run between. */
 export function layoutOf({ nodes, edges }: Workflow["graph"]): GraphLayout {
@@ -49,10 +31,6 @@ export function layoutOf({ nodes, edges }: Workflow["graph"]): GraphLayout {
   };
 }
 
-export function isEnd(node: GraphNode): boolean {
-  return node.id === "__start__" || node.id === "__end__";
-}
-
 /** From the right side of a node back to it. */
 function loopBeside(node: { x?: number; y?: number; width?: number }): Point[] {
   const right = (node.x ?? 0) + (node.width ?? 0) / 2;
@@ -66,11 +44,16 @@ function loopBeside(node: { x?: number; y?: number; width?: number }): Point[] {
 }
 
 function labelSize(label: string | null | undefined): { width: number; height: number } {
-  return label ? { width: label.length * LETTER, height: 16 } : { width: 0, height: 0 };
+  return label
+    ? { width: Math.min(LONGEST_LABEL, label.length * LETTER), height: 16 }
+    : { width: 0, height: 0 };
 }
 
 function sizeOf(node: GraphNode): { width: number; height: number } {
   return isEnd(node)
     ? { width: 76, height: 32 }
-    : { width: Math.max(132, Math.min(260, node.label.length * LETTER + 62)), height: 54 };
+    : {
+        width: Math.max(132, Math.min(LONGEST_LABEL, node.label.length * LETTER + 62)),
+        height: 54,
+      };
 }

@@ -1,5 +1,6 @@
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
-import { Check, Circle, CircleSlash, LoaderCircle, type LucideIcon, X } from "lucide-react";
+import { Check, Circle, CircleSlash, LoaderCircle, type LucideIcon, Pause, X } from "lucide-react";
+import { isOver, type RunStatus } from "@/shared/api/types";
 import type { NodeProgress, NodeState } from "../api/progress";
 
 export type StepNode = Node<
@@ -8,18 +9,19 @@ export type StepNode = Node<
     state: NodeState;
     progress: NodeProgress | undefined;
     end: boolean;
-    over: boolean;
+    status: RunStatus;
   },
   "step"
 >;
 
-const LOOKS: Record<NodeState, { icon: LucideIcon; box: string; color: string }> = {
+export const NODE_LOOKS: Record<NodeState, { icon: LucideIcon; box: string; color: string }> = {
   waiting: { icon: Circle, box: "border-line-strong bg-panel", color: "text-faint" },
   running: {
     icon: LoaderCircle,
     box: "border-accent bg-[#16203a] shadow-[0_0_0_4px_rgb(131_166_255/0.14)]",
     color: "text-accent",
   },
+  parked: { icon: Pause, box: "border-warn/60 bg-panel", color: "text-warn" },
   done: { icon: Check, box: "border-good/60 bg-[#0f201b]", color: "text-good" },
   failed: { icon: X, box: "border-bad bg-[#2a1419]", color: "text-bad" },
   stopped: { icon: CircleSlash, box: "border-warn/60 bg-panel", color: "text-warn" },
@@ -27,8 +29,8 @@ const LOOKS: Record<NodeState, { icon: LucideIcon; box: string; color: string }>
 
 /** One node of the graph, as far as it is. */
 export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
-  const { label, state, progress, end, over } = data;
-  const { icon: Icon, box, color } = LOOKS[state];
+  const { label, state, progress, end, status } = data;
+  const { icon: Icon, box, color } = NODE_LOOKS[state];
   return (
     <div
       data-testid={`node-${id}`}
@@ -43,13 +45,16 @@ export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
         />
       )}
       <span className="min-w-0">
-        <span
+        <bdi
+          title={label}
           className={`block truncate ${end ? `text-2xs ${state === "done" ? "text-good" : "text-faint"}` : "font-mono text-xs"}`}
         >
           {label}
-        </span>
+        </bdi>
         {!end && (
-          <span className={`block text-2xs ${color}`}>{caption(state, progress, over)}</span>
+          <span className={`block truncate text-2xs ${color}`}>
+            {caption(state, progress, status)}
+          </span>
         )}
       </span>
       <Handle
@@ -62,8 +67,13 @@ export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
   );
 }
 
-function caption(state: NodeState, progress: NodeProgress | undefined, over: boolean): string {
-  const parts: string[] = [state === "waiting" && over ? "not run" : state];
+/** The state of a node in words. */
+export function caption(
+  state: NodeState,
+  progress: NodeProgress | undefined,
+  status: RunStatus,
+): string {
+  const parts: string[] = [word(state, status)];
   if (progress && progress.started > 1) {
     parts.push(
       progress.started === progress.done
@@ -75,4 +85,17 @@ function caption(state: NodeState, progress: NodeProgress | undefined, over: boo
     parts.push(progress.retries === 1 ? "1 retry" : `${progress.retries} retries`);
   }
   return parts.join(" · ");
+}
+
+const PARKED: Partial<Record<RunStatus, string>> = {
+  interrupted: "asks",
+  sleeping: "sleeps",
+  pending: "queued",
+};
+
+function word(state: NodeState, status: RunStatus): string {
+  if (state === "parked") {
+    return PARKED[status] ?? "stopped";
+  }
+  return state === "waiting" ? (isOver(status) ? "not run" : "not reached") : state;
 }

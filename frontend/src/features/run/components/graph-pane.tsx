@@ -1,41 +1,49 @@
-import "@xyflow/react/dist/style.css";
 import { useQuery } from "@tanstack/react-query";
 import { Background, Controls, MarkerType, ReactFlow } from "@xyflow/react";
-import { memo, useMemo } from "react";
+import { memo, useMemo, useRef } from "react";
 import { workflowQuery } from "@/shared/api/queries";
+import type { RunStatus } from "@/shared/api/types";
 import { Empty, ProblemNotice } from "@/shared/ui/notice";
-import { type NodeProgress, nodeState } from "../api/progress";
+import { type NodeProgress, nodeState, routeOf } from "../api/progress";
 import { type DrawnEdge, DrawnEdgeView } from "./graph-edge";
-import { type GraphLayout, isEnd, layoutOf } from "./graph-layout";
+import { FIT, KeepFitted } from "./graph-fit";
+import { GraphList } from "./graph-list";
 import { type StepNode, StepNodeView } from "./graph-node";
+import { type GraphLayout, isEnd } from "./graph-shape";
+import { useLayout } from "./use-layout";
 
 interface GraphPaneProps {
   workflow: string;
   nodes: ReadonlyMap<string, NodeProgress>;
-  /** Whether the run is finished: what waits then never ran. */
-  over: boolean;
+  /** The ways that were taken; grows in place, and with it `nodes` is another one. */
+  routes: ReadonlySet<string>;
+  status: RunStatus;
   selected: string | undefined;
   onSelect: (node: string | undefined) => void;
 }
 
 const NODE_TYPES = { step: StepNodeView };
 const EDGE_TYPES = { drawn: DrawnEdgeView };
-const FIT = { padding: 0.12, maxZoom: 1 };
 
 /** The workflow's graph; its nodes light up as they run. */
 export default memo(function GraphPane({
   workflow,
   nodes,
-  over,
+  routes,
+  status,
   selected,
   onSelect,
 }: GraphPaneProps) {
   const { data, error, refetch } = useQuery(workflowQuery(workflow));
-  const layout = useMemo(() => data && layoutOf(data.graph), [data]);
+  const { layout, notDrawn } = useLayout(data?.graph);
+  const moved = useRef(false);
   const shown = useMemo(
     () =>
-      layout && { nodes: nodesOf(layout, nodes, selected, over), edges: edgesOf(layout, nodes) },
-    [layout, nodes, selected, over],
+      layout && {
+        nodes: nodesOf(layout, nodes, selected, status),
+        edges: edgesOf(layout, nodes, routes),
+      },
+    [layout, nodes, routes, selected, status],
   );
   if (error && !data) {
     return (
@@ -44,8 +52,24 @@ export default memo(function GraphPane({
       </div>
     );
   }
+  if (data && notDrawn) {
+    return (
+      <GraphList
+        graph={data.graph}
+        notDrawn={notDrawn}
+        progress={nodes}
+        status={status}
+        selected={selected}
+        onSelect={onSelect}
+      />
+    );
+  }
   if (!shown) {
-    return null;
+    return (
+      <p role="status" className="p-4 text-xs text-faint">
+        Drawing the graph…
+      </p>
+    );
   }
   if (shown.nodes.length === 0) {
     return <Empty title="This graph has no nodes" />;
@@ -68,6 +92,9 @@ export default memo(function GraphPane({
         preventScrolling={false}
         zoomOnScroll={false}
         colorMode="dark"
+        onMoveStart={(event) => {
+          moved.current ||= event !== null; // without an event it was fitted
+        }}
         onNodeClick={(_, node) => onSelect(node.id === selected ? undefined : node.id)}
         onPaneClick={() => selected && onSelect(undefined)}
         onNodesChange={(changes) => {
@@ -79,7 +106,20 @@ export default memo(function GraphPane({
         }}
       >
         <Background gap={22} size={1} />
-        <Controls showInteractive={false} fitViewOptions={FIT} />
+        <Controls
+          showInteractive={false}
+          fitViewOptions={FIT}
+          onZoomIn={() => {
+            moved.current = true;
+          }}
+          onZoomOut={() => {
+            moved.current = true;
+          }}
+          onFitView={() => {
+            moved.current = false;
+          }}
+        />
+        <KeepFitted moved={moved} />
       </ReactFlow>
     </div>
   );
@@ -89,10 +129,10 @@ function nodesOf(
   layout: GraphLayout,
   progress: ReadonlyMap<string, NodeProgress>,
   selected: string | undefined,
-  over: boolean,
+  status: RunStatus,
 ): StepNode[] {
   return layout.nodes.map(({ node, x, y, width, height }) => {
-    const state = nodeState(progress.get(node.id));
+    const state = nodeState(progress.get(node.id), status);
     const end = isEnd(node);
     return {
       id: node.id,
@@ -109,17 +149,23 @@ function nodesOf(
         state,
         progress: progress.get(node.id),
         end,
-        over,
+        status,
       },
     };
   });
 }
 
-/** An edge is bright once both its ends were reached. */
-function edgesOf(layout: GraphLayout, progress: ReadonlyMap<string, NodeProgress>): DrawnEdge[] {
+/** An edge is bright once both its ends were reached; one that a router chooses, once it was taken. */
+function edgesOf(
+  layout: GraphLayout,
+  progress: ReadonlyMap<string, NodeProgress>,
+  routes: ReadonlySet<string>,
+): DrawnEdge[] {
   const reached = (id: string) => nodeState(progress.get(id)) !== "waiting";
   return layout.edges.map(({ id, source, target, conditional, label, points }) => {
-    const taken = reached(source) && reached(target);
+    const taken = conditional
+      ? routes.has(routeOf(source, target))
+      : reached(source) && reached(target);
     const color = taken ? "var(--color-dim)" : "var(--color-line-strong)";
     return {
       id,

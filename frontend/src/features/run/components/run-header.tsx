@@ -1,7 +1,7 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { History, RotateCcw } from "lucide-react";
 import type { ReactNode } from "react";
-import type { Run } from "@/shared/api/types";
+import { isOver, type Run } from "@/shared/api/types";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { CopyId } from "@/shared/ui/copy-id";
@@ -18,10 +18,12 @@ interface RunHeaderProps {
   connection: StreamState;
   end: StreamEnd | null;
   seq: number;
+  /** The nodes around the failure, the outermost first; none when it is not known. */
+  failedIn: string[];
 }
 
 /** What the run is and how it is doing, and what can be done with it. */
-export function RunHeader({ run, connection, end, seq }: RunHeaderProps) {
+export function RunHeader({ run, connection, end, seq, failedIn }: RunHeaderProps) {
   const replay = useReplay(run.id);
   const navigate = useNavigate();
   useTitle(`${STATUS_LOOKS[run.status]?.word ?? run.status}: ${run.name || run.workflow}`);
@@ -32,12 +34,17 @@ export function RunHeader({ run, connection, end, seq }: RunHeaderProps) {
   return (
     <header className="flex flex-col gap-3">
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2">
-        <h1 className="max-w-full truncate text-xl font-semibold tracking-tight" title={run.name}>
+        <h1
+          dir="auto"
+          className="max-w-full truncate text-left text-xl font-semibold tracking-tight"
+          title={run.name}
+        >
           {run.name || run.workflow}
         </h1>
         <span role="status" data-testid="run-status" data-status={run.status}>
           <StatusBadge status={run.status} />
         </span>
+        <Modifier run={run} />
         <ConnectionPill state={connection} end={end} seq={seq} />
         <div className="flex gap-2 sm:ml-auto">
           <Button
@@ -61,8 +68,32 @@ export function RunHeader({ run, connection, end, seq }: RunHeaderProps) {
       </div>
       <Facts run={run} />
       {replay.error && <ProblemNotice error={replay.error} />}
-      {run.error && <ErrorBox error={run.error} />}
+      {run.error && <ErrorBox error={run.error} path={failedIn} />}
     </header>
+  );
+}
+
+/** What the status does not say: that the run is paused, or is to be cancelled, by whom and why. */
+function Modifier({ run }: { run: Run }) {
+  const modifier = isOver(run.status)
+    ? null
+    : run.cancel
+      ? { word: "Being cancelled", ...run.cancel }
+      : run.pause && { word: "Paused", ...run.pause };
+  if (!modifier) {
+    return null;
+  }
+  const { word, by, reason } = modifier;
+  return (
+    <span
+      role="status"
+      data-testid="run-modifier"
+      className="max-w-full truncate text-xs font-medium text-warn"
+    >
+      {word}
+      {by && <bdi> by {by}</bdi>}
+      {reason && <bdi>: {reason}</bdi>}
+    </span>
   );
 }
 
@@ -73,11 +104,11 @@ function Facts({ run }: { run: Run }) {
         <Link
           to="/"
           search={{ workflow: run.workflow }}
-          className="rounded font-mono text-dim underline-offset-2 hover:text-ink hover:underline"
+          className="min-w-0 truncate rounded font-mono text-dim underline-offset-2 hover:text-ink hover:underline"
         >
           {run.workflow}
         </Link>
-        <span className="text-faint"> v{run.workflow_version}</span>
+        <span className="shrink-0 text-faint"> v{run.workflow_version}</span>
       </Fact>
       <Fact name={run.started_at ? "Started" : "Created"}>
         <Ago iso={run.started_at ?? run.created_at} />
@@ -117,7 +148,7 @@ function Facts({ run }: { run: Run }) {
 
 function Fact({ name, children }: { name: string; children: ReactNode }) {
   return (
-    <div className="flex min-w-0 items-baseline gap-1.5">
+    <div className="flex max-w-full min-w-0 items-baseline gap-1.5">
       <dt className="shrink-0 text-faint">{name}</dt>
       <dd className="flex min-w-0 items-baseline gap-1 text-dim">{children}</dd>
     </div>

@@ -1,11 +1,12 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback } from "react";
 import { Problem } from "@/shared/api/problem";
+import { loadLater } from "@/shared/later";
 import { buttonClass } from "@/shared/ui/button";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
 import { Panel } from "@/shared/ui/panel";
 import { type Tab, Tabs } from "@/shared/ui/tabs";
-import { current } from "../api/run-log";
+import { current, type LogSnapshot, pathOf } from "../api/run-log";
 import { useRun } from "../api/use-run";
 import type { RunSearch, RunTab } from "../search";
 import { ArtifactsPane } from "./artifacts-pane";
@@ -15,7 +16,7 @@ import { InputPane } from "./input-pane";
 import { RunHeader } from "./run-header";
 import { StatePane } from "./state-pane";
 
-const GraphPane = lazy(() => import("./graph-pane"));
+const GraphPane = lazy(() => loadLater(() => import("./graph-pane")));
 const route = getRouteApi("/runs/$runId");
 
 /** One run, as it is now: what it is, its graph, and all that it did. */
@@ -59,7 +60,13 @@ function OneRun({ runId }: { runId: string }) {
   ];
   return (
     <main className="mx-auto flex w-full max-w-[100rem] flex-1 flex-col gap-4 px-4 py-5 sm:px-6 lg:h-[calc(100dvh-3.5rem)] lg:min-h-[36rem] lg:flex-none">
-      <RunHeader run={run} connection={connection} end={end} seq={log.seq} />
+      <RunHeader
+        run={run}
+        connection={connection}
+        end={end}
+        seq={log.seq}
+        failedIn={failurePath(log)}
+      />
       <div className="grid min-h-0 flex-1 grid-cols-[minmax(0,1fr)] gap-4 lg:grid-cols-[minmax(0,5fr)_minmax(0,7fr)]">
         <div className="flex min-h-0 flex-col gap-4">
           <Panel title="Graph" className="h-96 lg:h-auto lg:flex-1">
@@ -67,7 +74,8 @@ function OneRun({ runId }: { runId: string }) {
               <GraphPane
                 workflow={run.workflow}
                 nodes={log.nodes}
-                over={run.finished_at !== null}
+                routes={log.routes}
+                status={run.status}
                 selected={search.node}
                 onSelect={selectNode}
               />
@@ -112,6 +120,11 @@ function OneRun({ runId }: { runId: string }) {
       </div>
     </main>
   );
+}
+
+function failurePath(log: LogSnapshot): string[] {
+  const last = log.frames.at(-1);
+  return last?.event === "failed" ? pathOf(log, last) : [];
 }
 
 function NoRun({ error, retry }: { error: unknown; retry: () => void }) {

@@ -4,7 +4,7 @@ import { keys } from "@/shared/api/queries";
 import type { Page, RunSummary } from "@/shared/api/types";
 import type { RunFilters } from "../search";
 
-const PAGE_SIZE = 50;
+export const PAGE_SIZE = 50;
 
 /** The runs that fit `filters`, newest first, a keyset page at a time. */
 export const runsQuery = (filters: RunFilters) =>

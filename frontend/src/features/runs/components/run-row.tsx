@@ -20,7 +20,7 @@ export const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
         className={`grid h-18 grid-cols-[minmax(0,1fr)_auto] content-center gap-x-4 gap-y-1 px-4 outline-offset-[-2px] transition-colors hover:bg-raised md:h-14 md:gap-y-0 ${COLUMNS}`}
       >
         <span className="min-w-0 md:order-2">
-          <span className="block truncate font-medium">{run.name || run.workflow}</span>
+          <bdi className="block truncate text-left font-medium">{run.name || run.workflow}</bdi>
           <Detail run={run} />
         </span>
         <span className="text-right text-dim md:order-5">
@@ -28,7 +28,7 @@ export const RunRow = memo(function RunRow({ run }: { run: RunSummary }) {
         </span>
         <span className="col-span-2 flex min-w-0 items-center gap-3 text-xs md:contents md:text-sm">
           <span className="md:order-1">
-            <StatusBadge status={run.status} />
+            <StatusBadge status={run.status} paused={run.paused} />
           </span>
           <span className="min-w-0 truncate text-dim md:order-3">{run.workflow}</span>
           <span className="ml-auto shrink-0 text-dim md:order-4 md:ml-0">

@@ -63,7 +63,9 @@ export function RunsPage() {
             ))}
           </ul>
         )}
-        {runs?.length === 0 && <NoRuns filtered={Object.values(filters).some(Boolean)} />}
+        {runs?.length === 0 && !list.hasNextPage && (
+          <NoRuns filtered={Object.values(filters).some(Boolean)} />
+        )}
         {list.isPending && !list.error && <Skeleton rows={8} className="h-8" />}
       </section>
       {list.hasNextPage && (
