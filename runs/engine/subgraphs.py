@@ -106,9 +106,12 @@ class Inside:
         if self.listen is not None:
             execution.listen = partial(_tell, execution, self.listen, execution.listen)
         try:
-            # In a task of its own: what stops the code around the call is told from what a node of
-            # the graph does to its own task.
-            outcome = await stopping.result(stopping.begin(advance(execution, payload)))
+            running = advance(execution, payload)
+            if call is not _ONLY:
+                # In a task of its own: a stop of the code around the call differs from what a node
+                # of the graph does to its own task. No code of the user is around a graph's node.
+                running = stopping.result(stopping.begin(running))
+            outcome = await running
         except ParentCommand as sent:  # it was left on the way
             _remember(memo, execution, {})
             memo.noted(sent)
