@@ -78,9 +78,8 @@ class Values(dict[str, Any]):
 
     def __init__(self, values: Mapping[str, Any] = MappingProxyType({})) -> None:
         super().__init__(values)
-        self._copiers: dict[str, Copier] = {}
-        if isinstance(values, Values):
-            self._copiers.update(values._copiers)
+        known = values._copiers if type(values) is Values else {}
+        self._copiers: dict[str, Copier] = known.copy()
 
     def copy_of(self, key: str) -> Any:
         """As `copied`, of the value of `key`."""

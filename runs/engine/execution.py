@@ -315,25 +315,24 @@ def _caught(
 
 def config(execution: Execution, task: Task) -> Mapping[str, Any]:
     """The config mapping for nodes that take one: what the run was given, and which task it is."""
-    given = copied_containers(dict(execution.config))
+    given: dict[str, Any] = copied_containers(dict(execution.config))
     place = namespace_of(execution.namespace, task)
-    own = {"thread_id": execution.lease.thread_id, "checkpoint_ns": place}
-    configurable = {**given.get("configurable", {}), **own}
+    configurable = dict(given.get("configurable") or ())
     configurable.pop("checkpoint_id", None)  # where the run began, and not where it is now
-    return {
-        **given,
-        "configurable": configurable,
-        "recursion_limit": execution.step_limit,
-        "tags": list(given.get("tags") or ()),
-        "metadata": {
-            **given.get("metadata", {}),
-            **copied(task.node.metadata),
-            "run_id": execution.lease.run_id,
-            "langgraph_node": task.node.name,
-            "langgraph_step": task.step,
-            "langgraph_checkpoint_ns": place,
-        },
-    }
+    configurable["thread_id"] = execution.lease.thread_id
+    configurable["checkpoint_ns"] = place
+    metadata = dict(given.get("metadata") or ())
+    if task.node.metadata:
+        metadata.update(copied(task.node.metadata))
+    metadata["run_id"] = execution.lease.run_id
+    metadata["langgraph_node"] = task.node.name
+    metadata["langgraph_step"] = task.step
+    metadata["langgraph_checkpoint_ns"] = place
+    given["configurable"] = configurable
+    given["recursion_limit"] = execution.step_limit
+    given["tags"] = list(given.get("tags") or ())
+    given["metadata"] = metadata
+    return given
 
 
 def namespace_of(around: str, task: Task) -> str:

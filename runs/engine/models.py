@@ -51,14 +51,40 @@ def enter(memo: Memo) -> Callable[[], None] | None:
     execution = memo.execution
     if not (execution.models or execution.config) or (around := _surroundings()) is None:
         return None
-    told = around.get() or {}
-    given = {**told, **config(execution, memo.task)}
     heard = _listener(memo) if execution.models and not memo.task.node.atomic else None
-    joined = _joined(given.pop("callbacks", None), heard)
-    if joined is not None:
-        given["callbacks"] = joined
-    token = around.set(given)
+    token = around.set(_Around(memo, around.get(), heard))
     return lambda: around.reset(token)
+
+
+class _Around(Mapping[str, Any]):
+    """The config around a call of a node, as LangChain reads it. It is made when a model or another
+    Runnable reads it first: most calls have none, and to make it costs a tenth of a step."""
+
+    __slots__ = ("_before", "_listener", "_made", "_memo")
+
+    def __init__(self, memo: Memo, before: Mapping[str, Any] | None, listener: Any) -> None:
+        self._memo = memo
+        self._before = before
+        self._listener = listener
+        self._made: dict[str, Any] | None = None
+
+    def _config(self) -> dict[str, Any]:
+        if self._made is None:
+            made = {**(self._before or {}), **config(self._memo.execution, self._memo.task)}
+            manager = _joined(made.pop("callbacks", None), self._listener)
+            if manager is not None:
+                made["callbacks"] = manager
+            self._made = made
+        return self._made
+
+    def __getitem__(self, key: str) -> Any:
+        return self._config()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._config())
+
+    def __len__(self) -> int:
+        return len(self._config())
 
 
 def callbacks() -> Any:

@@ -198,6 +198,28 @@ async def test_what_is_written_down_is_plain_data() -> None:
     assert {one["type"] for one in told} == {"AIMessageChunk"}
 
 
+async def test_what_runs_in_a_node_has_the_config_of_that_node_s_call() -> None:
+    from langchain_core.runnables.config import ensure_config
+
+    seen = []
+
+    def outer(state: State) -> State:
+        seen.append(ensure_config())
+        StateGraph(State).add_node("m", inner).add_edge(START, "m").compile().invoke({})
+        return {}
+
+    def inner(state: State) -> State:
+        seen.append(ensure_config())
+        return {}
+
+    config = {"configurable": {"thread_id": "t", "user_id": "u"}, "tags": ["x"]}
+    await alone(outer).ainvoke({}, config, journal=MemoryJournal())
+    assert [one["metadata"]["langgraph_node"] for one in seen] == ["n", "m"]
+    assert [one["configurable"]["user_id"] for one in seen] == ["u", "u"]
+    assert [one["configurable"]["thread_id"] for one in seen] == ["t", "t"]
+    assert [one["tags"] for one in seen] == [["x"], ["x"]]
+
+
 async def test_nothing_of_it_is_left_when_the_node_is_over() -> None:
     from langchain_core.runnables.config import var_child_runnable_config
 
