@@ -13,9 +13,10 @@ import pydoc
 import uuid
 from base64 import b64decode
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import wraps
 from io import BytesIO
 from pathlib import PosixPath, PurePosixPath
 from typing import Any
@@ -26,7 +27,9 @@ from django_q import signals, signing, worker
 from django_q.core_signing import BadSignature
 from django_q.models import Task
 
+from runs import open_transactions
 from runs.conf import conf
+from runs.user_calls import undisturbed
 
 _log = logging.getLogger("fastgraph.jobs")
 
@@ -174,6 +177,18 @@ def _stored_value(value: Any) -> Any:
         return value
 
 
+def _guarded(path: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A job's function. It raises LeftOpen when it leaves a transaction, which the jobs after it
+    would write into; one that stays open for long is reported meanwhile."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with open_transactions.reported():
+            return undisturbed(f"Job {path!r}", function, *args, **kwargs)
+
+    return call
+
+
 class _DeclaredFunctions:
     """Takes the place of `pydoc` in django-q2's worker, which looks up any name there."""
 
@@ -182,7 +197,9 @@ class _DeclaredFunctions:
         """The function; for one that is not declared, a function that raises RefusedError."""
         why = refusal({"func": path})
         if not why:
-            return pydoc.locate(path)
+            found = pydoc.locate(path)
+            is_ours = path == conf().worker_job
+            return found if is_ours or not callable(found) else _guarded(path, found)
 
         def refuse(*args: object, **kwargs: object) -> None:
             raise RefusedError(why)

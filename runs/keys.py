@@ -11,8 +11,10 @@ from typing import Any
 
 from runs.engine.names import as_text
 from runs.errors import Problem
+from runs.guard import LeftOpen
 from runs.models import Run
 from runs.payloads import Fault, value_faults
+from runs.user_calls import undisturbed
 from runs.workflows import Workflow
 
 MAX_KEY = 255
@@ -70,8 +72,11 @@ def place_again(workflow: Workflow, source: Run, payload: Mapping[str, Any] | No
 def _computed(workflow: Workflow, payload: Mapping[str, Any]) -> str | None:
     if workflow.concurrency_key is None:
         return None
+    who = f"The concurrency_key of workflow {workflow.name!r}"
     try:
-        key: Any = workflow.concurrency_key(payload)
+        key: Any = undisturbed(who, workflow.concurrency_key, payload)
+    except LeftOpen as error:
+        raise _unusable(workflow, f"its author must correct it. {error}") from error
     except Exception as error:
         raise _unusable(workflow, f"it raised {type(error).__name__} for this payload") from error
     if key is not None and (wrong := _key_faults(key)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -327,7 +328,7 @@ def _check_channels(workflow: workflows.Workflow, changes: Mapping[str, Any]) ->
             [{"at": pointer("/set", [name]), "detail": "No such channel."} for name in unknown],
         )
     _refuse(
-        type_faults(workflow.graph.state_faults(changes), "/set"),
+        type_faults(workflow, partial(workflow.graph.state_faults, changes), "/set"),
         f"The values do not fit the state of workflow {workflow.name!r}",
     )
 

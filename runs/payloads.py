@@ -9,7 +9,8 @@ silently), NUL characters and lone surrogates (Postgres stores neither), nesting
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -18,6 +19,8 @@ from referencing.exceptions import Unresolvable
 
 from runs import schema_limits
 from runs.errors import Problem
+from runs.guard import LeftOpen
+from runs.user_calls import undisturbed
 from runs.workflows import Workflow
 
 MAX_DEPTH = 100
@@ -63,15 +66,21 @@ def schema_faults(
         ) from error
     if errors:
         return [_schema_fault(error, at) for error in errors]
-    return type_faults(workflow.graph.input_faults(payload, goes_on=goes_on), at)
+    return type_faults(workflow, partial(workflow.graph.input_faults, payload, goes_on=goes_on), at)
 
 
-def type_faults(faults: Iterable[tuple[Iterable[str | int], str]], at: str) -> list[Fault]:
-    """What the engine says of values that do not fit their types, as faults."""
-    return [
-        {"at": pointer(at, keys), "detail": printable(_short(text))}
-        for keys, text in islice(faults, MAX_FAULTS)
-    ]
+def type_faults(
+    workflow: Workflow, find: Callable[[], Iterable[tuple[Iterable[str | int], str]]], at: str
+) -> list[Fault]:
+    """What the engine finds of values that do not fit their types, as faults. Validators of the
+    types are user code: one that leaves a transaction open is a Problem."""
+    who = f"A type of the state of workflow {workflow.name!r}"
+    try:
+        faults = undisturbed(who, lambda: list(islice(find(), MAX_FAULTS)))
+    except LeftOpen as error:
+        detail = f"{error} Its author must correct it."
+        raise Problem(422, "unusable_type", detail, [{"at": at, "detail": detail}]) from error
+    return [{"at": pointer(at, keys), "detail": printable(_short(text))} for keys, text in faults]
 
 
 def pointer(at: str, keys: Iterable[str | int]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -72,7 +73,8 @@ def _check_types(run: Run, command: Command[Any]) -> None:
     workflow = workflows.find(run.workflow)
     if workflow is None or not isinstance(command.update, Mapping):
         return
-    if faults := type_faults(workflow.graph.state_faults(command.update), "/update"):
+    find = partial(workflow.graph.state_faults, command.update)
+    if faults := type_faults(workflow, find, "/update"):
         detail = f"The update does not fit the state: {faults[0]['at']}: {faults[0]['detail']}"
         raise Problem(422, "invalid_answer", detail, faults)
 

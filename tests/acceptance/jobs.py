@@ -7,7 +7,10 @@ import signal
 import time
 from pathlib import Path
 
+from django.db import transaction
+
 from runs import shutdown
+from runs.models import Thread
 
 
 def note(path: str) -> None:
@@ -38,6 +41,12 @@ def big_result(path: str) -> str:
     """Give back more than fits a record of the queue."""
     _write(path)
     return "x" * 1_000_000
+
+
+def leave_transaction_open() -> None:
+    """Write a row, and never commit it."""
+    transaction.atomic().__enter__()
+    Thread.objects.create()
 
 
 async def asynchronous(path: str) -> None:

@@ -35,6 +35,7 @@ from runs.cluster.declared import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue
 from runs.cluster.schedules import queue_due_schedules
 from runs.cluster.timers import Timer
+from runs.models import Thread
 from tests.acceptance import jobs as declared_jobs
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,6 +95,19 @@ def test_declared_job_is_executed_by_name_and_by_function(execute: Any, tmp_path
     execute()
     assert (tmp_path / "a").exists() and (tmp_path / "b").exists()
     assert (OrmQ.objects.count(), Success.objects.count()) == (0, 2)
+
+
+def test_job_that_leaves_a_transaction_open_fails_and_the_next_one_commits(
+    execute: Any, tmp_path: Path, settings: Settings
+) -> None:
+    leave = "tests.acceptance.jobs.leave_transaction_open"
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "jobs": [NOTE, leave]}
+    async_task(leave)
+    async_task(NOTE, str(tmp_path / "a"))
+    execute()
+    (failure,) = Failure.objects.all()
+    assert f"Job {leave!r} left a transaction open" in failure.result
+    assert (Thread.objects.count(), Success.objects.count()) == (0, 1)
 
 
 @pytest.mark.parametrize(
