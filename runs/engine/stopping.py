@@ -177,7 +177,8 @@ def abandon(task: asyncio.Future[Any]) -> None:
     names, left = set(), [task]
     for call in tuple(strays.in_progress):
         if call.owner is task:
-            names.add(call.task.node.name)
+            if call.task.node.subgraph is None:
+                names.add(call.task.node.name)
             call.end()
             children.stop(call)
             left += call.strands.open() if call.strands is not None else ()

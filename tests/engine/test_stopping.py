@@ -387,6 +387,21 @@ async def test_a_deaf_node_whose_time_is_over_is_tried_again_and_named() -> None
     assert len(calls) == 2
 
 
+async def test_a_deaf_node_of_a_graph_that_is_a_node_is_the_one_that_the_log_names(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def deaf(state: State) -> None:
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(SECONDS)
+
+    graph = StateGraph(State).add_node("graph", only(deaf)).add_edge(START, "graph").compile()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(graph.ainvoke({}), 0.05)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("Node 'node' did not end")
+
+
 async def test_a_task_that_its_node_has_cancelled_is_not_needed() -> None:
     @task
     async def quick() -> int:
