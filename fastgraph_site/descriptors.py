@@ -26,12 +26,17 @@ def allow_connections(wanted: int) -> int:
     if _at_least(soft, needed):
         return wanted
     possible = max(soft - OTHERS, soft // 2, 1)
+    if possible >= wanted:
+        return wanted
     logger.warning(
         "This process may open %s files, so it takes %s connections at the same time, and not %s"
-        " (FASTGRAPH_MAX_CONNECTIONS). Raise the limit with `ulimit -n`, or lower the setting.",
+        " (FASTGRAPH_MAX_CONNECTIONS). Start the server after `ulimit -n %s` (in a systemd unit:"
+        " LimitNOFILE=%s), which may need root, or lower the setting.",
         soft,
         possible,
         wanted,
+        needed,
+        needed,
     )
     return possible
 

@@ -56,3 +56,8 @@ def on_thread(ident: int) -> Caller | None:
 def at_work() -> list[Caller]:
     """The nodes whose calls are in progress on the threads of this process."""
     return [caller for caller in list(_calls.values()) if caller.node]
+
+
+def runs_at_work() -> set[str]:
+    """The runs whose calls are in progress on the threads of this process."""
+    return {caller.run_id for caller in list(_calls.values())}

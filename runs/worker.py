@@ -23,6 +23,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from runs import (
+    callers,
     cancellation,
     idle,
     leases,
@@ -304,10 +305,11 @@ class Worker:
         for found in watch.look(str(self.id)) if watch is not None else ():
             if found.kind != "loop_stands_still" or self._apart:
                 continue
+            staying = {found.run_id, *callers.runs_at_work()}
             waiting = [
                 run_id
                 for run_id, held in list(self._held.items())
-                if run_id != found.run_id and not (held.task.done() or held.threads.busy)
+                if run_id not in staying and not held.task.done()
             ]
             if waiting and (count := leases.give_back(self.id, waiting)):
                 _log.warning("%s runs are put back, because the event loop stands still", count)

@@ -8,10 +8,58 @@ from typing import Any
 
 import pytest
 
+from fastgraph_site.environment import BASE_DIR
 from tests import needs
 from tests.langgraph_suite import lists, sdist, shim
 from tests.langgraph_suite.__main__ import _judged
 
+#: Which words of docs/engine-differences.md say so of each reason that is deliberate.
+DOCUMENTED = {
+    "LangGraph's savers are no Journals of this engine": "LangGraph's savers are refused",
+    "a class without fields is no state: refused when the graph is built": "plain class",
+    "a compiled graph is no Runnable": "graph is no LangChain Runnable",
+    "a compiled graph is no Runnable: to_json() and to_mermaid() draw it": "`to_mermaid()`",
+    "a generator as entrypoint is refused with InvalidGraphError, not NotImplementedError": (
+        "A generator is refused with `InvalidGraphError`"
+    ),
+    "a graph in a node that goes on tells its messages again when it ends": (
+        "goes on after a question tells its messages again when it ends"
+    ),
+    "a graph over a single value is refused": "a graph over a single value",
+    "a graph without a checkpointer keeps its threads in memory": "without one keeps threads",
+    "a kept result is shown like any other, without LangGraph's __metadata__": "`__metadata__`",
+    "a node takes the state": "A node takes the state",
+    "a task that waits is called again when its answer is there, not with another's": (
+        "not when another task gets its answer"
+    ),
+    "an input makes one checkpoint, where LangGraph makes two": "input makes one checkpoint",
+    "errors have texts and classes of our own": "Errors have texts and classes of our own",
+    "errors have texts of our own, and retries wait by the run's clock": "by the clock of the run",
+    "messages are told without LangGraph's triggers and paths": "LangGraph's triggers and paths",
+    "messages stay what they are, and are no LangChain classes": "Messages stay what they are",
+    "nobody goes back to a checkpoint of a graph inside: its config is refused, and its history is"
+    " its own": "nobody goes back to one of its checkpoints",
+    "options of a run that do not exist are refused (version, debug)": "`version`, `debug`",
+    "questions that are open at once may be answered in order": (
+        "`parallel_questions_can_be_answered_in_order`"
+    ),
+    "tasks[].error is not there: what failed is an event of the run": "`tasks[i].error` is not",
+    "the modes checkpoints and debug tell of a checkpoint what is known when it is made": (
+        "do not say what is written or asked yet"
+    ),
+    "the update of a Command is a mapping, and no list of pairs": "no list of pairs",
+    "there is no Overwrite": "There is no `Overwrite`",
+    "there is no bulk_update_state": "`bulk_update_state`",
+    "there is no get_subgraphs": "`get_subgraphs`",
+    "unknown keys are refused": "`unknown_keys_are_refused`",
+    "what a node said before the question is not told again by the stream of the answer": (
+        "said before it asked is not told again"
+    ),
+    "what cannot be told from another call raises IdentityError": "raises `IdentityError`",
+    "what is on record is not streamed once more when a run goes on (`__metadata__`: cached)": (
+        '`"__metadata__": {"cached": True}`'
+    ),
+}
 KNOWN = {"t.py::a": lists.Expected("t.py::a", "missing", "a word")}
 
 
@@ -49,6 +97,13 @@ def test_both_lists_are_in_order() -> None:
     known = list(lists.expected().values())
     assert known == sorted(known)
     assert set(lists.exclusions()) == set(lists.KINDS)
+
+
+def test_every_deliberate_difference_is_documented() -> None:
+    found = {e.reason for e in lists.expected().values() if e.category == "deliberate"}
+    assert sorted(found - set(DOCUMENTED)) == [], "say where docs/engine-differences.md has it"
+    text = " ".join((BASE_DIR / "docs" / "engine-differences.md").read_text().split())
+    assert [words for words in DOCUMENTED.values() if words not in text] == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ CONNECTIONS = 30
 LIMITS = {
     "FASTGRAPH_HEADER_SECONDS": "2",
     "FASTGRAPH_MAX_BODY_BYTES": str(MIB),
+    "FASTGRAPH_MAX_BODIES_BYTES": str(MIB),
     "FASTGRAPH_MAX_CONNECTIONS": str(CONNECTIONS),
 }
 
@@ -109,9 +110,16 @@ def health(port: int) -> int:
         one.close()
 
 
-def test_a_body_within_the_limit_is_taken(server: Server) -> None:
+def test_bodies_have_a_limit_of_memory_and_give_it_back(server: Server, raw: Raw) -> None:
+    """Large ones have three quarters of it: one of 900 kB has no room, also if it is alone."""
+    body = b"[" * 900_000
+    for _ in range(3):
+        answer = raw.post("/api/runs/", len(body), body).answer()
+        assert (answer.status, answer.code) == (503, "too_many_bodies")
+        assert answer.headers["retry-after"]
     with Client(server.url) as client:
-        client.create("text_report", {"input": "x" * 900_000})
+        for _ in range(3):
+            client.create("text_report", {"input": "x" * 700_000})
 
 
 def test_many_values_are_refused(server: Server, raw: Raw) -> None:
