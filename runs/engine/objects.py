@@ -36,7 +36,7 @@ def parts_of(value: Any) -> Parts:
         fields = {name: getattr(value, name, _ABSENT) for name in names}
         if _ABSENT in fields.values():
             fields = {name: held for name, held in fields.items() if held is not _ABSENT}
-        parts = {"value": fields}
+        parts: Parts = {"value": fields}
         if isinstance(value, BaseException) and value.args:
             parts["args"] = {"args": value.args}
         return _with_rest(parts, value, names)
