@@ -30,7 +30,7 @@ from django.db.backends.signals import connection_created
 from runs import callers, connections, open_transactions, sessions
 from runs.callers import Caller
 from runs.engine import guarding
-from runs.engine.errors import GraphInterrupt, ParentCommand
+from runs.engine.errors import GraphInterrupt, ParentCommand, add_note
 from runs.engine.memo import current
 
 _log = logging.getLogger("fastgraph.node")
@@ -123,7 +123,7 @@ def _between(caller: Caller, function: Callable[[], T], closes: bool) -> T:
         _blame(caller, fault)
         if isinstance(error, _PLANNED):
             raise fault from None
-        error.add_note(str(fault))
+        add_note(error, str(fault))
         raise
     fault = _clean(caller, connections.of_thread(), closes=closes)
     if fault is not None:

@@ -18,6 +18,7 @@ from .errors import (
     NodeError,
     NodeTimeoutError,
     ParentCommand,
+    add_note,
     shown,
 )
 from .execution import Execution
@@ -135,9 +136,10 @@ async def _settled(memo: Memo, raised: BaseException) -> BaseException:
             raise error
         return _no_parent(memo.task.node.name)
     if noted and not isinstance(error, IdentityError):
-        error.add_note(
+        add_note(
+            error,
             f"Node {memo.task.node.name!r} had asked something, or slept, before it failed; what "
-            "its code caught there was not an error."
+            "its code caught there was not an error.",
         )
     return error
 
@@ -194,9 +196,10 @@ def _wait(task: Task, attempt: int, error: BaseException | None) -> float | None
         try:
             wait = retry.delay(policy, attempt, error)
         except BaseException as broken:  # the node's own error is what the run fails with
-            error.add_note(
+            add_note(
+                error,
                 f"Node {task.node.name!r} is not called again, because the retry_on of its"
-                f" RetryPolicy raised {shown(broken)}"
+                f" RetryPolicy raised {shown(broken)}",
             )
             return None
         if wait is not None:

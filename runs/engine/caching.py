@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from . import serde
 from .checkpoint import TaskWrites
-from .copies import copied
+from .copies import copied_if_finite
 from .errors import NotStorableError
 from .function_identity import canonical
 from .graph import Graph, Node
@@ -79,7 +79,7 @@ def key_of_call(graph: Graph, node: Node, args: Sequence[Any], kwargs: Mapping[s
     assert node.cache is not None
     key_func = node.cache.key_func
     if key_func is not None:
-        args, kwargs = copied(list(args)), copied(dict(kwargs))
+        args, kwargs = copied_if_finite((args, kwargs))
         with NoNode(f"the key_func of task {node.name!r}"):
             said = ["key", key_func(*args, **kwargs)]
     else:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from . import doubts, events, names, questions, serde
-from .copies import copied
+from .copies import copied_if_finite
 from .errors import IdentityError
 from .identity import arguments_of, mark_of, split_key
 from .kept import Call
@@ -278,9 +278,10 @@ def _own_copies(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
     """What a step calls, with copies of its arguments and of those that a `partial` binds."""
+    own = copied_if_finite
     if type(function) is partial:
-        function = partial(function.func, *copied(function.args), **copied(function.keywords))
-    return function, copied(args), copied(kwargs)
+        function = partial(function.func, *own(function.args), **own(function.keywords))
+    return function, own(args), own(kwargs)
 
 
 def _on_a_loop() -> bool:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from itertools import chain
-from types import MappingProxyType
+from types import MappingProxyType, MemberDescriptorType
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -49,17 +49,32 @@ def copied(value: T) -> T:
     return own
 
 
+def copied_if_finite(value: T) -> T:
+    """As `copied`, of what is not stored, and so may contain itself: then it is shared."""
+    try:
+        return copied(value)
+    except RecursionError:
+        return value
+
+
 def copied_containers(value: Any) -> Any:
-    """As `copied`, but every object is shared, also dataclasses and models: for a config, which may
-    hold objects that the caller and the nodes have in common on purpose."""
+    """As `copied_if_finite`, but every object is shared, also dataclasses and models: for a config,
+    which may hold objects that the caller and the nodes have in common on purpose."""
+    try:
+        return _containers(value)
+    except RecursionError:
+        return value
+
+
+def _containers(value: Any) -> Any:
     kind = type(value)
     if kind is dict:
         return {
-            key: copied_containers(item) if type(item) in _PLAIN_CONTAINERS else item
+            key: _containers(item) if type(item) in _PLAIN_CONTAINERS else item
             for key, item in value.items()
         }
     if kind is list or kind is tuple:
-        return kind(map(copied_containers, value))
+        return kind(map(_containers, value))
     return set(value) if kind is set else value
 
 
@@ -240,7 +255,10 @@ def slots_of(cls: type) -> tuple[str, ...]:
 
 
 def _slots_to_copy(cls: type) -> tuple[str, ...]:
-    return tuple(name for name in slots_of(cls) if name not in ("__dict__", "__weakref__"))
+    """Not those that a subclass has given another meaning, as a RootModel does."""
+    return tuple(
+        name for name in slots_of(cls) if type(getattr(cls, name, None)) is MemberDescriptorType
+    )
 
 
 _own_slots: Callable[[Any], tuple[str, ...]] = lru_cache(4096)(_slots_to_copy)

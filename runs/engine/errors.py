@@ -117,6 +117,13 @@ def text_of(error: BaseException) -> str:
         return f"(its message raised {type(broken).__name__})"
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Say more of `error`, not by its own methods: a frozen dataclass would raise another error."""
+    notes = object.__getattribute__(error, "__dict__").setdefault("__notes__", [])
+    if isinstance(notes, list):
+        notes.append(note)
+
+
 def storable(text: str) -> str:
     """`text` as every journal takes it: without NUL and without halves of characters."""
     return text.replace("\x00", "\\x00").encode("utf-8", "replace").decode()

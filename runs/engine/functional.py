@@ -20,7 +20,7 @@ from .checking import (
     seconds_of,
 )
 from .context import step_call
-from .copies import copied, copied_containers
+from .copies import copied_containers, copied_if_finite
 from .errors import (
     GraphInterrupt,
     IdentityError,
@@ -98,7 +98,7 @@ class TaskFunction:
         args, kwargs = copied_containers(args), copied_containers(kwargs)
         call = step_call(memo, self._node.name, self._node.run, args, kwargs, key)
         # Records too, but not before: those that hold a client are told apart by what they are.
-        doing = _perform(memo, self._node, call, copied(args), copied(kwargs))
+        doing = _perform(memo, self._node, call, *copied_if_finite((args, kwargs)))
         if asyncio._get_running_loop() is None:
             begun: Any = memo.begin(doing)
         else:
@@ -136,7 +136,7 @@ async def _run(
     task_id = ids.derived_text(memo.task.task_id, call.key)
     task = Task(task_id=task_id, path=memo.task.path, node=node, step=memo.task.step, arg=args)
     told = serde.dumps({"task_id": task_id, "called_by": memo.task.task_id})
-    shown = copied((args, kwargs)) if execution.listen is not None else None
+    shown = copied_if_finite((args, kwargs)) if execution.listen is not None else None
     execution.state(task, events.NODE_STARTED, told, shown)
     encoded = await _found_or_made(memo, task, call, args, kwargs)
     # Stated first: what is kept is not run again, and would not be stated any more.
@@ -167,7 +167,7 @@ async def _found_or_made(
 
 async def _call(outer: Memo, args: Sequence[Any], kwargs: Mapping[str, Any], memo: Memo) -> Any:
     node, token, leave = memo.task.node, current.set(memo), models.enter(memo)
-    args, kwargs = copied(list(args)), copied(dict(kwargs))
+    args, kwargs = copied_if_finite((args, kwargs))
     try:
         if node.is_async:
             answer = await in_time(memo, node.run(*args, **kwargs))

@@ -54,15 +54,30 @@ def arguments_of(
     function: Callable[..., Any] | None, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Arguments:
     """What `function(*args, **kwargs)` is given; for a partial, also what is bound in it; for a
-    lambda its defaults, which stand for what it is about (`lambda n=n: fetch(n)`)."""
+    lambda its defaults, which stand for what it is about (`lambda n=n: fetch(n)`); for a method the
+    object that it is of, if that never changes (`path.read_text`)."""
     told: list[Any] = [list(args), dict(kwargs)]
     while isinstance(function, partial):
         told += [list(function.args), function.keywords]
         function = function.func
+    if _never_changes(own := getattr(function, "__self__", None)):
+        told.append([own])
     if getattr(function, "__name__", "") == "<lambda>":
         told += filter(None, [function.__defaults__, function.__kwdefaults__])  # type: ignore[union-attr]
     given = [item for one in told for item in (one.values() if isinstance(one, dict) else one)]
     return typed_digest(told, given=given)
+
+
+def _never_changes(value: Any) -> bool:
+    """Whether it is a class, a value of a common type that cannot change, or a frozen record."""
+    if value is None or isinstance(value, types.ModuleType):  # of a function of C
+        return False
+    cls = type(value)
+    if isinstance(value, (type, str, bytes, int, float, tuple, frozenset, Enum)):
+        return True
+    frozen = getattr(getattr(cls, "__dataclass_params__", None), "frozen", False)
+    frozen = frozen or (getattr(cls, "model_config", None) or {}).get("frozen", False)
+    return bool(frozen) or cls.__module__ in _BY_TEXT
 
 
 def typed_digest(value: Any, *, given: Sequence[Any]) -> Arguments:

@@ -9,12 +9,15 @@ from functools import partial
 from typing import Any
 
 from .errors import InvalidGraphError
+from .record_defaults import default_of, same
 
 
 def maker(kind: Any) -> Callable[..., Any]:
     """What makes an object of a class from its fields, given by name."""
     if hasattr(kind, "model_validate"):
-        return partial(_model_by_name, kind) if _knows_names() else partial(kind)
+        return partial(_checked, kind, _model_by_name if _knows_names() else _model)
+    if hasattr(kind, "__pydantic_fields__"):
+        return partial(_checked, kind, _with_the_rest)
     if not dataclasses.is_dataclass(kind) or all(each.init for each in dataclasses.fields(kind)):
         return partial(kind)
     return partial(_with_the_rest, kind)
@@ -51,6 +54,29 @@ def _knows_names() -> bool:
     """Whether this pydantic can make objects by the names of fields that have aliases."""
     version = getattr(sys.modules.get("pydantic"), "VERSION", "0.0")
     return tuple(map(int, version.split(".")[:2])) >= (2, 11)
+
+
+def _checked(kind: Any, make: Callable[..., Any], /, **fields: Any) -> Any:
+    """What pydantic makes, which does not check the defaults of a class: nor are they checked here
+    where a state has them from an object (`when: date = None`)."""
+    try:
+        return make(kind, **fields)
+    except ValueError:
+        given = {
+            name: value for name, value in fields.items() if not _is_default(kind, name, value)
+        }
+        if len(given) == len(fields):
+            raise
+        return make(kind, **given)
+
+
+def _is_default(kind: Any, name: str, value: Any) -> bool:
+    default = default_of(kind, name)
+    return default is not None and same(value, default())
+
+
+def _model(kind: Any, /, **fields: Any) -> Any:
+    return kind(**fields)
 
 
 def _model_by_name(kind: Any, /, **fields: Any) -> Any:

@@ -6,9 +6,9 @@ import asyncio
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
@@ -122,16 +122,10 @@ class Memo:
                 if task is not None and task is not own:
                     task.cancel()
 
-    @contextmanager
-    def part(self) -> Iterator[None]:
-        """Something runs that is recorded when it ends, maybe in a task that the node made."""
-        over: asyncio.Future[None] = self.loop.create_future()
-        self._parts[over] = asyncio.current_task()
-        try:
-            yield
-        finally:
-            del self._parts[over]
-            over.set_result(None)
+    def part(self) -> _Part:
+        """In the block something runs that is recorded when it ends, maybe in a task that the node
+        made."""
+        return _Part(self._parts, self.loop)
 
     async def parts_over(self) -> None:
         """Wait for the steps and graphs that still run: what a question cuts short after its
@@ -429,3 +423,25 @@ def forget_call() -> None:
     if memo is not None:
         memo.over = True
         current.set(None)  # type: ignore[arg-type]
+
+
+class _Part:
+    """No generator: contextlib sets an attribute on the error that leaves the block, which that of
+    a frozen dataclass does not take."""
+
+    __slots__ = ("_over", "_parts")
+
+    def __init__(
+        self,
+        parts: dict[asyncio.Future[None], asyncio.Task[Any] | None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._parts = parts
+        self._over: asyncio.Future[None] = loop.create_future()
+
+    def __enter__(self) -> None:
+        self._parts[self._over] = asyncio.current_task()
+
+    def __exit__(self, *error: object) -> None:
+        del self._parts[self._over]
+        self._over.set_result(None)

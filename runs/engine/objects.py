@@ -18,7 +18,7 @@ from .errors import NotStorableError
 
 #: What an object holds, by kind: `value` its fields, `attributes` what else was set on it, `extra`
 #: and `private` what a pydantic model has beside its fields, `set` the names of the fields that it
-#: was given, where these are not all of them.
+#: was given, where these are not all of them; `args` what an exception was made with.
 Parts = dict[str, Any]
 Kind = Literal["dataclass", "model", "tuple", "call"]
 
@@ -36,7 +36,10 @@ def parts_of(value: Any) -> Parts:
         fields = {name: getattr(value, name, _ABSENT) for name in names}
         if _ABSENT in fields.values():
             fields = {name: held for name, held in fields.items() if held is not _ABSENT}
-        return _with_rest({"value": fields}, value, names)
+        parts: Parts = {"value": fields}
+        if isinstance(value, BaseException) and value.args:
+            parts["args"] = {"args": value.args}
+        return _with_rest(parts, value, names)
     held = value.__dict__
     parts = _with_rest({"value": {n: held[n] for n in names if n in held}}, value, names)
     extra = value.__pydantic_extra__
@@ -80,11 +83,12 @@ def restore(cls: type, parts: Mapping[str, Any]) -> Any:
     return made
 
 
-def call(cls: Any, fields: Mapping[str, Any]) -> Any:
-    """An object that the class makes of `fields`, and that holds exactly these afterwards. For
+def call(cls: Any, parts: Mapping[str, Any]) -> Any:
+    """An object that the class makes of its fields, and that holds exactly these afterwards. For
     objects that also hold what cannot be stored (a lock, a client), and for records of earlier
     versions. Raises what the class raises."""
     kind, names = _shape(cls)
+    fields = parts["value"]
     held = {name: fields[name] for name in names if name in fields}
     made: Any
     if hasattr(cls, "__dataclass_fields__"):
@@ -98,6 +102,8 @@ def call(cls: Any, fields: Mapping[str, Any]) -> Any:
     for name, item in held.items():
         if getattr(made, name, _ABSENT) is not item:
             object.__setattr__(made, name, item)
+    if isinstance(made, BaseException):
+        object.__setattr__(made, "args", parts.get("args", {}).get("args", ()))
     return made
 
 
@@ -115,9 +121,14 @@ def _restored_model(cls: type, held: dict[str, Any], parts: Mapping[str, Any]) -
     if extra is None and getattr(cls, "model_config", {}).get("extra") == "allow":
         extra = {}
     given = parts.get("set")
-    object.__setattr__(made, "__dict__", {**held, **parts.get("attributes", {})})
-    object.__setattr__(made, "__pydantic_extra__", extra)
-    object.__setattr__(made, "__pydantic_private__", private)
+    others, slots = parts.get("attributes", {}), _slots(cls)
+    attributes = {name: item for name, item in others.items() if name not in slots}
+    object.__setattr__(made, "__dict__", {**held, **attributes})
+    for name in others.keys() & slots:
+        object.__setattr__(made, name, others[name])
+    for name, item in (("__pydantic_extra__", extra), ("__pydantic_private__", private)):
+        if item is not None or getattr(cls, name, None) is not None:  # a RootModel has no slots
+            object.__setattr__(made, name, item)
     known = {*held, *(extra or ())} if given is None else set(given)
     object.__setattr__(made, "__pydantic_fields_set__", known)
     return made

@@ -8,7 +8,7 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from queue import SimpleQueue
@@ -231,16 +231,19 @@ class Begun(Future[T]):
         return self._running.cancel()
 
     def result(self, timeout: float | None = None) -> T:
-        if self.done() or _here.pool is None:
-            return super().result(timeout)
-        with _here.pool.aside():
-            return super().result(timeout)
+        return super().result(self._waited(timeout))
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
+        return super().exception(self._waited(timeout))
+
+    def _waited(self, timeout: float | None) -> float | None:
+        """Wait without a place in the pool; answers how long may be waited after that. The error
+        does not pass the block: contextlib would set an attribute on it."""
         if self.done() or _here.pool is None:
-            return super().exception(timeout)
+            return timeout
         with _here.pool.aside():
-            return super().exception(timeout)
+            wait([self], timeout)
+        return 0.0
 
 
 def begin(doing: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> Begun[T]:

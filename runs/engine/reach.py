@@ -11,6 +11,7 @@ from types import CodeType
 from typing import Any
 
 from .graph import Graph
+from .runnables import parts
 
 _ABSENT = object()
 
@@ -18,7 +19,7 @@ _ABSENT = object()
 def reached(function: Callable[..., Any]) -> Iterator[Any]:
     """The values of the names that the function takes from around it, by now, and of the attributes
     that it looks up on them; of its own object, if it is a method or has a `__call__`; of what a
-    partial holds; and the same of what it wraps."""
+    partial holds; and the same of what it wraps, and of the functions in LangChain's chains."""
     seen: set[int] = set()
     left: list[Any] = [function]
     while left:
@@ -26,17 +27,24 @@ def reached(function: Callable[..., Any]) -> Iterator[Any]:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, partial):
-            left.append(one.func)
-            yield from (*one.args, *one.keywords.values())
-            continue
         left += _wrapped(one)
-        if inspect.isfunction(one):
-            yield from _of_code(one.__code__, _names(one))
-        elif inspect.ismethod(one):
-            yield from _of_method(one.__func__, one.__self__)
-        elif not inspect.isroutine(one) and callable(one):
-            yield from _of_method(getattr_static(type(one), "__call__", None), one)
+        for known in _reached_directly(one):
+            yield known
+            if inside := list(parts(known)):
+                left += [known, *inside]
+
+
+def _reached_directly(one: Any) -> Iterator[Any]:
+    if inside := list(parts(one)):
+        yield from inside
+    elif isinstance(one, partial):
+        yield from (*one.args, *one.keywords.values())
+    elif inspect.isfunction(one):
+        yield from _of_code(one.__code__, _names(one))
+    elif inspect.ismethod(one):
+        yield from _of_method(one.__func__, one.__self__)
+    elif not inspect.isroutine(one) and callable(one):
+        yield from _of_method(getattr_static(type(one), "__call__", None), one)
 
 
 def reached_graphs(function: Callable[..., Any]) -> list[Graph]:
@@ -46,6 +54,8 @@ def reached_graphs(function: Callable[..., Any]) -> list[Graph]:
 
 
 def _wrapped(function: Any) -> list[Any]:
+    if isinstance(function, partial):
+        return [function.func]
     inner = getattr_static(function, "__wrapped__", None)
     inside = [cell for cell in _cells(function).values() if inspect.isroutine(cell)]
     return [*([] if inner is None else [inner]), *inside]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 
@@ -30,3 +31,18 @@ def as_function(given: Any) -> Any:
     if chains and isinstance(given, dict):
         given = chains.RunnableParallel(given)
     return RunnableCall(given) if chains and isinstance(given, chains.Runnable) else given
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """What one of LangChain's Runnables is made of, directly; nothing of any other value, and of
+    models and prompts."""
+    if isinstance(value, RunnableCall):
+        yield value.runnable
+    elif type(value).__module__.startswith("langchain_core.runnables"):
+        todo = [*getattr(value, "__dict__", {}).values()]
+        while todo:
+            one = todo.pop()
+            if isinstance(one, (list, tuple, dict)):
+                todo += one.values() if isinstance(one, dict) else one
+            else:
+                yield one

@@ -182,10 +182,12 @@ def _pack_called(
     value: Any, parts: objects.Parts, packed: dict[str, Any], refused: Refused | None
 ) -> Any:
     cls = type(value)
+    if "args" in parts:
+        packed["args"] = _pack(parts["args"])
     if objects.is_a_value_too(cls):
         raise Refused(value, "does not come back as it is: it is more than its fields")
     try:
-        again = objects.parts_of(objects.call(cls, parts["value"]))
+        again = objects.parts_of(objects.call(cls, parts))
     except Exception as error:
         if refused is not None:
             raise refused from None
@@ -291,7 +293,7 @@ def _unpack_object(form: str, name: str, parts: Mapping[str, Any]) -> Any:
         if form == "instance":
             return objects.restore(cls, parts)
         try:
-            return objects.call(cls, parts["value"])
+            return objects.call(cls, parts)
         except Exception:  # an earlier version has stored what the class does not take
             return objects.restore(cls, parts)
     except NotStorableError:

@@ -22,7 +22,7 @@ from .checkpoint import (
     Write,
 )
 from .copies import Values
-from .errors import InvalidUpdateError
+from .errors import InvalidUpdateError, add_note
 from .graph import Graph
 from .ports import Lease
 from .types import END, MISSING, START
@@ -114,9 +114,10 @@ def _folded(channel: Channel, value: Any, writes: Sequence[Write], done: Done) -
     except Exception as error:
         wrote = (task.node for task in done if any(write in task.writes for write in writes))
         who = ", ".join("the input" if node == START else f"node {node!r}" for node in wrote)
-        error.add_note(
+        add_note(
+            error,
             f"In the reducer of key {channel.name!r}, with what {who} wrote. It is called with the "
-            "present value and the new one."
+            "present value and the new one.",
         )
         raise
 

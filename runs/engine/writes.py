@@ -282,11 +282,13 @@ def read_items(node: str, update: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _of_model(update: Any) -> Iterator[tuple[str, Any]]:
-    """All that a pydantic model holds, but for a None that nobody put there."""
+    """All that a pydantic model holds, but for a None that nobody put there. What it has beside its
+    fields is no key, as in a mapping."""
     for name, info in type(update).model_fields.items():
         value = getattr(update, name)
         if value is not None or info.default is not None or name in update.model_fields_set:
             yield name, value
+    yield from (getattr(update, "model_extra", None) or {}).items()
 
 
 @lru_cache(1024)

@@ -10,9 +10,9 @@ from enum import Enum
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 import pytest
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, RootModel
 
-from runs.engine import START, StateGraph, copies
+from runs.engine import START, Context, StateGraph, copies, task
 from runs.engine.checkpoint import Write
 from runs.engine.copies import Values, copied, copied_containers
 
@@ -105,6 +105,42 @@ def test_what_never_changes_and_what_has_an_owner_is_shared() -> None:
     assert copied(plain).lock is plain.lock
     assert copied_containers(plain) is plain
     assert copied_containers([plain, {"x": (plain, {1})}])[1]["x"][0] is plain
+
+
+class Root(RootModel[list[int]]): ...
+
+
+def test_a_root_model_has_no_more_attributes_than_it_had() -> None:
+    assert copied(Root([1])).__dict__ == {"root": [1]}
+
+
+@dataclass
+class Tree:
+    inside: list[Tree] = field(default_factory=list)
+    around: Tree | None = field(default=None, repr=False)
+
+
+class State(TypedDict, total=False):
+    count: int
+
+
+async def test_arguments_that_contain_themselves_are_shared() -> None:
+    tree: Any = Tree()
+    tree.inside.append(Tree(around=tree))
+    circle: list[Any] = [tree]
+    circle.append(circle)
+
+    @task
+    async def count(given: Tree, *more: Any) -> int:
+        return len(given.inside)
+
+    async def node(state: State, ctx: Context, config: Any) -> State:
+        assert config["configurable"]["circle"][1][0] is tree
+        many = [await count(tree), await count(tree, circle), await ctx.step("s", len, circle)]
+        return {"count": sum(many)}
+
+    graph = StateGraph(State).add_node(node).add_edge(START, "node").compile()
+    assert await graph.ainvoke({}, {"configurable": {"circle": circle}}) == {"count": 4}
 
 
 def test_private_attributes_of_a_model_are_copied() -> None:

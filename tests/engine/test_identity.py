@@ -11,9 +11,10 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from functools import partial
+from pathlib import PurePath
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
@@ -408,6 +409,59 @@ async def test_defaults_of_lambdas_and_what_partials_bind_are_arguments() -> Non
 
     assert await asked_once(only(node)) == [{1: "<1>", 2: "<2>"}] * 2
     assert sorted(DONE) == [1, 1, 2, 2]
+
+
+@dataclass(frozen=True)
+class Shop:
+    name: str
+
+    def price(self) -> str:
+        return f"<{self.name}>"
+
+    @classmethod
+    def label(cls) -> str:
+        return f"<{cls.__name__}>"
+
+
+class OtherShop(Shop): ...
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize(
+    "functions",
+    [
+        [Shop("a").price, Shop("b").price],
+        [Shop.label, OtherShop.label],
+        ["a".upper, "b".upper],
+        [date(2020, 1, 1).isoformat, date(2021, 1, 1).isoformat],
+        [PurePath("a").as_posix, PurePath("b").as_posix],
+    ],
+    ids=["frozen", "class", "text", "date", "path"],
+)
+async def test_what_a_method_is_of_is_an_argument_if_it_never_changes(
+    functions: list[Any], at_once: bool
+) -> None:
+    orders = iter([(0, 1), (1, 0), (1,)])
+
+    async def node(state: State, ctx: Context) -> State:
+        order = next(orders)
+
+        async def one(which: int) -> Any:
+            return await ctx.step("s", functions[which])
+
+        if at_once:
+            got = await asyncio.gather(*map(one, order))
+        else:
+            got = [await one(which) for which in order]
+        assert got == [functions[which]() for which in order]
+        interrupt("go on?")
+        return {"got": got}
+
+    graph = only(node)
+    await graph.ainvoke({"got": []}, thread_id="t")
+    await graph.ainvoke(None, thread_id="t")
+    done = await graph.ainvoke(Command(resume=1), thread_id="t")
+    assert done["got"] == [functions[1]()]
 
 
 async def test_another_function_under_the_name_and_arguments_of_a_record_is_refused() -> None:

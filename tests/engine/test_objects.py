@@ -254,6 +254,36 @@ def invalid() -> Doubles:
     return made
 
 
+@serde.allow
+class Root(RootModel[list[int]]):
+    _seen: int = PrivateAttr(0)
+
+
+def kept_root() -> Root:
+    made = Root([1])
+    made._seen = 2
+    return made
+
+
+@serde.allow
+class WithSlot(BaseModel):
+    __slots__ = ("late",)
+    n: int = 0
+
+
+def with_slot() -> WithSlot:
+    made = WithSlot()
+    object.__setattr__(made, "late", [1])
+    return made
+
+
+@serde.allow
+@dataclass
+class Wrong(Exception):
+    code: int
+    why: str = ""
+
+
 def lossy() -> Lossy:
     made = Lossy(password="p", text="long")
     assert made.upper == "LONG"
@@ -281,6 +311,10 @@ def lossy() -> Lossy:
         lossy(),
         Zoo(first=Cat(), others={"b": [Cat(lives=1), Animal()]}, either=Cat(lives=2)),
         Numbers([1, 2]),
+        kept_root(),
+        with_slot(),
+        Wrong(1, "why"),
+        Wrong(code=1),
         Generic_[int](held=3),
         Generic_(held=Taxed(1.0)),
         Animal.model_construct(_fields_set=set(), kind=3),
@@ -296,13 +330,16 @@ def test_object_comes_back_with_all_that_it_holds(value: Any) -> None:
         return
     assert held(again) == held(value)
     assert repr(again) == repr(value)
+    assert str(again) == str(value)
     if isinstance(value, BaseModel):
+        assert again.__dict__.keys() <= value.__dict__.keys()
         assert again.model_fields_set == value.model_fields_set
         assert again == value
 
 
 def test_hidden_slots_come_back() -> None:
     assert back(derived()).shown() == [1]
+    assert back(with_slot()).late == [1]
 
 
 def test_cached_property_is_computed_again() -> None:

@@ -128,3 +128,32 @@ def test_a_context_is_made_of_a_mapping() -> None:
     builder = StateGraph(Keys, context_schema=Part).add_node("node", node)
     graph = builder.add_edge(START, "node").compile()
     assert graph.invoke({}, context=GIVEN)["out"] == PART
+
+
+@pydantic_dataclass
+class Unchecked:
+    day: date = None  # type: ignore[assignment]
+    size: int = Field(default=-1, gt=0)
+    out: Any = None
+
+
+class UncheckedModel(BaseModel):
+    day: date = None  # type: ignore[assignment]
+    size: int = Field(default=-1, gt=0)
+    out: Any = None
+
+
+@pytest.mark.parametrize("state", [Unchecked, UncheckedModel])
+def test_a_default_that_pydantic_does_not_check_is_not_checked_in_a_state(state: Any) -> None:
+    def whole(given: Any) -> Any:
+        return given
+
+    def node(given: Any) -> dict[str, Any]:
+        return {"out": (given.day, given.size)}
+
+    builder = StateGraph(state).add_node(whole).add_node(node)
+    graph = builder.add_edge(START, "whole").add_edge("whole", "node").compile()
+    assert graph.invoke({})["out"] == graph.invoke(state())["out"] == (None, -1)
+    assert graph.invoke({"day": "2024-02-29"})["out"] == (date(2024, 2, 29), -1)
+    with pytest.raises(ValueError, match="greater than 0"):
+        graph.invoke({"size": -2})

@@ -3,12 +3,26 @@ is the one that comes out."""
 
 from __future__ import annotations
 
+import asyncio
 import math
-from typing import Any, TypedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
 
 import pytest
 
-from runs.engine import START, CompiledGraph, MemoryJournal, RetryPolicy, StateGraph, serde, task
+from runs.engine import (
+    START,
+    CompiledGraph,
+    Context,
+    MemoryJournal,
+    RetryPolicy,
+    StateGraph,
+    SyncContext,
+    interrupt,
+    serde,
+    task,
+)
 from runs.engine.checking import seconds_of
 from runs.engine.errors import InvalidGraphError
 from runs.engine.retry import delay
@@ -164,6 +178,64 @@ async def test_a_retry_on_that_raises_does_not_hide_the_error(broken: BaseExcept
     with pytest.raises(ValueError, match="its own") as caught:
         await only(node, retry_policy=RetryPolicy(retry_on=retry_on)).ainvoke({})
     assert f"raised {type(broken).__name__}" in caught.value.__notes__[0]
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    code: int = 1
+
+
+def _raise(*given: Any) -> Any:
+    raise Frozen
+
+
+async def _in_step(state: State, ctx: Context) -> None:
+    await ctx.step("s", _raise)
+
+
+def _in_sync_step(state: State, ctx: SyncContext) -> None:
+    ctx.step("s", _raise)
+
+
+@task
+async def _late() -> None:
+    await asyncio.sleep(0.02)
+    raise Frozen
+
+
+def _in_task(state: State) -> None:
+    _late().result()
+
+
+async def _in_graph(state: State) -> None:
+    await only(_raise).ainvoke({"x": 0})
+
+
+async def _after_a_question(state: State) -> None:
+    with suppress(BaseException):
+        interrupt("?")
+    raise Frozen
+
+
+@pytest.mark.parametrize(
+    "node", [_raise, _in_step, _in_sync_step, _in_task, _in_graph, _after_a_question]
+)
+@pytest.mark.parametrize("retry_on", [Exception, lambda error: 1 / 0])
+async def test_an_error_that_cannot_be_changed_comes_out(node: Any, retry_on: Any) -> None:
+    policy = RetryPolicy(initial_interval=0, jitter=False, retry_on=retry_on)
+    with pytest.raises(Frozen):
+        await only(node, retry_policy=policy).ainvoke({"x": 0})
+
+
+class Reduced(TypedDict, total=False):
+    x: Annotated[int, _raise]
+
+
+def test_an_error_of_a_reducer_that_cannot_be_changed_comes_out() -> None:
+    graph = StateGraph(Reduced).add_node("n", lambda state: {"x": 1}).add_edge(START, "n").compile()
+    with pytest.raises(Frozen) as caught:
+        graph.invoke({})
+    assert "In the reducer of key 'x'" in caught.value.__notes__[0]
 
 
 def test_who_goes_on_after_a_failed_run_has_all_attempts_again() -> None:

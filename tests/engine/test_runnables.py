@@ -114,3 +114,41 @@ async def test_an_error_in_it_is_the_node_s() -> None:
     graph = StateGraph(State).add_node("n", RunnableLambda(fail)).add_edge(START, "n").compile()
     with pytest.raises(LookupError, match="no such thing"):
         await graph.ainvoke({})
+
+
+async def _call_asking(state: State) -> Any:
+    return await asking.ainvoke(state)
+
+
+asking = (
+    StateGraph(State)
+    .add_node("ask", lambda state: {"said": interrupt("?")})
+    .add_edge(START, "ask")
+    .compile()
+)
+in_lambda: Any = RunnableLambda(_call_asking)
+in_sequence: Any = RunnablePassthrough() | in_lambda
+
+
+async def _call_chain(state: State) -> Any:
+    return await in_sequence.ainvoke(state)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        in_lambda,
+        in_sequence,
+        in_lambda.with_config(tags=["t"]),
+        in_lambda.with_retry(),
+        in_lambda.with_fallbacks([RunnableLambda(count_async)]),
+        RunnablePassthrough() | {"said": in_lambda} | RunnableLambda(lambda found: found["said"]),
+        _call_chain,
+    ],
+    ids=["lambda", "sequence", "bound", "retry", "fallbacks", "parallel", "called"],
+)
+async def test_a_graph_in_a_chain_is_seen_where_it_stands(node: Any) -> None:
+    graph = StateGraph(State).add_node("n", node).add_edge(START, "n").compile()
+    await graph.ainvoke({"topic": "c"}, thread_id="t")
+    (waiting,) = (await graph.aget_state("t", subgraphs=True)).tasks
+    assert waiting.state is not None and waiting.state.next == ("ask",)

@@ -372,6 +372,22 @@ class Order(TypedDict, total=False):
     log: Annotated[list[str], operator.add]
 
 
+class Open(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    n: int = 0
+
+
+def test_what_a_model_has_beside_its_fields_is_no_key_however_it_comes() -> None:
+    def extra(given: Open) -> Open:
+        return Open(n=1, more=2)  # type: ignore[call-arg]
+
+    with pytest.raises(InvalidUpdateError, match="wrote to 'more'"):
+        graph_of(Open, extra).invoke({})
+    for given in ({"more": 2}, Open(more=2)):  # type: ignore[call-arg]
+        with pytest.raises(InvalidUpdateError, match="wrote to 'more'"):
+            graph_of(Open, lambda given: {"n": 1}).invoke(given)
+
+
 def test_what_a_node_is_given_it_may_send_and_write() -> None:
     def fan_out(state: Order) -> list[Send]:
         return [Send("work", {"line": line}) for line in state["lines"]]
