@@ -16,6 +16,7 @@ from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from runs import connections
+from runs.engine.errors import add_note
 from runs.guard import LeftOpen
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ def undisturbed(who: str, function: Callable[..., T], /, *args: Any, **kwargs: A
     except BaseException as error:
         fault = _repair(who, before)
         if fault is not None:
-            error.add_note(str(fault))
+            add_note(error, str(fault))
         raise
     fault = _repair(who, before)
     if fault is not None:
