@@ -156,8 +156,9 @@ def _node(name: str, after: str, made: NodeRecipe) -> Any:
 def _inner(name: str, *, keeps: bool = False, fails: bool = False) -> CompiledGraph:
     async def first(state: Inner, ctx: Context) -> Inner:
         ctx.emit("inside")
-        around = [call.attempt for call in strays.in_progress if call.task.node.name == name]
-        if fails and around == [1]:
+        around = current.get().execution.namespace.removeprefix(f"{name}:")
+        attempts = [call.attempt for call in strays.in_progress if call.task.task_id == around]
+        if fails and attempts == [1]:
             raise ConnectionError("again")
         return {"log": [f"{name}.first"]}
 
