@@ -92,6 +92,11 @@ def is_asked(task: asyncio.Task[Any] | None) -> bool:
     return task.cancelling() > 0 if asked is None else asked
 
 
+def is_stopped(task: Any) -> bool:
+    """Whether `ask` has stopped the task, in which the engine runs a node."""
+    return _tasks.get(task, False)
+
+
 async def heed(task: Any) -> None:
     """Make a cancellation count that code in `task`, the current one, has passed over: raises
     CancelledError if the task was asked to stop, or if a cancellation is still to come."""
