@@ -27,7 +27,7 @@ class PartTask(asyncio.Task[Any]):
         memo = self.memo
         if memo.signals is None or memo.over or self.done() or stopping.is_stopped(memo.owner):
             return super().cancel(msg)
-        self.get_loop().call_later(stopping.GRACE_SECONDS, super().cancel, msg)
+        stopping.postpone(self, memo.owner, super().cancel)
         return False
 
 

@@ -122,6 +122,31 @@ async def test_what_a_question_stops_has_its_time_to_end(monkeypatch: pytest.Mon
     assert await outer.ainvoke(Command(resume=1), thread_id="t") == {"got": 1}
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+async def test_a_run_that_is_stopped_stops_what_a_question_did_not(
+    nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping, "GRACE_SECONDS", 60)
+    waits = asyncio.Event()
+
+    async def slow() -> None:
+        waits.set()
+        await asyncio.sleep(60)
+
+    async def node(state: State, ctx: Context) -> State:
+        return {"got": await by_group(lambda: ctx.step("s", slow))}
+
+    builder = StateGraph(State)
+    for number in range(nodes):
+        builder.add_node(f"n{number}", node).add_edge(START, f"n{number}")
+    running = asyncio.ensure_future(builder.compile().ainvoke({}))
+    await waits.wait()
+    await asyncio.sleep(0.1)  # the question has stopped the group
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 10)
+
+
 async def test_an_error_in_a_group_stops_its_parts_at_once() -> None:
     stopped = asyncio.Event()
 
