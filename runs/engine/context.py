@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from . import doubts, events, names, questions, serde
+from . import doubts, events, names, part_tasks, questions, serde
 from .copies import copied_if_finite
 from .errors import IdentityError
 from .identity import arguments_of, mark_of, split_key
@@ -137,19 +137,7 @@ class Context(_Facts):
         if call.kept is not None and call.kept.value is not None:
             return serde.loads(call.kept.value)
         await doubts.settle(memo, call)
-        failed = True
-        try:
-            with memo.part():
-                with watched(memo) as asked:
-                    function, args, kwargs = _own_copies(function, args, kwargs)
-                    result = await memo.call(function, *args, **kwargs)
-                if asked:  # it was made without the answer
-                    raise again(asked)
-                kept = await memo.keep(call, memo.encode(name, result))
-            failed = False
-            return kept
-        finally:
-            memo.ledger.calls.end(call, failed=failed)
+        return await part_tasks.whole(memo, _made(memo, call, name, function, args, kwargs))
 
     async def sleep(self, seconds: float, *, key: str | None = None) -> None:
         """Go on after that many seconds. A long sleep parks the run: nothing of it stays in
@@ -207,12 +195,13 @@ class SyncContext(_Facts):
             doubts.settle_in_thread(memo, call)
         failed = True
         try:
-            with watched(memo) as asked:
-                function, args, kwargs = _own_copies(function, args, kwargs)
-                result = function(*args, **kwargs)
-            if asked:  # it was made without the answer
-                raise again(asked)
-            kept = self._wait(memo.keep(call, memo.encode(name, result)))
+            with memo.parts.one_in_thread():
+                with watched(memo) as asked:
+                    function, args, kwargs = _own_copies(function, args, kwargs)
+                    result = function(*args, **kwargs)
+                if asked:  # it was made without the answer
+                    raise again(asked)
+                kept = self._wait(memo.keep(call, memo.encode(name, result)))
             failed = False
             return kept
         finally:
@@ -272,6 +261,31 @@ def step_call(
         )
     except IdentityError as error:
         raise memo.noted(error) from None
+
+
+async def _made(
+    memo: Memo,
+    call: Call,
+    name: str,
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """The result of a step that is not on record yet, and is when this returns."""
+    failed = True
+    try:
+        memo.refuse_begun()
+        with memo.parts.one():
+            with watched(memo) as asked:
+                function, args, kwargs = _own_copies(function, args, kwargs)
+                result = await memo.call(function, *args, **kwargs)
+            if asked:  # it was made without the answer
+                raise again(asked)
+            kept = await memo.keep(call, memo.encode(name, result))
+        failed = False
+        return kept
+    finally:
+        memo.ledger.calls.end(call, failed=failed)
 
 
 def _own_copies(

@@ -10,6 +10,7 @@ from typing import Any
 
 from .kept import Call
 from .memo import Memo
+from .signals import again
 
 #: Seconds that a call waits at most for other tasks of the node to claim what is left over. They
 #: may wait for this one.
@@ -32,7 +33,7 @@ async def settle(memo: Memo, call: Call) -> None:
         while calls.is_doubtful(call):
             others = _who_may_tell(memo, task, calls.in_doubt)
             if not others or time.monotonic() > until:
-                raise memo.noted(calls.refusal(call))
+                raise _refusal(memo, call)
             await asyncio.wait(others, timeout=_STEP, return_when=asyncio.FIRST_COMPLETED)
             memo.check()  # the call may be over by now, or wait for an answer
             memo.refuse_while_waiting()
@@ -41,6 +42,13 @@ async def settle(memo: Memo, call: Call) -> None:
         raise
     finally:
         calls.in_doubt.difference_update(line)
+
+
+def _refusal(memo: Memo, call: Call) -> BaseException:
+    """What ends the call. Those that could tell may wait for an answer: then this does, too."""
+    if memo.signals is not None:
+        return again(memo.signals.items)
+    return memo.noted(memo.ledger.calls.refusal(call))
 
 
 def _who_may_tell(
@@ -58,6 +66,6 @@ def settle_in_thread(memo: Memo, call: Call) -> None:
     while calls.is_doubtful(call):
         if time.monotonic() > until:
             calls.end(call, failed=True)
-            raise memo.noted(calls.refusal(call))
+            raise _refusal(memo, call)
         time.sleep(_STEP)
         memo.check()

@@ -14,8 +14,9 @@ from .checking import check_yields_nothing
 from .compiled import CompiledGraph
 from .errors import InvalidGraphError, InvalidUpdateError
 from .function_hints import Unresolved
-from .memo import current, in_loop
+from .memo import current
 from .options import Config, Options
+from .parts import in_loop
 from .ports import Journal
 from .signals import waits
 from .snapshots import StateSnapshot, TaskSnapshot

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial, update_wrapper
 from typing import Any, overload
 
-from . import caching, doubts, events, ids, models, serde, signatures, strays
+from . import caching, doubts, events, ids, models, part_tasks, serde, signatures, strays
 from .attempts import in_time, until_done
 from .checking import (
     check_cache_policy,
@@ -102,9 +102,7 @@ class TaskFunction:
         if asyncio._get_running_loop() is None:
             begun: Any = memo.begin(doing)
         else:
-            begun = asyncio.ensure_future(doing)
-            if memo.strands is not None:
-                memo.strands.set_apart(begun)
+            begun = part_tasks.begin(memo, doing, apart=True)
         memo.begun.append(begun)
         return begun
 
@@ -119,7 +117,9 @@ async def _perform(
     failed = True
     try:
         async with memo.gate:
-            answer = await _run(memo, node, call, args, kwargs)
+            memo.refuse_begun()
+            with memo.parts.one():
+                answer = await _run(memo, node, call, args, kwargs)
         failed = False
         return answer
     except (GraphInterrupt, ParentCommand, IdentityError) as signal:

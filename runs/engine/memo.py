@@ -7,7 +7,6 @@ import copy
 import itertools
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
@@ -20,11 +19,12 @@ from .execution import Execution, Turn, namespace_of, refuse_over
 from .kept import Call
 from .ledger import Ledger
 from .notes import Recorded
+from .parts import Parts, in_loop
 from .places import place_of, seat_of
 from .plan import Task
 from .pool import Begun, begin
 from .ports import ArtifactRef
-from .signals import Noted, Signal, in_step
+from .signals import Noted, Signal, again, in_step
 from .strands import Hand, Strands, Where, where
 
 T = TypeVar("T")
@@ -98,7 +98,7 @@ class Memo:
         inside = self._known.inside
         self.inside: dict[str, str] = dict(inside.get(self.task.task_id, ())) if inside else {}
         self._waits: set[Begun[Any]] = set()
-        self._parts: dict[asyncio.Future[None], asyncio.Task[Any] | None] = {}
+        self._parts: Parts | None = None
         self.fresh = itertools.count()  # of calls that make messages
         self.unseen = 0  # bytes that a thread has emitted since it last waited
 
@@ -116,24 +116,21 @@ class Memo:
         if self.begun or self._waits:
             for running in (*self.begun, *self._waits):
                 running.cancel()
-        if self._parts:
-            own = asyncio.current_task()
-            for task in self._parts.values():
-                if task is not None and task is not own:
-                    task.cancel()
-
-    def part(self) -> _Part:
-        """In the block something runs that is recorded when it ends, maybe in a task that the node
-        made."""
-        return _Part(self._parts, self.loop)
+        if self._parts is not None:
+            self._parts.cancel()
 
     async def parts_over(self) -> None:
-        """Wait for the steps and graphs that still run: what a question cuts short after its
-        effect and before its record would be done again with the answer."""
+        """Wait for the steps, tasks and graphs that still run."""
         if self.signals is not None:
             self.signals.closing = True  # nothing more is begun, or there would be no end
-        if self._parts:
-            await asyncio.wait(list(self._parts))
+        await self.parts.over()
+
+    @property
+    def parts(self) -> Parts:
+        """What runs in the call and is recorded when it ends."""
+        if self._parts is None:
+            self._parts = Parts(self.loop)
+        return self._parts
 
     def check(self) -> None:
         """Raise CallOver when the call is over. From any thread."""
@@ -209,7 +206,7 @@ class Memo:
         """`signal`, which is about to be raised. It counts, whatever becomes of the exception."""
         if self.signals is None:
             self.signals = Noted(after=self.strands.count if self.strands is not None else 0)
-        self.signals.add(self, signal)
+        self.signals.add(self, signal, self.strands)
         return signal
 
     def refuse_while_waiting(self) -> None:
@@ -217,6 +214,11 @@ class Memo:
         is to be asked or done on the ground of an answer that is not there."""
         if self.signals is not None:
             self.signals.refuse(self.owner, self.strands)
+
+    def refuse_begun(self) -> None:
+        """Raise once more what the call waits for, in a task that only now can begin."""
+        if self.signals is not None and self.signals.closing:
+            raise again(self.signals.items)
 
     def keep_questions(self) -> None:
         """Put on record what the call has asked, though it fails."""
@@ -395,11 +397,6 @@ class Memo:
         await self.execution.journal.settle(self.execution.lease)
 
 
-def in_loop(running: Any) -> asyncio.Future[Any]:
-    """Something that was begun, as a future of the event loop."""
-    return asyncio.wrap_future(running) if isinstance(running, Future) else running
-
-
 def _is_cancelling(running: asyncio.Future[Any]) -> bool:
     return isinstance(running, asyncio.Task) and running.cancelling() > 0
 
@@ -423,25 +420,3 @@ def forget_call() -> None:
     if memo is not None:
         memo.over = True
         current.set(None)  # type: ignore[arg-type]
-
-
-class _Part:
-    """No generator: contextlib sets an attribute on the error that leaves the block, which that of
-    a frozen dataclass does not take."""
-
-    __slots__ = ("_over", "_parts")
-
-    def __init__(
-        self,
-        parts: dict[asyncio.Future[None], asyncio.Task[Any] | None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._parts = parts
-        self._over: asyncio.Future[None] = loop.create_future()
-
-    def __enter__(self) -> None:
-        self._parts[self._over] = asyncio.current_task()
-
-    def __exit__(self, *error: object) -> None:
-        del self._parts[self._over]
-        self._over.set_result(None)

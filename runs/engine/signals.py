@@ -155,8 +155,9 @@ def in_step(memo: object) -> bool:
 
 
 class Noted:
-    """The signals of one node call, those who raised them (`by`), and how many tasks the call had
-    made before (`after`). When it is `closing`, nothing more is begun in the call."""
+    """The signals of one node call, the tasks that raised them and those that made these (`by`),
+    and how many tasks the call had made before (`after`). When it is `closing`, nothing more is
+    begun in the call."""
 
     __slots__ = ("after", "by", "closing", "items")
 
@@ -166,10 +167,10 @@ class Noted:
         self.after = after
         self.closing = False
 
-    def add(self, memo: object, signal: Signal) -> None:
+    def add(self, memo: object, signal: Signal, strands: Strands | None) -> None:
         """Take a signal of the call `memo` into account, and in the steps of it around here."""
         self.items.append(signal)
-        self.by.add(hand())
+        self._raised(hand(), strands)
         scope = _scope.get()
         while scope is not None:
             if scope.memo is memo:
@@ -177,15 +178,21 @@ class Noted:
             scope = scope.around
 
     def refuse(self, owner: Hand, strands: Strands | None) -> None:
-        """Raise the signals once more, to code that goes on in spite of them: the node's own, that
-        which raised one, and tasks that were made since. What ran before may go on."""
+        """Raise the signals once more, to code that goes on in spite of them: the node's own, tasks
+        that raised one or made a task that did, and tasks that were made since. What ran before may
+        go on, and so may threads, which serve many."""
         here = hand()
-        late = isinstance(here, asyncio.Task) and (
-            strands is not None and strands.number(here) > self.after
-        )
-        again_here = isinstance(here, asyncio.Task) and here in self.by  # a thread serves many
+        again_here = late = False
+        if isinstance(here, asyncio.Task):
+            again_here = here in self.by
+            late = strands is not None and strands.number(here) > self.after
         if self.closing or here == owner or again_here or late:
+            self._raised(here, strands)
             raise again(self.items)
+
+    def _raised(self, here: Hand, strands: Strands | None) -> None:
+        if isinstance(here, asyncio.Task):
+            self.by |= {here} if strands is None else strands.line(here)
 
     @property
     def interrupts(self) -> list[Interrupt]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from . import children, strays
@@ -22,6 +22,9 @@ GRACE_SECONDS = 5.0
 
 #: The tasks in which the engine runs nodes, and whether each was asked to stop.
 _tasks: dict[asyncio.Future[Any], bool] = {}
+
+#: Tasks that code of a node has stopped and that have time to end, by the task that runs the node.
+_postponed: dict[Any, set[asyncio.Future[Any]]] = {}
 
 #: Tasks that wait, in `end`, for others.
 _ending: set[asyncio.Future[Any]] = set()
@@ -81,6 +84,8 @@ def ask(task: asyncio.Future[Any]) -> None:
     if task in _tasks:
         _tasks[task] = True
     task.cancel()
+    for one in tuple(_postponed.get(task, ())):
+        one.cancel()
 
 
 def is_asked(task: asyncio.Task[Any] | None) -> bool:
@@ -90,6 +95,25 @@ def is_asked(task: asyncio.Task[Any] | None) -> bool:
         return True
     asked = _tasks.get(task)
     return task.cancelling() > 0 if asked is None else asked
+
+
+def is_stopped(task: Any) -> bool:
+    """Whether `ask` has stopped the task, in which the engine runs a node."""
+    return _tasks.get(task, False)
+
+
+def postpone(task: asyncio.Future[Any], owner: Any, cancel: Callable[[], object]) -> None:
+    """Let a task go on for GRACE_SECONDS, and no longer than `owner`, and then `cancel` it."""
+    task.get_loop().call_later(GRACE_SECONDS, cancel)
+    late = _postponed.setdefault(owner, set())
+    late.add(task)
+
+    def ended(task: asyncio.Future[Any]) -> None:
+        late.discard(task)
+        if not late and _postponed.get(owner) is late:
+            del _postponed[owner]
+
+    task.add_done_callback(ended)
 
 
 async def heed(task: Any) -> None:

@@ -24,10 +24,11 @@ class Strands:
     """The tasks of one node call, each with the task that made it and its number in that order.
     Those that are `apart` are calls of task functions, which ask in a place of their own."""
 
-    __slots__ = ("_limit", "_made_by", "_open", "_parted", "_single", "apart", "count")
+    __slots__ = ("_aparts", "_limit", "_made_by", "_open", "_parted", "_single", "apart", "count")
 
     def __init__(self) -> None:
         self.count = 0
+        self._aparts = 0
         self.apart: set[Any] = set()
         #: Tasks that had not ended when last looked at, in order; not those that are apart.
         self._open: dict[asyncio.Task[Any], None] = {}
@@ -37,9 +38,13 @@ class Strands:
         self._limit = _ENOUGH
         self._made_by: dict[asyncio.Task[Any], tuple[asyncio.Task[Any] | None, int]] = {}
 
-    def add(self, task: asyncio.Task[Any], maker: asyncio.Task[Any] | None) -> None:
-        self.count += 1
-        self._made_by[task] = (maker, self.count)
+    def add(
+        self, task: asyncio.Task[Any], maker: asyncio.Task[Any] | None, *, same: bool = False
+    ) -> None:
+        """A task was made. One that only goes on with what its maker does is the `same`."""
+        self.count += not same
+        number = self._made_by.get(maker, (None, 0))[1] if same and maker else self.count
+        self._made_by[task] = (maker, number)
         line = self.line(task)
         self._parted = {one for one in self._single if one not in line}
         self._single -= self._parted
@@ -52,9 +57,15 @@ class Strands:
 
     def set_apart(self, task: asyncio.Task[Any]) -> None:
         """The newest task is a call of a task function: it counts as beside no other."""
+        self._aparts += 1
         self.apart.add(task)
         self._open.pop(task, None)
         self._single |= self._parted
+
+    @property
+    def has_others(self) -> bool:
+        """Whether there ever was one that is not apart."""
+        return self.count > self._aparts
 
     def is_single(self, task: asyncio.Task[Any]) -> bool:
         """Whether no other task was open when it was made, and none was made beside it. A task

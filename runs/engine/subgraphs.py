@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from . import doubts, stopping
+from . import doubts, part_tasks, stopping
 from .calls import mark_of_graph
 from .checkpoint import Position
 from .errors import GraphInterrupt, IdentityError, ParentCommand
@@ -66,18 +66,22 @@ class Inside:
         memo.refuse_while_waiting()
         call = self._which(payload)
         if call is _ONLY:
-            with memo.part():
+            with memo.parts.one():
                 return await self._run(payload, call)
         await doubts.settle(memo, call)
         memo.hold(call)
+        return await part_tasks.whole(memo, self._made(payload, call))
+
+    async def _made(self, payload: Any, call: Call) -> Outcome:
         failed = True
         try:
-            with memo.part():
+            self.memo.refuse_begun()
+            with self.memo.parts.one():
                 outcome = await self._run(payload, call)
             failed = False
             return outcome
         finally:
-            memo.ledger.calls.end(call, failed=failed)
+            self.memo.ledger.calls.end(call, failed=failed)
 
     def _which(self, payload: Any) -> Call:
         """Which of the node's calls this is. What is on record of it goes on."""
