@@ -66,8 +66,7 @@ class Inside:
         memo.refuse_while_waiting()
         call = self._which(payload)
         if call is _ONLY:
-            with memo.parts.one():
-                return await self._run(payload, call)
+            return await self._run(payload, call)
         await doubts.settle(memo, call)
         memo.hold(call)
         return await part_tasks.whole(memo, self._made(payload, call))
