@@ -11,9 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from runs.engine import Checkpoint, Command, CompiledGraph, MemoryJournal
+from runs.engine import Checkpoint, Command, CompiledGraph, MemoryJournal, stopping
 from runs.engine import notes as note_book
-from runs.engine import stopping
 from runs.engine.checkpoint import Note, Saved
 from runs.engine.durability import PacedJournal, paced
 from runs.engine.errors import GraphRecursionError, NodeError
