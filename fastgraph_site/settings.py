@@ -126,6 +126,11 @@ POSTGRES_OPTIONS = {
 
 
 def _database(url: str) -> dict[str, Any]:
+    if url and url.partition(":")[0] not in ("postgres", "postgresql", "psql", "pgsql", "sqlite"):
+        raise ImproperlyConfigured(
+            "DATABASE_URL is no address of a database for this server: it begins with postgres://"
+            " or sqlite:///, or is empty."
+        )
     config: dict[str, Any] = (
         dict(environ.Env.db_url_config(url))
         if url

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+from collections.abc import Coroutine
 from functools import cache
+from typing import Any
 
 from artifacts.store import store
 from runs import deaths, slots, standstills
@@ -12,6 +15,8 @@ from runs.conf import conf
 from runs.engine import stopping
 from runs.worker import Worker
 from streaming import hints
+
+_log = logging.getLogger("fastgraph.worker")
 
 #: Of the cyclic collector: to look through all that lives after every 700 new objects took a tenth
 #: of a busy worker's time, and only runs that fail leave something for it.
@@ -29,8 +34,23 @@ def work(apart: bool = False) -> None:
     if slot is not None:
         _calm_collector()
         with slot:
-            asyncio.run(_work(apart, spare=slot.name == slots.SPARE))
+            _run(_work(apart, spare=slot.name == slots.SPARE))
             gc.collect()
+
+
+def _run(working: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end, also when code of a node ends the event loop: by `stop()`, or by a
+    SystemExit in a task or a callback that it has made."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        task = loop.create_task(working)
+        while not task.done():
+            try:
+                loop.run_until_complete(task)
+            except (RuntimeError, SystemExit, KeyboardInterrupt) as error:
+                if task.done() or loop.is_closed():
+                    raise
+                _log.error("Code of a node has ended the event loop, which goes on: %r", error)
 
 
 async def _work(apart: bool, *, spare: bool) -> None:

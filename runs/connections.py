@@ -122,6 +122,8 @@ def _left_wrapper(connection: BaseDatabaseWrapper) -> str:
 def _left_open(connection: BaseDatabaseWrapper, in_error: bool) -> str:
     if connection.in_atomic_block:
         return "an atomic() block open"
+    if connection.needs_rollback:
+        return "a transaction marked for rollback"
     raw = connection.connection
     if raw is None or _is_closed(connection):  # by the server, or by the call
         return ""
@@ -168,12 +170,8 @@ def reset(connection: BaseDatabaseWrapper) -> None:
     for block in connection.atomic_blocks:
         block.using = ROLLED_BACK
     sessions.restore_wrappers(connection, vars(connection).get(_WRAPPERS, ()))
-    raw = connection.connection
-    if raw is not None:
-        try:
-            raw.rollback()  # first: when it returns, all locks are released
-        except Exception as error:
-            _log.debug("Closing a connection that cannot roll back: %s", error)
+    if connection.connection is not None:
+        _roll_back(connection.connection)
     connection.in_atomic_block = connection.closed_in_transaction = False
     connection.savepoint_ids, connection.atomic_blocks = [], []
     connection.needs_rollback = False
@@ -192,11 +190,21 @@ def abandon(connection: BaseDatabaseWrapper) -> None:
     """Roll back and close a connection whose thread has ended; called on another thread, which
     Django's own methods refuse."""
     raw, connection.connection = connection.connection, None
-    for end in (raw.rollback, raw.close):
-        try:
-            end()
-        except Exception as error:
-            _log.debug("A connection of a thread that ended is dropped: %s", error)
+    _roll_back(raw)
+    try:
+        raw.close()
+    except Exception as error:
+        _log.debug("A broken connection was dropped: %s", error)
+
+
+def _roll_back(raw: Any) -> None:
+    """First of all: when it returns, all locks are released."""
+    if isinstance(raw, Connection) and raw.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        return  # a COPY or a stream is open: a rollback would wait for its end. Closing ends both
+    try:
+        raw.rollback()
+    except Exception as error:
+        _log.debug("Closing a connection that cannot roll back: %s", error)
 
 
 def end_session(connection: BaseDatabaseWrapper) -> None:

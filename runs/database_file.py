@@ -41,7 +41,8 @@ class Files(NamedTuple):
 class _Process:
     """What this process, and those that it forks, must find at the path of the database."""
 
-    path: str = ""
+    name: str = ""  # as it is in the settings
+    path: str = ""  # with all symbolic links followed: SQLite keeps its files beside that
     main: FileKey = None
     filled: bool = False  # it had content
     empty: str = ""  # it was said of this file that it is empty
@@ -61,7 +62,9 @@ def look(path: str) -> Files:
 def expect(alias: str = DEFAULT_DB_ALIAS) -> None:
     """From now on this process, and what it forks, serves the file that is there: it opens no other
     and makes none."""
+    _Process.name = ""
     _Process.path = path_of(connections[alias])
+    _Process.name = str(connections[alias].settings_dict["NAME"])
     _Process.main, _Process.lost = _key(_Process.path), ""
     _Process.filled = bool(_Process.path) and not _is_empty(_Process.path)
 
@@ -80,12 +83,14 @@ def anchor(alias: str = DEFAULT_DB_ALIAS) -> BaseDatabaseWrapper | None:
 
 
 def path_of(connection: BaseDatabaseWrapper) -> str:
-    """The path of its database file; empty for other databases, for one in memory, and for an
-    address (`file:…`), whose options are its owner's."""
+    """The path of its database file, no symbolic link; empty for other databases, for one in
+    memory, and for an address (`file:…`), whose options are its owner's."""
     if connection.vendor != "sqlite" or connection.is_in_memory_db():  # type: ignore[attr-defined]
         return ""
     name = str(connection.settings_dict["NAME"])
-    return "" if name.startswith("file:") else name
+    if name.startswith("file:"):
+        return ""
+    return _Process.path if name == _Process.name else os.path.realpath(name)
 
 
 def prepare(path: str) -> None:
@@ -227,6 +232,8 @@ def _lose(path: str, message: str) -> None:
 
 def _require(expected: FileKey, path: str) -> None:
     found = _key(path)
+    if path == _Process.path != _Process.name:  # the link is to lead to it still
+        found = found and _key(_Process.name, follow=True)
     if expected is not None and found == expected:
         return
     if found is None:
@@ -254,10 +261,11 @@ def _refusal(path: str, error: OSError) -> str:
     )
 
 
-def _key(path: str) -> FileKey:
-    """Which file is at `path`; None when there is none. DatabaseFileLost when nobody can say."""
+def _key(path: str, *, follow: bool = False) -> FileKey:
+    """Which file is at `path`; None when there is none. DatabaseFileLost when nobody can say. A
+    symbolic link is another file: SQLite would look for the log beside what it leads to."""
     try:
-        found = os.stat(path)
+        found = os.stat(path, follow_symlinks=follow)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -268,7 +276,7 @@ def _key(path: str) -> FileKey:
 def _exists(path: str) -> bool:
     """Whether there is something at `path`, which is never opened here: closing it would free
     SQLite's locks."""
-    return _key(path) is not None or os.path.islink(path)
+    return _key(path) is not None
 
 
 def _is_empty(path: str) -> bool:

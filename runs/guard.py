@@ -1,9 +1,9 @@
 """The guard of user code: what a call leaves open on its thread's database connections is rolled
 back, logged with the node's name, and fails that node.
 
-Calls reach four kinds of threads: the worker's pool for sync nodes (through the engine), asgiref's
-one thread for thread-sensitive calls, the event loop's default executor, and, where Django allows
-that, the event loop's own thread.
+Calls reach five kinds of threads: the worker's pool for sync nodes (through the engine), asgiref's
+one thread for thread-sensitive calls, the event loop's default executor, those that nodes make
+themselves (`runs.own_threads`), and, where Django allows that, the event loop's own thread.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from runs import callers, connections, open_transactions, sessions
+from runs import callers, connections, open_transactions, own_threads, sessions
 from runs.callers import Caller
 from runs.engine import guarding
 from runs.engine.errors import GraphInterrupt, ParentCommand, add_note
 from runs.engine.memo import current
+from runs.own_threads import LeftOpen
 
 _log = logging.getLogger("fastgraph.node")
 
@@ -41,11 +42,6 @@ T = TypeVar("T")
 CLOSE_SECONDS = 1.0
 #: Errors that end a call as planned: what it left open is the only thing that went wrong.
 _PLANNED = (GraphInterrupt, ParentCommand)
-
-
-class LeftOpen(RuntimeError):
-    """A call of user code returned while its database connection was in a state that the next call
-    on that thread must not see. What was open is rolled back."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +188,7 @@ class GuardedThreads(ThreadPoolExecutor):
         )
         # In its context: a node's question in such a thread is to be known as that node's.
         context = contextvars.copy_context()
-        return super().submit(context.run, watched, owner.caller(), call, closes=closes)
+        return own_threads.submit(self, context.run, watched, owner.caller(), call, closes=closes)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the threads, each of which closes its connections first."""
@@ -221,9 +217,17 @@ def guarded_loop(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     loop.set_default_executor(GuardedThreads(thread_name_prefix="asyncio"))
     _shared.acquire()
     try:
-        yield
+        with own_threads.guarded(_node_here, watched):
+            yield
     finally:
         _shared.release()
+
+
+def _node_here() -> Caller | None:
+    guard = guarding.guard.get()
+    if isinstance(guard, ConnectionGuard) and current.get(None) is not None:
+        return guard.caller()
+    return None
 
 
 class _SharedThread:

@@ -37,11 +37,9 @@ NAMED_NODES = 5
 #: Our own threads that read: what they do is short, and no user code runs there.
 _READERS = "journal-reader"
 #: Frames of the standard library, of packages, and of ours say nothing about whose code it is.
-_LIBRARIES = (
-    os.path.dirname(threading.__file__) + os.sep,
-    sysconfig.get_path("purelib") + os.sep,
-    os.path.dirname(__file__) + os.sep,
-)
+_STANDARD = os.path.dirname(threading.__file__) + os.sep
+_PACKAGES = sysconfig.get_path("purelib") + os.sep
+_LIBRARIES = (_STANDARD, _PACKAGES, os.path.dirname(__file__) + os.sep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +141,11 @@ def find() -> list[OpenTransaction]:
             abandon(connection)
             _ended(opened)
             continue
+        if opened.logged and _is_idle(opened.thread):
+            _log.error("%s was idle inside a transaction, which is rolled back", _thread(opened))
+            abandon(connection)
+            _ended(opened)
+            continue
         block = next(iter(connection.atomic_blocks), None)
         if opened.since is None or block is not opened.block:
             _ended(opened)
@@ -159,6 +162,20 @@ def find() -> list[OpenTransaction]:
 def _has_ended(thread: threading.Thread) -> bool:
     # A thread that Python has not started says that it is alive for ever.
     return not thread.is_alive() or thread.ident not in sys._current_frames()
+
+
+def _is_idle(thread: threading.Thread) -> bool:
+    """Whether a thread of a pool waits for its next call: nobody will end what the last one left.
+    Nothing but the standard library is at work on it then."""
+    if callers.on_thread(thread.ident or 0) is not None:
+        return False
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(_PACKAGES) or not name.startswith(("<frozen", _STANDARD)):
+            return False
+        frame = frame.f_back
+    return True
 
 
 def _ended(opened: _Opened) -> None:

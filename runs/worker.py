@@ -108,6 +108,7 @@ class Worker:
         durable, what was unfinished is back in the queue, and no thread is left but those of sync
         nodes that do not end."""
         loop = asyncio.get_running_loop()
+        stopping.hide(asyncio.current_task())
         with (
             guarded_loop(loop),
             open_transactions.reported(),

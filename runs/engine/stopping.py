@@ -65,7 +65,16 @@ async def opened(task: asyncio.Future[T]) -> T:
 
 def own(tasks: Iterable[asyncio.Future[Any]]) -> None:
     """From now on a cancellation of these tasks counts as a stop only if `ask` has made it."""
-    _tasks.update(dict.fromkeys(tasks, False))
+    for task in tasks:
+        _tasks[task] = False
+        hide(task)
+
+
+def hide(task: asyncio.Future[Any] | None) -> None:
+    """Leave the task out of `asyncio.all_tasks()`: a node that cancels or awaits all of those must
+    not reach other runs, nor the worker. `asyncio.run` does not wait for it either."""
+    if isinstance(task, asyncio.Task):
+        asyncio.tasks._unregister_task(task)
 
 
 def disown(tasks: Iterable[asyncio.Future[Any]]) -> None:
@@ -217,15 +226,17 @@ def abandon(task: asyncio.Future[Any]) -> None:
         one.cancel()  # once more for the task itself; the first time for those that it has made
         _abandoned.add(one)
         one.add_done_callback(_ended)
+        hide(one)
         if isinstance(one, asyncio.Task):
-            asyncio.tasks._unregister_task(one)
             one._log_destroy_pending = False  # type: ignore[attr-defined]
 
 
 async def end_others(seconds: float) -> None:
     """Stop all other tasks of the event loop, which nodes have left on it: `asyncio.run` would wait
     for them for ever. Those that go on after `seconds` are left behind."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
+    loop = asyncio.get_running_loop()
+    owned = {task for task in _tasks if task.get_loop() is loop}
+    others = (asyncio.all_tasks() | owned) - {asyncio.current_task()}
     for task in others:
         task.cancel()
     if others:

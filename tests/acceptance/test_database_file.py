@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.test_main_job import begin
 from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.processes import Server, serving, wait_until
 
 PLAIN = {"workflow": "steps", "payload": {"steps": 1}}
 
@@ -56,6 +56,14 @@ def replaced(path: Path) -> None:
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
         source.backup(target)
     copy.rename(path)
+
+
+def replaced_by_a_link(path: Path) -> None:
+    """A new connection would keep its log beside what the link leads to, and not where the others
+    have theirs."""
+    elsewhere = path.with_name("elsewhere.sqlite3")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
 
 
 def log_deleted(path: Path) -> None:
@@ -114,6 +122,7 @@ def assert_no_run_is_taken(client: Client, why: str) -> None:
         emptied,
         cut_short,
         replaced,
+        replaced_by_a_link,
         log_deleted,
         index_deleted,
         folder_moved,
@@ -226,3 +235,24 @@ def test_what_the_server_makes_is_for_its_owner_alone(server: Server) -> None:
         ]
         assert beside(file_of(server), "-wal").exists()
     assert open_to_others == []
+
+
+@pytest.mark.parametrize("harm", ["log_deleted", "led_elsewhere"])
+def test_a_file_behind_a_link_is_watched(tmp_path: Path, harm: str) -> None:
+    if os.environ["DATABASE_URL"]:
+        pytest.skip("this is about SQLite")
+    (tmp_path / "disk").mkdir()
+    link, file = tmp_path / "link.sqlite3", tmp_path / "disk" / "file.sqlite3"
+    file.touch()
+    link.symlink_to(file)
+    env = {"DATABASE_URL": f"sqlite:///{link}"}
+    with serving(tmp_path, env=env) as server, Client(server.url) as client:
+        begin(client)
+        if harm == "log_deleted":
+            log_deleted(file)
+        else:
+            other = tmp_path / "other.sqlite3"
+            other.write_bytes(file.read_bytes())
+            link.unlink()
+            link.symlink_to(other)
+        assert_no_run_is_taken(client, "file.sqlite3")

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from runs.engine import Checkpoint, Command, CompiledGraph, MemoryJournal
+from runs.engine import Checkpoint, Command, CompiledGraph, MemoryJournal, stopping
 from runs.engine import notes as note_book
 from runs.engine.checkpoint import Note, Saved
 from runs.engine.durability import PacedJournal, paced
@@ -215,7 +215,8 @@ async def live(
 
 async def _end_of_its_tasks() -> None:
     """What a dead process had begun does not go on beside the next one."""
-    left = asyncio.all_tasks() - {asyncio.current_task()}
+    owned = {task for task in stopping._tasks if task.get_loop() is asyncio.get_running_loop()}
+    left = (asyncio.all_tasks() | owned) - {asyncio.current_task()}
     for task in left:
         task.cancel()
     if left:

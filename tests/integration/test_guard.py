@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import operator
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -37,6 +39,8 @@ class State(TypedDict, total=False):
 
 Leave = Callable[[], object]
 kept: list[Any] = []
+#: As a module of nodes may have one.
+own_pool = ThreadPoolExecutor(1)
 #: The one name of another database that the test runner lets threads connect to.
 OTHER = NO_DB_ALIAS
 
@@ -56,6 +60,7 @@ def forget() -> Iterator[None]:
     while kept:
         with suppress(Exception):  # its transaction is over
             kept.pop().close()
+    own_pool.submit(connections.close_all).result()
 
 
 @pytest.fixture(autouse=True)
@@ -152,6 +157,26 @@ def atomic_closed_inside() -> None:
     connection.close()
 
 
+def marked_for_rollback() -> None:
+    connection.ensure_connection()
+    connection.needs_rollback = True
+
+
+def copy_never_ended() -> None:
+    connection.ensure_connection()
+    cursor = connection.connection.cursor()
+    copy = cursor.copy("COPY auth_group (name) FROM STDIN")
+    copy.__enter__()
+    kept.append(copy)
+
+
+def stream_half_read() -> None:
+    connection.ensure_connection()
+    stream = connection.connection.cursor().stream("SELECT generate_series(1, 9)")
+    next(stream)
+    kept.append(stream)
+
+
 def unread_cursor() -> None:
     for _ in range(300):
         write("kept")
@@ -184,6 +209,8 @@ WAYS = [
     atomic_in_a_generator,
     failed_transaction,
     atomic_closed_inside,
+    marked_for_rollback,
+    *([] if connection.vendor == "sqlite" else [copy_never_ended, stream_half_read]),
     unread_cursor,
     connection_of_its_own,
     on_another_database,
@@ -204,6 +231,22 @@ def sync_node(leave: Leave) -> Callable[..., Any]:
 def of_step(leave: Leave) -> Callable[..., Any]:
     async def node(state: State, ctx: Context) -> None:
         await ctx.step("leave", lambda: leave() and None)
+
+    return node
+
+
+def of_pool(leave: Leave) -> Callable[..., Any]:
+    def node(state: State) -> None:
+        own_pool.submit(leave).result()
+
+    return node
+
+
+def of_thread(leave: Leave) -> Callable[..., Any]:
+    def node(state: State) -> None:
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
 
     return node
 
@@ -252,6 +295,11 @@ REACHES: dict[str, Callable[[Leave], Callable[..., Any]]] = {
     "to_thread": _awaiting(asyncio.to_thread),
     "default_executor": _awaiting(by_default_executor),
     "swallowed": _swallowing(by_thread_sensitive),
+    "pool_of_its_own": of_pool,
+    "thread_of_its_own": of_thread,
+    "async_pool_of_its_own": _awaiting(
+        lambda leave: asyncio.get_running_loop().run_in_executor(own_pool, leave)
+    ),
 }
 
 

@@ -7,8 +7,8 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.pool import ThreadPool
 from typing import Any, TypedDict
 
 import pytest
@@ -126,10 +126,10 @@ def test_long_transaction_of_a_thread_of_its_own_names_the_code(
         finally:
             connections.close_all()
 
-    with ThreadPoolExecutor(1, thread_name_prefix="by-hand") as pool:
+    with ThreadPool(1) as pool:
 
         def node(state: State) -> None:
-            pool.submit(by_hand).result()
+            pool.apply(by_hand)
 
         run = start(node, "holder")
         with draining():
@@ -138,10 +138,33 @@ def test_long_transaction_of_a_thread_of_its_own_names_the_code(
                 (found,) = open_transactions.published()
             finally:
                 hold.over.set()
-    assert "by-hand" in found.holder
+    assert "user code" in found.holder
     assert f"Node 'holder' of run {run.id}" in found.holder
     assert "test_open_transactions.py" in found.holder
     assert found.holder in caplog.text
+
+
+def test_transaction_that_an_idle_thread_of_a_pool_keeps_is_rolled_back(
+    start: Callable[..., Run], caplog: pytest.LogCaptureFixture
+) -> None:
+    def begins() -> None:
+        transaction.set_autocommit(False)
+        Thread.objects.create(metadata={"name": "lost"})
+
+    with ThreadPool(1) as pool:
+
+        def node(state: State) -> None:
+            pool.apply(begins)
+
+        start(node, "holder")
+        with draining():
+            wait_until("it is rolled back", lambda: "which is rolled back" in caplog.text)
+            Thread.objects.create(metadata={"name": "kept"})
+        pool.apply(lambda: Thread.objects.create(metadata={"name": "kept, too"}))
+        pool.apply(connections.close_all)
+    names = {thread.metadata.get("name") for thread in Thread.objects.all()}
+    assert names - {None} == {"kept", "kept, too"}
+    assert "was idle inside a transaction" in caplog.text
 
 
 def test_long_transaction_that_outlives_its_worker_is_still_reported() -> None:

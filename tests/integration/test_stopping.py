@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypedDict
@@ -19,6 +21,7 @@ from tests.integration.counting import Register
 pytestmark = pytest.mark.django_db(transaction=True)
 
 SECONDS = 60
+beside = threading.Event()
 
 
 class State(TypedDict, total=False):
@@ -36,11 +39,38 @@ async def cancels_and_waits(state: State) -> None:
     await cancels_itself(state)
 
 
-async def cancels_all_tasks(state: State) -> None:
+async def cancels_all_tasks(state: State) -> State:
+    if state.get("x") == "beside it":
+        beside.set()
+        await asyncio.sleep(0.2)
+        return {"x": 2}
+    while not beside.is_set():
+        await asyncio.sleep(0.01)
     for task in asyncio.all_tasks():
-        if "execut" in repr(task.get_coro()) or task is asyncio.current_task():
-            task.cancel()
-    await asyncio.sleep(SECONDS)
+        task.cancel()
+    await asyncio.sleep(0)
+    return {"x": 1}
+
+
+async def stops_the_loop(state: State) -> State:
+    asyncio.get_running_loop().stop()
+    await asyncio.sleep(0.05)
+    return {"x": 1}
+
+
+async def exits_in_a_task(state: State) -> State:
+    async def leave() -> None:
+        raise SystemExit(0)
+
+    asyncio.get_running_loop().left = asyncio.create_task(leave())  # type: ignore[attr-defined]
+    await asyncio.sleep(0.05)
+    return {"x": 1}
+
+
+async def exits_in_a_callback(state: State) -> State:
+    asyncio.get_running_loop().call_soon(sys.exit, 0)
+    await asyncio.sleep(0.05)
+    return {"x": 1}
 
 
 async def raises(state: State) -> None:
@@ -82,13 +112,27 @@ def test_a_node_that_cancels_itself_fails_its_run(
     assert not Event.objects.filter(run=run, name="recovered").exists()
 
 
-def test_a_node_that_cancels_the_worker_s_tasks_fails_its_run(
+def test_a_node_that_cancels_all_tasks_reaches_no_other_run_and_not_the_worker(
     register: Register, work: Callable[[], None]
 ) -> None:
+    beside.clear()
     run = run_of(register, cancels_all_tasks)
+    other = create_run(NewRun(workflow=run.workflow, payload={"x": "beside it"}))
     work()
+    for one in (run, other):
+        one.refresh_from_db()
+        assert (one.status, one.attempt) == ("completed", 1), one.error
+
+
+@pytest.mark.parametrize("node", [stops_the_loop, exits_in_a_task, exits_in_a_callback])
+def test_a_node_that_ends_the_event_loop_does_not_end_the_worker(
+    register: Register, settings: Settings, node: Any
+) -> None:
+    settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.0}
+    run = run_of(register, node)
+    work_as_a_job()
     run.refresh_from_db()
-    assert (run.status, run.attempt) == ("failed", 1)
+    assert (run.status, run.attempt) == ("completed", 1), run.error
 
 
 @pytest.mark.parametrize("how", ["sibling", "timeout"])
