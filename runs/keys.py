@@ -11,8 +11,8 @@ from typing import Any
 
 from runs.engine.names import as_text
 from runs.errors import Problem
-from runs.guard import LeftOpen
 from runs.models import Run
+from runs.own_threads import LeftOpen
 from runs.payloads import Fault, value_faults
 from runs.user_calls import undisturbed
 from runs.workflows import Workflow

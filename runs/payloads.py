@@ -19,7 +19,7 @@ from referencing.exceptions import Unresolvable
 
 from runs import schema_limits
 from runs.errors import Problem
-from runs.guard import LeftOpen
+from runs.own_threads import LeftOpen
 from runs.user_calls import undisturbed
 from runs.workflows import Workflow
 

@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from runs import connections
 from runs.engine.errors import add_note
-from runs.guard import LeftOpen
+from runs.own_threads import LeftOpen
 
 T = TypeVar("T")
 
