@@ -91,6 +91,11 @@ class _Here(threading.local):
 _here = _Here()
 
 
+def connected_here() -> list[BaseDatabaseWrapper]:
+    """All connections that were ever opened on this thread, by calls of user code or not."""
+    return _here.connections()
+
+
 def watched(caller: Caller, function: Callable[[], T], *, closes: bool = False) -> T:
     """What `function` returns or raises, on the current thread, between two clean states.
 

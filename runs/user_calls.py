@@ -8,15 +8,15 @@ their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from runs import connections
 from runs.engine.errors import add_note
+from runs.guard import connected_here
 from runs.own_threads import LeftOpen
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ def undisturbed(who: str, function: Callable[..., T], /, *args: Any, **kwargs: A
     that the caller has open. What it left is rolled back, and so is the caller's transaction then.
     An error of the function itself is raised as it is, with a note.
     """
-    before = {connection: _State.of(connection) for connection in _of_thread()}
+    before = {connection: _State.of(connection) for connection in connected_here()}
     try:
         answer = function(*args, **kwargs)
     except BaseException as error:
@@ -71,15 +71,11 @@ class _State:
 _CLEAN = _State()
 
 
-def _of_thread() -> Sequence[BaseDatabaseWrapper]:
-    return django_connections.all(initialized_only=True)
-
-
 def _repair(who: str, before: dict[BaseDatabaseWrapper, _State]) -> LeftOpen | None:
     """Leave the connections as they were `before`, as far as that can be; the fault, if one was not
     so."""
     found = []
-    for connection in _of_thread():
+    for connection in connected_here():
         state = before.get(connection, _CLEAN)
         if state.is_kept_by(_State.of(connection)):
             continue
