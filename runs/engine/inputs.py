@@ -19,7 +19,12 @@ def faults(
     `view`; empty when it can. If it is the `whole` state, and leaves out nothing that is required,
     what an object checks of all its fields together counts as well (validators, `__post_init__`).
     """
-    kind, hints = type_hints.class_of(state), type_hints.hints(state)
+    kind = type_hints.class_of(state)
+    is_model = type_hints.model_fields(kind) is not None
+    is_made = is_model or (whole and type_hints.is_record(kind))
+    if not (view.convert or is_made):
+        return []
+    hints = type_hints.hints(state)
     known = {key: value for key, value in payload.items() if key in hints}
     found: list[Fault] = []
     for key, convert in view.convert.items():
@@ -28,8 +33,7 @@ def faults(
                 known[key] = convert(known[key])
             except Exception as error:  # of code of the user's
                 found += _of(error, (key,))
-    is_model = type_hints.model_fields(kind) is not None
-    if found or not (is_model or (whole and type_hints.is_record(kind))):
+    if found or not is_made:
         return found
     required = {key for key, hint in hints.items() if type_hints.is_required(state, key, hint)}
     try:
