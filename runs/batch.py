@@ -13,13 +13,14 @@ from uuid import UUID
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import timezone
 
-from runs import cancellation, doorbell, pauses, rows
+from runs import cancellation, pauses, rows
 from runs.collected import Attach, Collected, Live, collected
 from runs.columns import column, form, table
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease
 from runs.entries import Ending, Entry
 from runs.models import TERMINAL, Run, RunStatus, WorkflowPause
+from runs.notify import changes
 
 #: A run's id and attempt.
 _Key = tuple[str, int]
@@ -63,7 +64,7 @@ def write(entries: Sequence[Entry], attach: Attach) -> Outcome:
         found.send(database, live.values(), attach)
         transaction.announce(ended=found.ends)
         if found.makes_work:
-            doorbell.announce(doorbell.CHANNEL, ended=found.ends)
+            changes.notify_workers()
     return Outcome(fenced=fenced, ended=found.ends)
 
 

@@ -16,11 +16,12 @@ import orjson
 from django.db import connection, transaction
 from django.db.models import Q
 
-from runs import doorbell, locks, rows
+from runs import locks, rows
 from runs.columns import column, form, table
 from runs.engine import events
 from runs.engine.events import Event as Told
 from runs.models import Event, Run, RunStatus
+from runs.notify import changes
 
 _REQUESTED = Q(cancel_requested_at__isnull=False)
 
@@ -48,8 +49,8 @@ def request(run: Run, by: str, reason: str, now: datetime) -> None:
     if run.status != RunStatus.RUNNING:
         end(run, Q(), now)
         run.refresh_from_db()
-    doorbell.announce()
-    doorbell.announce(doorbell.CHANNEL)  # the worker that holds it
+    changes.notify_changes()
+    changes.notify_workers()  # the worker that holds it
 
 
 def end(run: Run, still: Q, now: datetime) -> bool:
@@ -71,7 +72,7 @@ def end(run: Run, still: Q, now: datetime) -> bool:
             Event.objects.create(
                 run_id=run.pk, seq=run.seq + 1, name=event.name, ts=now, data=event.data.decode()
             )
-            doorbell.announce()
+            changes.notify_changes()
     return bool(ours)
 
 

@@ -18,13 +18,14 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from runs import cancellation, doorbell, keys, multitask, rows, wakeup, workflows
+from runs import cancellation, keys, multitask, rows, wakeup, workflows
 from runs.engine import names
 from runs.engine.durability import DURABILITIES
 from runs.engine.events import CREATED
 from runs.errors import Problem
 from runs.forks import fork
 from runs.models import Checkpoint, Event, Payload, Run, RunStatus, Thread
+from runs.notify import changes
 from runs.payloads import Fault, pointer, schema_faults, type_faults, value_faults
 
 MAX_NAME = 200
@@ -257,7 +258,7 @@ def _insert(run: Run) -> Run:
     rows.create(connection, Payload, payloads)
     _event(run, CREATED, {"workflow": run.workflow, "name": run.name})
     wakeup.ring()
-    doorbell.announce()
+    changes.notify_changes()
     return run
 
 

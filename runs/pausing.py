@@ -10,10 +10,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from runs import availability, doorbell, pauses, wakeup, workflows
+from runs import availability, pauses, wakeup, workflows
 from runs.engine.events import Event as Told
 from runs.errors import Problem
 from runs.models import Event, Run, RunStatus, WorkflowPause
+from runs.notify import changes
 from runs.payloads import value_faults
 
 MAX_REASON = 500
@@ -68,7 +69,7 @@ def pause_workflow(name: str, *, by: str = "", reason: str = "") -> WorkflowPaus
         WorkflowPause.objects.bulk_create(
             [WorkflowPause(workflow=name, paused_by=by, reason=reason)], ignore_conflicts=True
         )
-        doorbell.announce()
+        changes.notify_changes()
         return WorkflowPause.objects.filter(workflow=name).latest("paused_at", "id")
 
 
@@ -85,7 +86,7 @@ def unpause_workflow(name: str, *, by: str = "") -> WorkflowPause:
         found.ended_at, found.ended_by = timezone.now(), by
         found.save(update_fields=["ended_at", "ended_by"])
         wakeup.ring()
-        doorbell.announce()
+        changes.notify_changes()
         return found
 
 
@@ -121,7 +122,7 @@ def _tell(run: Run, event: Told) -> None:
 def _save(run: Run, *columns: str) -> None:
     run.updated_at = timezone.now()
     run.save(update_fields=[*columns, "seq", "updated_at"])
-    doorbell.announce()
+    changes.notify_changes()
 
 
 def _not_paused(run: Run) -> str:

@@ -20,7 +20,6 @@ from django.db.models import F, Q, QuerySet
 from runs import (
     availability,
     cancellation,
-    doorbell,
     leases,
     locks,
     pauses,
@@ -32,6 +31,7 @@ from runs import (
 from runs.conf import conf
 from runs.engine import events
 from runs.models import WAITING, Event, Run, RunStatus, Worker
+from runs.notify import changes
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _change(found: _Found, now: datetime) -> Swept:
         rang=_ring_if_needed(),
     )
     if recovered or woken:  # the others were announced, each where it ended
-        doorbell.announce(ended=False)
+        changes.notify_changes(ended=False)
     if recovered or failed:
         logger.warning(_told(recovered, failed))
     return swept
@@ -235,7 +235,7 @@ def _fail(run: Run, lost: Q, now: datetime) -> int:
             Event.objects.create(
                 run_id=run.pk, seq=run.seq + 1, name=events.FAILED, ts=now, data=json.dumps(error)
             )
-            doorbell.announce()
+            changes.notify_changes()
     return ours
 
 

@@ -10,13 +10,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from runs import doorbell, history, wakeup, workflows
+from runs import history, wakeup, workflows
 from runs.engine import Command, GraphError
 from runs.engine import notes as engine_notes
 from runs.engine.checkpoint import Note
 from runs.engine.graph import Graph, StateView
 from runs.errors import Problem
 from runs.models import PendingWrite, Run, RunStatus
+from runs.notify import changes
 from runs.payloads import type_faults
 
 
@@ -36,7 +37,7 @@ def resume_run(run_id: UUID, command: Command[Any]) -> Run:
         run.status, run.wake_at, run.updated_at = RunStatus.PENDING, now, now
         run.save(update_fields=["status", "wake_at", "updated_at"])
         wakeup.ring()
-        doorbell.announce()
+        changes.notify_changes()
         return run
 
 

@@ -12,14 +12,15 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connection, transaction
 
-from runs import batch, cancellation, connections, doorbell, idle, rows
+from runs import batch, cancellation, connections, idle, rows
 from runs.collected import Attach, collected
-from runs.doorbell import Hint
 from runs.engine import faults
 from runs.engine.checkpoint import Checkpoint, Note
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease, Record, Transacted
 from runs.models import PendingWrite
+from runs.notify import changes
+from runs.notify.changes import CommitHint
 from runs.outages import is_outage
 
 _log = logging.getLogger("fastgraph.journal")
@@ -34,7 +35,7 @@ def transact(
     task_id: str,
     work: Callable[[], Transacted],
     attach: Attach,
-    hint: Hint,
+    hint: CommitHint,
 ) -> Note:
     """What `Journal.transact` promises, on the default database and this thread's connection to
     it. An error at or after the commit, whose answer may have been lost, is looked into: what is
@@ -128,7 +129,7 @@ def _keep(lease: Lease, checkpoint: Checkpoint, done: Transacted, attach: Attach
     found.artifacts.extend(done.artifacts)
     run.changed = True
     found.send(connection, [run], attach)
-    doorbell.announce(ended=False)
+    changes.notify_changes(ended=False)
 
 
 def _find(attempt: _Attempt) -> Note | None:
