@@ -24,7 +24,7 @@ from runs import creations, frames, history, manager, why, workflows
 from runs.api import creating
 from runs.api.base import documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
-from runs.api.parameters import Parameter, parse_uuid
+from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter, parse_uuid
 from runs.api.parsers import object_of
 from runs.api.request_bodies import KEY
 from runs.api.schemas import (
@@ -68,23 +68,7 @@ STATE = (
         help="The state at this checkpoint of the run's thread instead of the newest.",
     ),
 )
-EVENTS = (
-    Parameter(
-        name="after",
-        kind="integer",
-        high=2**63 - 1,
-        default=0,
-        help="Events with a greater `seq` only.",
-    ),
-    Parameter(
-        name="limit",
-        kind="integer",
-        low=1,
-        high=1000,
-        default=100,
-        help="At most so many events.",
-    ),
-)
+EVENTS = (EVENTS_AFTER, EVENTS_LIMIT)
 
 #: How many digits of an id stand after each of its hyphens.
 GROUPS = (12, 16, 20, 24)
@@ -189,10 +173,10 @@ class RunViewSet(Steering):
     def events(self, request: Request, run_id: str) -> Response:
         after, limit = self.values["after"], self.values["limit"]
         run_uuid = parse_uuid(run_id)
-        found = frames.read({run_uuid: after}, limit=limit) if run_uuid else frames.Page()
-        if not found:
-            _find(run_id, "id")  # nothing new is not the same as nobody
-        return Response(frames.answer(found, after, limit))
+        page = frames.read({run_uuid: after}, limit=limit) if run_uuid else frames.Page()
+        if not page:
+            _find(run_id, "id")  # a run without new events is answered, an unknown run is not
+        return Response(frames.events_page(page, after, limit))
 
     @extend_schema(
         operation_id="runs_event_retrieve",
