@@ -20,8 +20,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import creations, frames, history, manager, why, workflows
-from runs.api import creating
+from runs import frames, history, manager, why, workflows
+from runs.api import create_run
 from runs.api.base import documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
 from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter, parse_uuid
@@ -41,11 +41,11 @@ from runs.api.schemas import (
     WhySerializer,
 )
 from runs.api.steering import Steering
-from runs.creations import Made
 from runs.engine import serde
 from runs.engine.names import MAX_NAME
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
+from runs.operations.create_requests import CreateRequest, CreateResult, create
 from runs.summaries import COLUMNS, detail, summarise, timestamp
 
 FILTERS = (
@@ -120,8 +120,8 @@ class RunViewSet(Steering):
     }
 
     def create(self, request: Request) -> Response:
-        made = creations.create(creating.wish(request.data, request.headers.get("Idempotency-Key")))
-        return self._made(made)
+        key = request.headers.get("Idempotency-Key")
+        return self._created(create_run.parse_create(request.data, key))
 
     def list(self, request: Request) -> Response:
         return self.page(Run.objects.values(*COLUMNS).filter(_filter(self.values)), summarise)
@@ -138,8 +138,8 @@ class RunViewSet(Steering):
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def batch(self, request: Request) -> Response:
-        wish = creating.wish_of_many(request.data, request.headers.get("Idempotency-Key"))
-        return self._made(creations.create(wish), many=True)
+        key = request.headers.get("Idempotency-Key")
+        return self._created(create_run.parse_create_batch(request.data, key), many=True)
 
     @extend_schema(
         summary="Read the state of a run",
@@ -212,7 +212,7 @@ class RunViewSet(Steering):
         run = manager.replay_run(
             run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set")
         )
-        return self._made(Made(runs=[run]))
+        return self._answer(CreateResult(runs=[run]))
 
     @extend_schema(
         summary="Tell why a run is not moving",
@@ -244,11 +244,14 @@ class RunViewSet(Steering):
         run = manager.cancel_run(run_uuid, by=self.who(), reason=fields.get("reason", ""))
         return Response(detail(run), status=200 if run.finished else 202)
 
-    def _made(self, made: Made, *, many: bool = False) -> Response:
+    def _created(self, request: CreateRequest, *, many: bool = False) -> Response:
+        return self._answer(create(request), many=many)
+
+    def _answer(self, result: CreateResult, *, many: bool = False) -> Response:
         return Response(
-            creating.content(made, many=many),
-            status=creating.status(made),
-            headers=creating.headers(made, many=many),
+            create_run.content(result, many=many),
+            status=create_run.status(result),
+            headers=create_run.headers(result, many=many),
         )
 
 
@@ -327,4 +330,4 @@ def _step(value: Any) -> int | None:
     # JSON's true is Python's 1.
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise creating.invalid("/from_step", "This must be a whole number from 0.")
+    raise create_run.invalid("/from_step", "This must be a whole number from 0.")
