@@ -24,7 +24,7 @@ from fastgraph_site.creations import PATHS
 from fastgraph_site.overload import RETRY_AFTER
 from runs.errors import Problem
 from streaming import long_poll, waits
-from streaming.endpoint import read_query, while_there
+from streaming.endpoint import read_query, until_disconnect
 from streaming.reader import Closed
 from streaming.subscriber import UnknownRun
 
@@ -70,7 +70,7 @@ class WaitForEndMiddleware:
         if run_id is None or not seconds:
             await response.pass_on(send)
             return
-        await while_there(receive, _answer(response, run_id, seconds, send))
+        await until_disconnect(receive, _answer(response, run_id, seconds, send))
 
 
 async def _answer(
@@ -80,7 +80,7 @@ async def _answer(
     # If the run is deleted meanwhile, or the database is away: the answer to the creation.
     with contextlib.suppress(Closed, UnknownRun, TimeoutError):
         async with asyncio.timeout(seconds + GRACE_SECONDS):
-            body = await long_poll.stands_after(run_id, seconds)
+            body = await long_poll.wait_for_end(run_id, seconds)
     await response.pass_on(send, body)
 
 

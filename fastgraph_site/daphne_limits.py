@@ -122,7 +122,7 @@ class LimitedSocket(WebSocketProtocol):
     _refused = False
 
     def onConnect(self, request: Any) -> Any:
-        self._allowance = messages.frames()
+        self._allowance = messages.frame_limit()
         return super().onConnect(request)
 
     def onFrameBegin(self) -> None:

@@ -35,7 +35,7 @@ class _ServerProtocol(ServerProtocol):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._allowance = messages.frames()
+        self._allowance = messages.frame_limit()
         self._fragments = 0
 
     def recv_frame(self, frame: Frame) -> None:

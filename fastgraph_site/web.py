@@ -79,7 +79,7 @@ class _Uvicorn(uvicorn.Server):
         # Streams end only when they are told, and open requests are waited for.
         from streaming import hub
 
-        hub.hang_up()
+        hub.disconnect_all()
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

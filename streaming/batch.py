@@ -1,4 +1,4 @@
-"""Frames of one run that are handed out together, to everybody who follows it."""
+"""Frames of one run that its subscribers get together."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any, TypeVar
 from runs.frames import Page
 from streaming import wire
 
-PAGE_BYTES = 32 * 1024  # what a page may weigh, unless it is one frame; who does not read holds one
-LONGEST_PAGE = 500
-SHORTEST_PAGE = 4
+PAGE_BYTES = 32 * 1024  # of a page, unless it is one frame; a client that does not read keeps one
+MAX_PAGE_FRAMES = 500
+MIN_PAGE_FRAMES = 4
 
 T = TypeVar("T")
 
 
-class Batch(Page):
-    """Frames of one run, which follow each other without a gap and do not change. What is the same
-    for all who are given them is worked out once. Only of one that is not empty can be asked which
-    is the `first`, the `last`, and whether that is `terminal`."""
+class FrameBatch(Page):
+    """Frames of one run without a gap between them; it does not change. What all its subscribers
+    derive from it is computed once. `first`, `last` and `terminal` need at least one frame."""
 
     @property
     def first(self) -> int:
@@ -38,24 +37,23 @@ class Batch(Page):
         return sum(len(frame.body) for frame in self)
 
     @cached_property
-    def ready(self) -> bytes | None:
-        """WebSocket messages, when they are not too much for one write."""
-        return b"".join(self.once(wire.messages)) if self.size <= wire.PIECE else None
+    def websocket_bytes(self) -> bytes | None:
+        """The frames as WebSocket messages; None if they are too long for one write."""
+        return b"".join(self.cached(wire.messages)) if self.size <= wire.PIECE_BYTES else None
 
-    def once(self, make: Callable[[Batch], T]) -> T:
-        """What `make` makes of these frames, made once for all who ask, and held as long as they
-        are."""
-        if make not in self._made:
-            self._made[make] = make(self)
-        made: T = self._made[make]
-        return made
+    def cached(self, make: Callable[[FrameBatch], T]) -> T:
+        """The result of `make` for these frames, computed once and kept as long as they are."""
+        if make not in self._cache:
+            self._cache[make] = make(self)
+        value: T = self._cache[make]
+        return value
 
     @cached_property
-    def _made(self) -> dict[Callable[[Batch], Any], Any]:
+    def _cache(self) -> dict[Callable[[FrameBatch], Any], Any]:
         return {}
 
     @property
     def page_limit(self) -> int:
-        """How many frames the next page may have, when these weigh so much."""
+        """How many frames the next page may have, by the mean size of these."""
         mean = self.size // len(self) + 1
-        return max(SHORTEST_PAGE, min(PAGE_BYTES // mean, LONGEST_PAGE))
+        return max(MIN_PAGE_FRAMES, min(PAGE_BYTES // mean, MAX_PAGE_FRAMES))

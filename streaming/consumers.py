@@ -1,7 +1,7 @@
 """The WebSockets: one run's events, and the feed of run changes.
 
 Close codes: 1000 the run has ended and everything was sent · 1009 a message of the client is too
-big · 1011 a fault of ours · 1012 the server restarts, come again · 1013 the client reads too
+big · 1011 an error of the server · 1012 the server restarts, come again · 1013 the client reads too
 slowly, begin anew · 4400 the address makes no sense · 4404 there is no such run (any more), or no
 such socket · 4429 too many messages, frames or subscriptions.
 """
@@ -20,11 +20,11 @@ from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from streaming import hub, wire
-from streaming.batch import Batch
+from streaming.batch import FrameBatch
 from streaming.commands import Commands
-from streaming.conversation import Conversation, together
-from streaming.feed import FeedSubscriber, Lagging
-from streaming.queries import Refused, parse_feed, parse_run
+from streaming.conversation import Session, together
+from streaming.feed import FeedSubscriber, SubscriberTooSlow
+from streaming.queries import CloseSocket, parse_feed, parse_run
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
@@ -32,12 +32,12 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL = 1
 READY = orjson.dumps({"event": "ready", "protocol": PROTOCOL})
-LONGEST_MESSAGE = 64 * 1024  # characters or bytes that a client may send at once
-LONGEST_REASON = 123  # bytes: what RFC 6455 has room for
+MAX_MESSAGE_LENGTH = 64 * 1024  # characters or bytes that a client may send at once
+MAX_REASON_BYTES = 123  # bytes: what RFC 6455 has room for
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
-    """A socket that accepts, sends what `stream` gives, and closes with a code.
+    """A socket that accepts, runs `stream`, and closes with a code.
 
     The stream runs in a task of its own, so that a client that leaves is noticed while it waits;
     the task ends with the socket, however that ends.
@@ -49,7 +49,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     _closing = False
 
     async def stream(self) -> None:
-        """Send everything. Returns when there is no more; raises Refused to close otherwise."""
+        """Send everything. Returns at the end; raises CloseSocket to close with another code."""
         raise NotImplementedError
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -69,26 +69,26 @@ class StreamConsumer(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         message = text_data or bytes_data or ""
         if self._closing:
-            return  # it was sent before the client knew
+            return  # the client sent it before it knew
         try:
-            if len(message) > LONGEST_MESSAGE:
-                raise Refused(1009, "messages may have 64 KiB")
-            self.listen(message)
-        except Refused as refused:
+            if len(message) > MAX_MESSAGE_LENGTH:
+                raise CloseSocket(1009, "messages may have 64 KiB")
+            self.on_message(message)
+        except CloseSocket as refused:
             await self._end()
             await self._close(refused.code, refused.reason)
 
-    def listen(self, message: str | bytes) -> None:
-        """Take a message of the client; here they are ignored. Refused closes the socket."""
+    def on_message(self, message: str | bytes) -> None:
+        """Take a message of the client; here they are ignored. Raises CloseSocket to close."""
 
     async def send_body(self, body: bytes) -> None:
         """Send one message."""
         await self.send(text_data=body.decode())
 
-    async def send_frames(self, frames: Batch) -> None:
+    async def send_frames(self, frames: FrameBatch) -> None:
         """Send each as a message; return when there is room for more."""
-        if wire.taken(self.scope):
-            for piece in frames.once(wire.messages):
+        if wire.supports_raw(self.scope):
+            for piece in frames.cached(wire.messages):
                 await self.base_send({"type": "websocket.send", wire.EXTENSION: piece})
         else:
             for frame in frames:
@@ -98,11 +98,11 @@ class StreamConsumer(AsyncWebsocketConsumer):
         try:
             await self.stream()
             await self._close(1000, "")
-        except Refused as refused:
+        except CloseSocket as refused:
             await self._close(refused.code, refused.reason)
         except Closed:
             await self._close(1012, "the server is restarting")
-        except Lagging:
+        except SubscriberTooSlow:
             await self._close(1013, "too many changes were waiting")
         except OSError:
             pass  # the client has gone while something was sent to it
@@ -114,7 +114,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         if self._closing:
             return
         self._closing = True
-        short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+        short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         with contextlib.suppress(OSError):
             await self.close(code, short)
 
@@ -126,8 +126,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
             self._task = None
 
 
-class TalkingConsumer(StreamConsumer):
-    """A socket that greets with the version of the protocol, and answers what the client says
+class SessionConsumer(StreamConsumer):
+    """A socket that greets with the version of the protocol and answers the messages of the client
     (`streaming/conversation.py`)."""
 
     subscribing = False  # whether the client may subscribe to runs
@@ -137,43 +137,43 @@ class TalkingConsumer(StreamConsumer):
         self.commands = commands
 
     async def connect(self) -> None:
-        self._conversation = Conversation(
-            self, self.scope, self.commands, subscribing=self.subscribing
-        )
+        self._session = Session(self, self.scope, self.commands, subscribing=self.subscribing)
         await super().connect()
 
-    def listen(self, message: str | bytes) -> None:
-        self._conversation.hear(message)
+    def on_message(self, message: str | bytes) -> None:
+        self._session.receive(message)
 
-    async def talk(self, *works: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Greet, and do `works` beside the conversation, until one of them ends or raises."""
+    async def serve(self, *works: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Greet, and do `works` beside the session, until one of them ends or raises."""
         try:
-            await self._conversation.tell(READY)
-            await together(self._conversation.hold(), *(work() for work in works))
+            await self._session.send(READY)
+            await together(self._session.run(), *(work() for work in works))
         finally:
-            await self._conversation.close()
+            await self._session.close()
 
 
-class RunConsumer(TalkingConsumer):
+class RunConsumer(SessionConsumer):
     """A `ready` frame, then every event of one run after `?after=`: past ones, then live ones, the
     terminal one last."""
 
     async def stream(self) -> None:
         query = parse_run(self.scope["url_route"]["kwargs"]["run_id"], self.scope["query_string"])
-        straight = wire.straight(self.scope)
-        subscribing = hub.current().subscribe(query.run_id, after=query.after, straight=straight)
+        direct_write = wire.raw_writer(self.scope)
+        subscribing = hub.current().subscribe(
+            query.run_id, after=query.after, direct_write=direct_write
+        )
         try:
             async with subscribing as subscriber:
-                await self.talk(partial(self._send_all, subscriber))
+                await self.serve(partial(self._send_all, subscriber))
         except UnknownRun:
-            raise Refused(4404, "there is no such run") from None
+            raise CloseSocket(4404, "there is no such run") from None
 
     async def _send_all(self, subscriber: Subscriber) -> None:
         while frames := await subscriber.next():
             await self.send_frames(frames)
 
 
-class FeedConsumer(TalkingConsumer):
+class FeedConsumer(SessionConsumer):
     """A `ready` frame, then the summary of each run that is created or changes; and the runs that
     the client subscribes to."""
 
@@ -181,20 +181,20 @@ class FeedConsumer(TalkingConsumer):
 
     async def stream(self) -> None:
         query = parse_feed(self.scope["query_string"])
-        if not query.told:
-            await self.talk()
+        if not query.enabled:
+            await self.serve()
             return
         async with hub.current().feed.subscribe(query.filter) as changes:
-            await self.talk(partial(self._tell, changes))
+            await self.serve(partial(self._send_changes, changes))
 
-    async def _tell(self, changes: FeedSubscriber) -> None:
+    async def _send_changes(self, changes: FeedSubscriber) -> None:
         while True:
             for body in await changes.next():
-                await self._conversation.tell(body)
+                await self._session.send(body)
 
 
 class UnknownConsumer(StreamConsumer):
     """Any other address."""
 
     async def stream(self) -> None:
-        raise Refused(4404, "there is no socket at this address")
+        raise CloseSocket(4404, "there is no socket at this address")

@@ -1,4 +1,4 @@
-"""Which runs were deleted lately, each told once."""
+"""Which runs were deleted lately, each reported once."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from streaming.reader import Reader
 
 
 class Deletions:
-    """Reads the notes of deleted runs. They may become visible in another order than that of their
-    times, so each look goes back over a window and leaves out what it has told."""
+    """Reads the tombstones of deleted runs.
+
+    They may become visible in another order than that of their times. So each look goes back over
+    a window and leaves out what was reported.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._told: dict[UUID, datetime] = {}
+        self._reported: dict[UUID, datetime] = {}
         self._edge = timezone.now()
 
     async def begin(self, window: timedelta) -> None:
-        """What was deleted until now is no news."""
-        self._edge, self._told = timezone.now(), {}
-        await self.news(window, window)
+        """Count all deletions until now as reported."""
+        self._edge, self._reported = timezone.now(), {}
+        await self.read_new(window, window)
 
-    async def news(self, window: timedelta, longest: timedelta) -> list[DeletedRun]:
-        """The runs whose deletion became visible since. `longest` is the longest `window` that
-        will be asked for."""
-        found = await self._reader.read(_deleted, self._edge - window)
-        news = [each for each in found if each.id not in self._told]
-        if news:
-            self._edge = max(self._edge, min(news[-1].deleted_at, timezone.now()))
-            told = {**self._told, **{each.id: each.deleted_at for each in news}}
-            oldest = self._edge - longest
-            self._told = {run_id: at for run_id, at in told.items() if at >= oldest}
-        return news
+    async def read_new(self, window: timedelta, max_window: timedelta) -> list[DeletedRun]:
+        """The deletions that became visible since the last call. `max_window` is the longest
+        `window` of any call."""
+        rows = await self._reader.read(_deleted, self._edge - window)
+        new = [row for row in rows if row.id not in self._reported]
+        if new:
+            self._edge = max(self._edge, min(new[-1].deleted_at, timezone.now()))
+            reported = {**self._reported, **{row.id: row.deleted_at for row in new}}
+            oldest = self._edge - max_window
+            self._reported = {run_id: at for run_id, at in reported.items() if at >= oldest}
+        return new
 
 
 def _deleted(since: datetime) -> list[DeletedRun]:

@@ -1,4 +1,4 @@
-"""Who waits for nothing of a run but its end."""
+"""Waiting for the end of runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from streaming.reader import Closed, Reader
 from streaming.subscriber import UnknownRun
 
 
-class Endings:
-    """Tells when runs have ended. Of a run that is only waited for no event is read, and its steps
-    cause no look: only what may have ended a run does."""
+class CompletionWatcher:
+    """Resolves a future when a run has ended. It reads no events of these runs, and only a
+    notification after which a run may have ended causes a query."""
 
     def __init__(self, reader: Reader, listeners: ChangeListeners, *, slow_poll: float) -> None:
         self._reader = reader
         self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
         self._closed = False
-        self.looks = 0  # queries, however many wait
+        #: Queries so far, however many wait.
+        self.looks = 0
         self._poller = Poller(
             self._look,
             lambda: bool(self._waiting),
@@ -37,9 +38,13 @@ class Endings:
         return len(self._waiting)
 
     @contextmanager
-    def awaited(self, run_id: UUID) -> Iterator[asyncio.Future[None]]:
-        """The end of the run: done when it has ended; UnknownRun when there is no such run, or none
-        any more; Closed when the server stops. Closed at once when it has stopped before."""
+    def wait_for(self, run_id: UUID) -> Iterator[asyncio.Future[None]]:
+        """A future that is resolved when the run has ended.
+
+        It raises UnknownRun if there is no such run (any more), and Closed when the server stops.
+
+        Raises Closed at once if the server has stopped before.
+        """
         if self._closed:
             raise Closed
         end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -49,17 +54,17 @@ class Endings:
             yield end
         finally:
             if not end.cancel() and not end.cancelled():
-                end.exception()  # known, even if nobody came to ask
+                end.exception()  # mark it as retrieved, even if the caller did not await it
             ends = self._waiting.get(run_id, set())
             ends.discard(end)
             if not ends:
                 self._forget(run_id)
 
-    def hang_up(self) -> None:
-        """End every waiting with Closed, now and later."""
+    def disconnect_all(self) -> None:
+        """End every wait with Closed, now and later."""
         self._closed = True
         for run_id in list(self._waiting):
-            self._tell(run_id, Closed())
+            self._resolve(run_id, Closed())
 
     async def close(self) -> None:
         """Stop looking."""
@@ -69,12 +74,12 @@ class Endings:
         ended, gone = await self._reader.read(roll_call.ended, list(self._waiting))
         self.looks += 1
         for run_id in ended:
-            self._tell(run_id)
+            self._resolve(run_id)
         for run_id in gone:
-            self._tell(run_id, UnknownRun(run_id))
+            self._resolve(run_id, UnknownRun(run_id))
         return False
 
-    def _tell(self, run_id: UUID, failure: Exception | None = None) -> None:
+    def _resolve(self, run_id: UUID, failure: Exception | None = None) -> None:
         for end in self._waiting.get(run_id, ()):
             if not end.done():
                 end.set_exception(failure) if failure else end.set_result(None)

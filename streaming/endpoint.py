@@ -83,7 +83,7 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
     opening: AbstractAsyncContextManager[Subscriber] = hub.current().subscribe(
         request.run_id, after=after
     )
-    async with answerable(request):
+    async with or_unavailable(request):
         subscriber = await opening.__aenter__()
     try:
         yield subscriber
@@ -94,7 +94,7 @@ async def subscribed(request: Request, *, after: int) -> AsyncIterator[Subscribe
 
 
 @asynccontextmanager
-async def answerable(request: Request, *, wait: float = 0.0) -> AsyncIterator[None]:
+async def or_unavailable(request: Request, *, wait: float = 0.0) -> AsyncIterator[None]:
     """A block that must be done OPENING seconds after the request and its `wait`. Problem 404 when
     the run is not there, 503 when the database or this process cannot say."""
     try:
@@ -108,7 +108,7 @@ async def answerable(request: Request, *, wait: float = 0.0) -> AsyncIterator[No
         raise Problem(503, "database_unavailable", detail) from None
 
 
-async def while_there(receive: ASGIReceiveCallable, work: Coroutine[Any, Any, None]) -> None:
+async def until_disconnect(receive: ASGIReceiveCallable, work: Coroutine[Any, Any, None]) -> None:
     """Do `work` for as long as the client is there."""
     working = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(_leaving(receive))

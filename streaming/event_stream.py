@@ -12,14 +12,14 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 from runs.api.parameters import EVENTS_AFTER, Parameter
 from runs.errors import Problem
 from runs.frames import Frame
-from streaming.batch import Batch
+from streaming.batch import FrameBatch
 from streaming.cursors import parse_seq
-from streaming.endpoint import Request, answerable, subscribed, while_there
+from streaming.endpoint import Request, or_unavailable, subscribed, until_disconnect
 from streaming.modes import MODES, Modes, parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
-MOMENT = 1.0  # seconds that a comment which is due waits for what is being read
+MOMENT = 1.0  # seconds that a due comment waits for a read
 BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut
 PIECE = 16 * 1024  # bytes that are handed over at once
 RETRY = 1000  # milliseconds after which a client whose stream was cut comes back
@@ -56,11 +56,13 @@ class RunStream:
             if subscriber.ended:
                 await _nothing_more(send)
             else:
-                await while_there(receive, _follow(request, subscriber, EventWriter(send, modes)))
+                await until_disconnect(
+                    receive, _follow(request, subscriber, EventWriter(send, modes))
+                )
 
 
 async def _follow(request: Request, subscriber: Subscriber, writer: EventWriter) -> None:
-    async with answerable(request):  # an answer that has begun can say no more what is wrong
+    async with or_unavailable(request):  # an answer that has begun can say no more what is wrong
         frames = await subscriber.now()
     await writer.begin()
     try:
@@ -75,13 +77,13 @@ async def _follow(request: Request, subscriber: Subscriber, writer: EventWriter)
             else:
                 await writer.write_run(await writer.read(subscriber, str(subscriber.cursor)))
     except (Closed, UnknownRun):
-        pass  # the client comes back with its cursor, and is told of a deleted run then
+        pass  # the client comes back with its cursor, and gets 404 then if the run was deleted
     await writer.end()
 
 
 class EventWriter:
-    """One answer on its way. The cursor that the client keeps is the `id` of what it was sent;
-    what the modes left out since is told with the next comment."""
+    """Writes one answer. The client's cursor is the last `id` that it was sent; a comment moves it
+    past the events that the modes leave out."""
 
     def __init__(self, send: ASGISendCallable, modes: Modes) -> None:
         self._send = send
@@ -106,22 +108,22 @@ class EventWriter:
         for piece in pieces(frames, self._modes, cursor):
             await self._write(piece)
 
-    async def write_run(self, frames: Batch) -> None:
+    async def write_run(self, frames: FrameBatch) -> None:
         """The same for a stream of one run, where the seq of each is its `id`."""
         if not self._modes.all:
             await self.write(frames, _seq)
             return
-        for piece in frames.once(_unfiltered):
+        for piece in frames.cached(_unfiltered):
             await self._write(piece)
 
-    async def read(self, subscriber: Subscriber, cursor: str) -> Batch:
-        """What the subscriber has now; with comments while the log cannot be read."""
-        if not subscriber.behind:
+    async def read(self, subscriber: Subscriber, cursor: str) -> FrameBatch:
+        """The frames that the subscriber has now. Comments are sent while the log is read."""
+        if not subscriber.is_catching_up:
             return await subscriber.now()
         return await self.beside(subscriber.now(), cursor)
 
     async def beside(self, reading: Coroutine[Any, Any, T], cursor: str) -> T:
-        """What `reading` gives; comments are sent when that takes long."""
+        """The result of `reading`; comments are sent while it takes long."""
         task = asyncio.ensure_future(reading)
         try:
             while not task.done():
@@ -165,7 +167,7 @@ def pieces(
         yield bytes(piece)
 
 
-def _unfiltered(frames: Batch) -> Sequence[bytes]:
+def _unfiltered(frames: FrameBatch) -> Sequence[bytes]:
     return tuple(pieces(frames, Modes(), _seq))
 
 
@@ -176,8 +178,8 @@ def lines(frame: Frame, cursor: str) -> bytes:
 
 
 def last_event_id(request: Request, otherwise: int) -> int:
-    """The cursor: what a client that comes back says in `Last-Event-ID`, before what its address
-    has said since its first try."""
+    """The cursor: `Last-Event-ID` of a client that comes back goes before its address, which is
+    that of its first try."""
     given = request.header(b"last-event-id")
     if not given:
         return otherwise

@@ -21,17 +21,17 @@ from streaming.listening.listeners import ChangeListeners
 from streaming.listening.poller import Poller
 from streaming.reader import Closed, Reader
 
-PAUSE = 0.1  # seconds between two looks: what a run does in between is told as one change
+PAUSE_SECONDS = 0.1  # between two looks: what a run does in between is one change
 NEAR = timedelta(seconds=2)  # how far back each look goes: commits are not in the order of time
 FAR = timedelta(seconds=60)  # how far back one look in a while goes: clocks of hosts differ
-FAR_EVERY = 5.0  # seconds
-WAITING = 2_000  # runs that may wait for one subscriber
+FAR_EVERY_SECONDS = 5.0  # seconds
+MAX_WAITING_RUNS = 2_000  # for one subscriber
 SUMMARIES_A_READ = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """What makes a change worth telling: two equal marks of a run are the same news."""
+class ChangeKey:
+    """The columns that make a change: a run whose key is unchanged is not reported again."""
 
     status: str
     step: int
@@ -51,7 +51,7 @@ class Filter:
 
 EVERYTHING = Filter()
 
-_MARKED = ("status", "step", "attempt", "paused_at", "cancel_requested_at")
+_KEY_COLUMNS = ("status", "step", "attempt", "paused_at", "cancel_requested_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,8 @@ class Change:
     body: bytes
 
 
-class Lagging(Exception):
-    """The subscriber did not read for so long that its news were dropped; it should begin anew."""
+class SubscriberTooSlow(Exception):
+    """The subscriber did not read for so long that its changes were dropped: it must start anew."""
 
 
 class FeedSubscriber:
@@ -76,19 +76,21 @@ class FeedSubscriber:
     given once more, so that a list can drop it. `since`: runs created before may be on the
     client's list already."""
 
-    def __init__(self, wanted: Filter, *, since: datetime) -> None:
-        self._wanted = wanted
+    def __init__(self, filter: Filter, *, since: datetime) -> None:
+        self._filter = filter
         self._since = since
         self._passed: dict[UUID, bool] = {}
         self._waiting: dict[UUID, bytes] = {}
-        self._fed = asyncio.Event()
+        self._ready = asyncio.Event()
         self._failure: type[Exception] | None = None
 
     async def next(self) -> Sequence[bytes]:
-        """The frames of the runs that changed, at least one. Raises Lagging when too many were
-        waiting, Closed when the hub closes."""
-        await self._fed.wait()
-        self._fed.clear()
+        """The frames of the runs that changed, at least one.
+
+        Raises SubscriberTooSlow if too many were waiting, and Closed when the hub closes.
+        """
+        await self._ready.wait()
+        self._ready.clear()
         if self._failure is not None:
             raise self._failure
         frames = tuple(self._waiting.values())
@@ -97,30 +99,30 @@ class FeedSubscriber:
 
     def offer(self, change: Change) -> None:
         """Take `change` if it passes the filter, in place of an older one of the same run."""
-        if self._failure is not None or not self._wants(change):
+        if self._failure is not None or not self._is_relevant(change):
             return
         self._waiting.pop(change.run_id, None)
         self._waiting[change.run_id] = change.body
-        self._fed.set()
-        if len(self._waiting) > WAITING:
-            self.fail(Lagging)
+        self._ready.set()
+        if len(self._waiting) > MAX_WAITING_RUNS:
+            self.fail(SubscriberTooSlow)
 
     def fail(self, failure: type[Exception]) -> None:
         """Make `next` raise `failure`, now and later."""
         self._failure = failure
         self._waiting.clear()
-        self._fed.set()
+        self._ready.set()
 
-    def _wants(self, change: Change) -> bool:
-        wanted = self._wanted
-        if wanted.workflow not in (None, change.workflow):
+    def _is_relevant(self, change: Change) -> bool:
+        filter = self._filter
+        if filter.workflow not in (None, change.workflow):
             return False
-        if wanted.thread_id not in (None, change.thread_id):
+        if filter.thread_id not in (None, change.thread_id):
             return False
-        if change.status is None:  # whether the client has it on its list, the client knows
+        if change.status is None:  # the client knows whether it has the run on its list
             self._passed.pop(change.run_id, None)
             return True
-        passes = not wanted.statuses or change.status in wanted.statuses
+        passes = not filter.statuses or change.status in filter.statuses
         passed = self._passed.pop(change.run_id, change.created_at <= self._since)
         if change.status not in TERMINAL:
             self._passed[change.run_id] = passes
@@ -128,18 +130,18 @@ class FeedSubscriber:
 
 
 class Feed:
-    """Finds changed runs by `updated_at` and tells each change to every subscriber once.
+    """Finds changed runs by `updated_at` and reports each change to every subscriber once.
 
-    A commit may become visible after a later one, so each look goes back over a window and leaves
-    out what it has told. One query finds what changed, one more reads it, one finds what was
-    deleted; none while nobody listens.
+    A commit may become visible after a later one. So each look goes back over a window and leaves
+    out what it has reported. One query finds the changed runs, one reads them, one finds the
+    deleted ones. Without subscribers there are no queries.
     """
 
     def __init__(self, reader: Reader, listeners: ChangeListeners, *, slow_poll: float) -> None:
         self._reader = reader
         self._deletions = Deletions(reader)
         self._subscribers: set[FeedSubscriber] = set()
-        self._told: dict[UUID, tuple[datetime, Mark]] = {}
+        self._reported: dict[UUID, tuple[datetime, ChangeKey]] = {}
         self._edge: datetime | None = None  # the newest updated_at that was seen
         self._next_far = 0.0
         self._beginning = asyncio.Lock()
@@ -148,15 +150,15 @@ class Feed:
             lambda: bool(self._subscribers),
             listeners,
             slow_poll=slow_poll,
-            pause=PAUSE,
+            pause=PAUSE_SECONDS,
         )
 
     @asynccontextmanager
-    async def subscribe(self, wanted: Filter = EVERYTHING) -> AsyncIterator[FeedSubscriber]:
-        """A subscriber that is told every change that is committed from now on."""
+    async def subscribe(self, filter: Filter = EVERYTHING) -> AsyncIterator[FeedSubscriber]:
+        """A subscriber to all changes that are committed from now on."""
         async with self._beginning:
             since = self._edge or await self._begin()
-            subscriber = FeedSubscriber(wanted, since=since)
+            subscriber = FeedSubscriber(filter, since=since)
             self._subscribers.add(subscriber)
         self._poller.wake()
         try:
@@ -167,22 +169,22 @@ class Feed:
                 self._edge = None
                 self._poller.wake()
 
-    def hang_up(self) -> None:
+    def disconnect_all(self) -> None:
         """Make every subscriber raise Closed."""
         for subscriber in self._subscribers:
             subscriber.fail(Closed)
 
     async def close(self) -> None:
         """Make every subscriber raise Closed, and stop."""
-        self.hang_up()
+        self.disconnect_all()
         await self._poller.stop()
 
     async def _begin(self) -> datetime:
-        """What is there already is no news; the newest `updated_at` of it."""
+        """Count the existing runs as reported; return their newest `updated_at`."""
         await self._deletions.begin(FAR)
         edge = await self._reader.read(_newest)
-        rows = await self._reader.read(_marks, edge - FAR)
-        self._told = {run_id: (updated, mark) for run_id, updated, mark in rows}
+        rows = await self._reader.read(_change_keys, edge - FAR)
+        self._reported = {run_id: (updated, key) for run_id, updated, key in rows}
         self._edge = edge
         return edge
 
@@ -191,22 +193,22 @@ class Feed:
         if edge is None:
             return False
         window = self._window()
-        rows = await self._reader.read(_marks, edge - window)
+        rows = await self._reader.read(_change_keys, edge - window)
         new = [
-            run_id for run_id, _, mark in rows if self._told.get(run_id, (None, None))[1] != mark
+            run_id for run_id, _, key in rows if self._reported.get(run_id, (None, None))[1] != key
         ]
         for start in range(0, len(new), SUMMARIES_A_READ):
-            await self._tell(new[start : start + SUMMARIES_A_READ])
+            await self._report(new[start : start + SUMMARIES_A_READ])
         if rows and self._edge is not None:
-            # A host whose clock is ahead must not drag the window past the others' commits.
+            # A host with a fast clock must not move the window past the commits of others.
             self._edge = max(edge, min(rows[-1][1], timezone.now()))
-        for deleted in await self._deletions.news(window, FAR):
-            self._offer(_farewell(deleted))
+        for deleted in await self._deletions.read_new(window, FAR):
+            self._offer(_deleted_change(deleted))
         return False
 
-    async def _tell(self, run_ids: Sequence[UUID]) -> None:
+    async def _report(self, run_ids: Sequence[UUID]) -> None:
         for row in await self._reader.read(_rows, run_ids):
-            self._told[row["id"]] = (row["updated_at"], _mark(row))
+            self._reported[row["id"]] = (row["updated_at"], _change_key(row))
             change = Change(
                 run_id=row["id"],
                 thread_id=row["thread_id"],
@@ -226,13 +228,14 @@ class Feed:
         now = asyncio.get_running_loop().time()
         if now < self._next_far or self._edge is None:
             return NEAR
-        self._next_far = now + FAR_EVERY
+        self._next_far = now + FAR_EVERY_SECONDS
         oldest = self._edge - FAR
-        self._told = {run_id: told for run_id, told in self._told.items() if told[0] >= oldest}
+        recent = {run_id: entry for run_id, entry in self._reported.items() if entry[0] >= oldest}
+        self._reported = recent
         return FAR
 
 
-def _farewell(deleted: DeletedRun) -> Change:
+def _deleted_change(deleted: DeletedRun) -> Change:
     return Change(
         run_id=deleted.id,
         thread_id=deleted.thread_id,
@@ -248,18 +251,18 @@ def _newest() -> datetime:
     return min(newest, timezone.now()) if newest else timezone.now() - FAR
 
 
-def _marks(since: datetime) -> list[tuple[UUID, datetime, Mark]]:
+def _change_keys(since: datetime) -> list[tuple[UUID, datetime, ChangeKey]]:
     """The runs that changed at `since` or later, the last changed last."""
     rows = (
         Run.objects.filter(updated_at__gte=since)
         .order_by("updated_at")
-        .values("id", "updated_at", *_MARKED)
+        .values("id", "updated_at", *_KEY_COLUMNS)
     )
-    return [(row["id"], row["updated_at"], _mark(row)) for row in rows]
+    return [(row["id"], row["updated_at"], _change_key(row)) for row in rows]
 
 
-def _mark(row: Mapping[str, Any]) -> Mark:
-    return Mark(
+def _change_key(row: Mapping[str, Any]) -> ChangeKey:
+    return ChangeKey(
         status=row["status"],
         step=row["step"],
         attempt=row["attempt"],
@@ -270,5 +273,5 @@ def _mark(row: Mapping[str, Any]) -> Mark:
 
 def _rows(run_ids: Sequence[UUID]) -> list[dict[str, Any]]:
     return list(
-        Run.objects.filter(id__in=run_ids).order_by("updated_at").values(*{*COLUMNS, *_MARKED})
+        Run.objects.filter(id__in=run_ids).order_by("updated_at").values(*{*COLUMNS, *_KEY_COLUMNS})
     )

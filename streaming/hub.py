@@ -16,8 +16,8 @@ from runs import frames as log
 from runs.models import TERMINAL, Run
 from runs.prepared import One
 from streaming import roll_call
-from streaming.batch import PAGE_BYTES, Batch
-from streaming.endings import Endings
+from streaming.batch import PAGE_BYTES, FrameBatch
+from streaming.endings import CompletionWatcher
 from streaming.feed import Feed
 from streaming.listening.channel_layer import Hints, crossing_layer
 from streaming.listening.database import DatabaseChanges
@@ -25,48 +25,48 @@ from streaming.listening.listeners import ChangeListeners, Listener
 from streaming.listening.poller import Poller
 from streaming.pages import PAGE_READS, Pages
 from streaming.reader import Closed, Reader
-from streaming.subscriber import Room, Straight, Subscriber, UnknownRun
+from streaming.subscriber import DirectWrite, Quota, Subscriber, UnknownRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SLOW_POLL = 1.0  # seconds between two looks when no doorbell rings
+SLOW_POLL = 1.0  # seconds between two looks without a notification
 LOOK_FRAMES = 1000  # the most that one look gives; a further one gives the rest
 LOOK_BYTES = 8 * 2**20
-FEW_RUNS = 20  # of more than these it is asked first which have moved
-ROLL_CALL = 1.0  # seconds after which it is asked anyway, for who was deleted
+FEW_RUNS = 20  # of more runs, a query first finds those that moved
+FIND_MOVED_SECONDS = 1.0  # after which that query is made anyway, for deleted runs
 LOOK_RUNS = 200  # runs in one query: SQLite refuses a condition of a thousand terms
-REST = 20e-6  # seconds for each who was given something, until the run is looked at again …
-LONGEST_REST = 0.05  # … up to this
-SHORTEST_REST = 0.001  # less is not worth a timer
+THROTTLE_SECONDS = 20e-6  # for each subscriber, until the run is looked at again …
+MAX_THROTTLE_SECONDS = 0.05  # … up to this
+MIN_THROTTLE_SECONDS = 0.001  # less is not worth a timer
 
 
 @dataclass(eq=False)
 class Watch:
-    """A run that is followed: `head` is the seq of the last frame that was handed out. While it is
-    `resting`, what is new is not handed out."""
+    """A run with subscribers: `head` is the seq of the last frame that was handed out. While it is
+    `throttled`, no new frames are handed out."""
 
     head: int
     subscribers: set[Subscriber] = field(default_factory=set)
-    resting: bool = False
+    throttled: bool = False
 
 
 class Hub:
-    """Follows the event log for everybody in this process.
+    """Follows the event log for all subscribers of this process.
 
-    It looks when a doorbell rings, reads what is new of all watched runs together, and hands each
-    frame, encoded once, to every subscriber of its run. Without a subscriber that waits for an
-    unfinished run it reads nothing. It belongs to the event loop on which it was made.
+    At a notification it reads the new events of all watched runs together, and hands each frame,
+    encoded once, to every subscriber of its run. It reads nothing unless a subscriber waits for an
+    unfinished run. It belongs to the event loop on which it was made.
 
-    To write to each of a crowd is dear, however little. So a run that many follow rests between
-    two hand-outs, for a time that grows with the crowd: what happens meanwhile is one write each.
-    Those who follow other runs wait for nothing.
+    A write costs much, however short. So after a hand-out a run is throttled, for a time that grows
+    with the number of its subscribers: the events of that time are one write for each of them.
+    Other runs are not delayed.
     """
 
     def __init__(
         self, listeners: Sequence[Listener] | None = None, *, slow_poll: float = SLOW_POLL
     ) -> None:
-        self._reader = Reader("streaming", threads=PAGE_READS + 2)  # the rest for looks
+        self._reader = Reader("streaming", threads=PAGE_READS + 2)  # the seconds for looks
         self._pages = Pages(self._reader)
         self._listeners = ChangeListeners(installed_listeners() if listeners is None else listeners)
         self.subscribers: set[Subscriber] = set()
@@ -76,8 +76,8 @@ class Hub:
             self._look, lambda: bool(self._watches), self._listeners, slow_poll=slow_poll
         )
         self.feed = Feed(self._reader, self._listeners, slow_poll=slow_poll)
-        self.endings = Endings(self._reader, self._listeners, slow_poll=slow_poll)
-        self._roll_call_at = 0.0
+        self.completions = CompletionWatcher(self._reader, self._listeners, slow_poll=slow_poll)
+        self._find_moved_at = 0.0
         self.log_reads = 0  # queries for what is new, however many subscribers there are
 
     @property
@@ -87,17 +87,17 @@ class Hub:
 
     @property
     def trouble(self) -> str:
-        """Why the log cannot be read and what to do, where that is more than to wait."""
+        """Why the log cannot be read and what to do; empty if there is nothing but to wait."""
         return self._reader.trouble
 
     @property
     def live(self) -> int:
-        """How many subscribers are offered what is new; the others read the log."""
+        """How many subscribers are offered new frames; the others read the log."""
         return sum(len(watch.subscribers) for watch in self._watches.values())
 
     @property
     def page_reads(self) -> int:
-        """Queries of those who were behind, however many they were."""
+        """Queries for subscribers that catch up, however many these are."""
         return self._pages.reads
 
     @asynccontextmanager
@@ -106,38 +106,43 @@ class Hub:
         run_id: UUID,
         *,
         after: int = 0,
-        room: Room | None = None,
-        straight: Straight | None = None,
+        quota: Quota | None = None,
+        direct_write: DirectWrite | None = None,
     ) -> AsyncIterator[Subscriber]:
         """A subscriber to the events of `run_id` with a seq above `after`: those in the log, then
-        those to come, to the terminal one. Subscribers of one client share its `room`; `straight`
-        writes to a client that has only this one. Raises UnknownRun, or Closed when the hub is."""
-        standing = await self._reader.read(_STANDING.values, run_id)
-        if standing is None:
+        those to come, to the terminal one. Subscribers of one client share its `quota`.
+        `direct_write` writes to a client that has only this subscriber.
+
+        Raises UnknownRun, or Closed once the hub is closed.
+        """
+        row = await self._reader.read(_STATUS_AND_SEQ.values, run_id)
+        if row is None:
             raise UnknownRun(run_id)
         if self._closed:
             raise Closed
-        status, seq = standing
+        status, seq = row
         subscriber = Subscriber(
             self,
             run_id,
             after=after,
             committed=seq,
             finished=status in TERMINAL,
-            room=room,
-            straight=straight,
+            quota=quota,
+            direct_write=direct_write,
         )
         self.subscribers.add(subscriber)
         try:
             yield subscriber
         finally:
             self.subscribers.discard(subscriber)
-            subscriber.fail()  # so that nothing of it is left in the room
+            subscriber.fail()  # gives back its part of the quota
             self._leave(subscriber)
 
-    async def page(self, run_id: UUID, *, after: int, limit: int, size: int = PAGE_BYTES) -> Batch:
-        """The next frames in the log, for those who are behind: at most `limit`, of `size` bytes
-        together."""
+    async def page(
+        self, run_id: UUID, *, after: int, limit: int, size: int = PAGE_BYTES
+    ) -> FrameBatch:
+        """The next frames in the log, for subscribers that catch up: at most `limit`, of at most
+        `size` bytes together."""
         return await self._pages.page(run_id, after=after, limit=limit, size=size)
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -145,7 +150,7 @@ class Hub:
         return await self._pages.read(query, *args, **kwargs)
 
     def join(self, subscriber: Subscriber) -> int:
-        """Hand new frames to `subscriber`, too; the seq of the last one handed out to others."""
+        """Hand new frames to `subscriber`, too. Returns the seq of the last frame handed out."""
         watch = self._watches.get(subscriber.run_id)
         if watch is None:
             watch = self._watches[subscriber.run_id] = Watch(head=subscriber.committed)
@@ -153,20 +158,20 @@ class Hub:
         watch.subscribers.add(subscriber)
         return watch.head
 
-    def hang_up(self) -> None:
+    def disconnect_all(self) -> None:
         """End every subscription with Closed, now and later."""
         self._closed = True
         for subscriber in self.subscribers:
             subscriber.fail()
-        self.feed.hang_up()
-        self.endings.hang_up()
+        self.feed.disconnect_all()
+        self.completions.disconnect_all()
 
     async def close(self) -> None:
         """End every subscription with Closed, and free threads and connections."""
-        self.hang_up()
+        self.disconnect_all()
         await self._poller.stop()
         await self.feed.close()
-        await self.endings.close()
+        await self.completions.close()
         await self._listeners.close()
         await self._reader.close()
 
@@ -174,21 +179,21 @@ class Hub:
         watch = self._watches.get(subscriber.run_id)
         if watch is not None:
             watch.subscribers.discard(subscriber)
-            self._drop_if_deserted(subscriber.run_id, watch)
+            self._drop_if_unused(subscriber.run_id, watch)
 
-    def _drop_if_deserted(self, run_id: UUID, watch: Watch) -> None:
+    def _drop_if_unused(self, run_id: UUID, watch: Watch) -> None:
         if not watch.subscribers:
             del self._watches[run_id]
             if not self._watches:
                 self._poller.wake()  # to stop
 
     async def _look(self) -> bool:
-        """Hand out what is new of all watched runs; True: there may be more at once."""
+        """Hand out the new frames of all watched runs; return whether there may be more at once."""
         now = asyncio.get_running_loop().time()
-        moved = [(run_id, watch) for run_id, watch in self._watches.items() if not watch.resting]
-        if moved and (len(moved) > FEW_RUNS or now >= self._roll_call_at):
-            moved = await self._call_roll(dict(moved))
-            self._roll_call_at = now + ROLL_CALL
+        moved = [(run_id, watch) for run_id, watch in self._watches.items() if not watch.throttled]
+        if moved and (len(moved) > FEW_RUNS or now >= self._find_moved_at):
+            moved = await self._find_moved(dict(moved))
+            self._find_moved_at = now + FIND_MOVED_SECONDS
         more = False
         for start in range(0, len(moved), LOOK_RUNS):
             some = dict(moved[start : start + LOOK_RUNS])
@@ -197,39 +202,38 @@ class Hub:
             self.log_reads += 1
             more |= page.more
             for run_id, of_run in groupby(page, key=attrgetter("run_id")):
-                self._hand_out(run_id, some[run_id], Batch(of_run))
+                self._hand_out(run_id, some[run_id], FrameBatch(of_run))
                 if not page.more:
-                    self._rest(some[run_id])
+                    self._throttle(some[run_id])
         return more
 
-    async def _call_roll(self, watched: dict[UUID, Watch]) -> list[tuple[UUID, Watch]]:
-        """Those of the watched runs that have moved. Whoever follows one that was deleted is
-        told."""
+    async def _find_moved(self, watched: dict[UUID, Watch]) -> list[tuple[UUID, Watch]]:
+        """The watched runs that have new events. Subscribers to a deleted run fail."""
         heads = {run_id: watch.head for run_id, watch in watched.items()}
-        moved, gone = await self._reader.read(roll_call.call, heads)
+        moved, gone = await self._reader.read(roll_call.moved_since, heads)
         self.log_reads += 1
         for run_id in gone:
             for subscriber in watched[run_id].subscribers:
                 subscriber.fail(UnknownRun)
         return [(run_id, watched[run_id]) for run_id in moved]
 
-    def _hand_out(self, run_id: UUID, watch: Watch, batch: Batch) -> None:
+    def _hand_out(self, run_id: UUID, watch: Watch, batch: FrameBatch) -> None:
         if self._watches.get(run_id) is not watch:
-            return  # deserted during the read; a new watch of the run has a head of its own
+            return  # unused since the read; a new watch of the run has a head of its own
         watch.head = batch.last
         watch.subscribers = {each for each in watch.subscribers if each.offer(batch)}
         if batch.terminal:
             watch.subscribers.clear()
-        self._drop_if_deserted(run_id, watch)
+        self._drop_if_unused(run_id, watch)
 
-    def _rest(self, watch: Watch) -> None:
-        rest = min(REST * len(watch.subscribers), LONGEST_REST)
-        if rest >= SHORTEST_REST:
-            watch.resting = True
-            asyncio.get_running_loop().call_later(rest, self._end_rest, watch)
+    def _throttle(self, watch: Watch) -> None:
+        seconds = min(THROTTLE_SECONDS * len(watch.subscribers), MAX_THROTTLE_SECONDS)
+        if seconds >= MIN_THROTTLE_SECONDS:
+            watch.throttled = True
+            asyncio.get_running_loop().call_later(seconds, self._end_throttle, watch)
 
-    def _end_rest(self, watch: Watch) -> None:
-        watch.resting = False  # not by the time: a timer may be a little early
+    def _end_throttle(self, watch: Watch) -> None:
+        watch.throttled = False  # not by the time: a timer may be a little early
         if not self._closed:
             self._poller.wake()
 
@@ -245,11 +249,11 @@ def current() -> Hub:
     return _hubs[loop]
 
 
-def hang_up() -> None:
+def disconnect_all() -> None:
     """End every stream of the running loop's hub with Closed, and begin no new one."""
     hub = _hubs.get(asyncio.get_running_loop())
     if hub is not None:
-        hub.hang_up()
+        hub.disconnect_all()
 
 
 async def close() -> None:
@@ -267,4 +271,4 @@ def installed_listeners() -> list[Listener]:
     return listeners
 
 
-_STANDING = One(Run, "status", "seq")
+_STATUS_AND_SEQ = One(Run, "status", "seq")

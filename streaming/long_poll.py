@@ -16,23 +16,23 @@ from runs.models import TERMINAL, Run
 from runs.prepared import One
 from runs.summaries import detail
 from streaming import hub, waits
-from streaming.batch import Batch
+from streaming.batch import FrameBatch
 from streaming.endpoint import (
     Request,
-    answerable,
+    or_unavailable,
     send_json,
     subscribed,
-    while_there,
+    until_disconnect,
 )
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
-LONGEST_WAIT = 60  # seconds; proxies cut what is silent for longer
+MAX_WAIT_SECONDS = 60  # seconds; proxies cut what is silent for longer
 
 WAIT = Parameter(
     name="wait",
     kind="integer",
-    high=LONGEST_WAIT,
+    high=MAX_WAIT_SECONDS,
     default=0,
     help="If there is no such event yet, wait up to so many seconds for one.",
 )
@@ -40,14 +40,14 @@ WAIT = Parameter(
 UNTIL_END = Parameter(
     name="wait",
     kind="integer",
-    high=LONGEST_WAIT,
+    high=MAX_WAIT_SECONDS,
     default=0,
     help="Answer when the run has ended, or after so many seconds, wherever it stands then.",
 )
 TIMEOUT = Parameter(
     name="timeout",
     kind="integer",
-    high=LONGEST_WAIT,
+    high=MAX_WAIT_SECONDS,
     default=30,
     help="Answer after so many seconds, wherever the run stands then.",
 )
@@ -77,7 +77,7 @@ class RunEvents:
         async with subscribed(request, after=after) as subscriber:
 
             async def poll() -> None:
-                async with answerable(request):
+                async with or_unavailable(request):
                     found = await hub.current().page(
                         subscriber.run_id, after=after, limit=limit, size=MAX_PAGE_BYTES
                     )
@@ -85,7 +85,7 @@ class RunEvents:
                     found = await _within(request.values["wait"], subscriber)
                 await send_json(send, events_page(found, after, limit))
 
-            await while_there(receive, poll())
+            await until_disconnect(receive, poll())
 
 
 class RunWait:
@@ -99,35 +99,40 @@ class RunWait:
         run_id, seconds = request.run_id, request.values["timeout"]
 
         async def described() -> None:
-            async with answerable(request):
-                run = await _stands(run_id)
+            async with or_unavailable(request):
+                run = await _read_run(run_id)
             if seconds and run["status"] not in TERMINAL:
                 with waits.counted():
-                    async with answerable(request, wait=seconds):
-                        run = await stands_after(run_id, seconds)
+                    async with or_unavailable(request, wait=seconds):
+                        run = await wait_for_end(run_id, seconds)
             await send_json(send, run)
 
-        await while_there(receive, described())
+        await until_disconnect(receive, described())
 
 
-async def stands_after(run_id: UUID, seconds: float) -> dict[str, Any]:
-    """The run when it has ended, or where it stands when the time is over or the server stops.
-    UnknownRun when there is none; Closed when the server had stopped before. Waits longer while the
-    database is away."""
-    with hub.current().endings.awaited(run_id) as end, contextlib.suppress(TimeoutError, Closed):
+async def wait_for_end(run_id: UUID, seconds: float) -> dict[str, Any]:
+    """The run when it has ended, or as it is when the time is over or the server stops. It waits
+    longer while the database is away.
+
+    Raises UnknownRun, and Closed if the server has stopped before.
+    """
+    with (
+        hub.current().completions.wait_for(run_id) as end,
+        contextlib.suppress(TimeoutError, Closed),
+    ):
         async with asyncio.timeout(seconds):
             await end
-    return await _stands(run_id)
+    return await _read_run(run_id)
 
 
-async def _stands(run_id: UUID) -> dict[str, Any]:
-    run = await hub.current().read(partial(_described, run_id))
+async def _read_run(run_id: UUID) -> dict[str, Any]:
+    run = await hub.current().read(partial(_run_detail, run_id))
     if run is None:
         raise UnknownRun(run_id)
     return run
 
 
-def _described(run_id: UUID) -> dict[str, Any] | None:
+def _run_detail(run_id: UUID) -> dict[str, Any] | None:
     run = _RUN.get(run_id)
     return None if run is None else detail(run)
 
@@ -135,12 +140,12 @@ def _described(run_id: UUID) -> dict[str, Any] | None:
 _RUN = One(Run)
 
 
-async def _within(seconds: float, subscriber: Subscriber) -> Batch:
+async def _within(seconds: float, subscriber: Subscriber) -> FrameBatch:
     """The next frames as soon as there are any; none when the time is over."""
     if not seconds:
-        return Batch()
+        return FrameBatch()
     try:
         async with asyncio.timeout(seconds):
             return await subscriber.next()
     except (TimeoutError, Closed):
-        return Batch()  # a server that stops answers what it has
+        return FrameBatch()  # a server that stops answers what it has

@@ -1,4 +1,4 @@
-"""What clients may say on the socket `/api/ws/`, one JSON object a message."""
+"""The messages of clients on the socket `/api/ws/`: one JSON object each."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import orjson
 from runs.api.parameters import parse_uuid
 from streaming.cursors import BIGGEST_SEQ
 
-RATE = 50.0  # messages a second that a client may send in the long run …
-BURST = 1000  # … and at once, as one does that comes back and subscribes to all it shows
-FRAME_RATE = 100.0  # frames a second, of every kind, of which a message may have many …
+MESSAGES_PER_SECOND = 50.0  # messages a second that a client may send in the long run …
+MESSAGE_BURST = 1000  # … and at once, as one does that comes back and subscribes to all it shows
+FRAMES_PER_SECOND = 100.0  # frames a second, of every kind, of which a message may have many …
 FRAME_BURST = 2000  # … and at once
-LONGEST_ID = 100
+MAX_ID_LENGTH = 100
 
 #: The fields of each type of message beside `type` and `id`.
 FIELDS: Mapping[str, Sequence[str]] = {
@@ -32,8 +32,8 @@ FIELDS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message that is understood. `id` is the client's own, and comes back with the answer;
-    `run_id` and `after` are those of a subscription."""
+    """A valid message. `id` is the client's own and comes back with the answer; `run_id` and
+    `after` belong to a subscription."""
 
     kind: Literal["subscribe", "unsubscribe", "ping"]
     id: str | int | None
@@ -43,15 +43,15 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A message that asks to do something to a run: `said` is the reason, or the answer."""
+    """A message that asks to do something to a run: `argument` is the reason, or the answer."""
 
     kind: Literal["cancel", "resume"]
     id: str | int | None
     run_id: UUID
-    said: object
+    argument: object
 
 
-class Misunderstood(Exception):
+class InvalidMessage(Exception):
     """A message that is answered with an error, after which the socket goes on."""
 
     def __init__(self, code: str, detail: str, id: str | int | None = None) -> None:
@@ -62,55 +62,55 @@ class Misunderstood(Exception):
 
 
 def parse(text: str | bytes) -> Message | Command:
-    """The message; Misunderstood when it is none."""
+    """Parse a message. Raises InvalidMessage."""
     try:
-        given = orjson.loads(text)
+        message = orjson.loads(text)
     except ValueError:
-        raise Misunderstood("malformed_json", "This message is not JSON.") from None
-    if not isinstance(given, dict):
-        raise Misunderstood("invalid", "A message is a JSON object with a `type`.")
-    own = _id(given)
-    _refuse_unknown_fields(given, own)
-    match given["type"]:
+        raise InvalidMessage("malformed_json", "This message is not JSON.") from None
+    if not isinstance(message, dict):
+        raise InvalidMessage("invalid", "A message is a JSON object with a `type`.")
+    own = _id(message)
+    _refuse_unknown_fields(message, own)
+    match message["type"]:
         case "ping":
             return Message(kind="ping", id=own)
         case "subscribe":
-            run_id, after = _run_id(given, own), _after(given, own)
+            run_id, after = _run_id(message, own), _after(message, own)
             return Message(kind="subscribe", id=own, run_id=run_id, after=after)
         case "unsubscribe":
-            return Message(kind="unsubscribe", id=own, run_id=_run_id(given, own))
+            return Message(kind="unsubscribe", id=own, run_id=_run_id(message, own))
         case "cancel":
-            reason = given.get("reason", "")
-            return Command(kind="cancel", id=own, run_id=_run_id(given, own), said=reason)
+            reason = message.get("reason", "")
+            return Command(kind="cancel", id=own, run_id=_run_id(message, own), argument=reason)
         case _:
-            return _resume(given, text, own)
+            return _resume(message, text, own)
 
 
-def _resume(given: dict[str, Any], text: str | bytes, own: str | int | None) -> Command:
-    run_id = _run_id(given, own)
-    if "resume" not in given:
-        raise Misunderstood("invalid", "`resume` must be the answer.", own)
+def _resume(message: dict[str, Any], text: str | bytes, own: str | int | None) -> Command:
+    run_id = _run_id(message, own)
+    if "resume" not in message:
+        raise InvalidMessage("invalid", "`resume` must be the answer.", own)
     # Read again: an answer is stored, and orjson makes floats of whole numbers beyond 64 bits.
     try:
         answer = json.loads(text)["resume"]
     except (ValueError, RecursionError):
-        raise Misunderstood("invalid", "`resume` is nested too deeply.", own) from None
-    return Command(kind="resume", id=own, run_id=run_id, said=answer)
+        raise InvalidMessage("invalid", "`resume` is nested too deeply.", own) from None
+    return Command(kind="resume", id=own, run_id=run_id, argument=answer)
 
 
-def _refuse_unknown_fields(given: dict[str, Any], own: str | int | None) -> None:
-    """As strictly as REST reads them: what is misspelt would be lost."""
-    kind = given.get("type")
+def _refuse_unknown_fields(message: dict[str, Any], own: str | int | None) -> None:
+    """As strictly as REST: a misspelt field would be ignored."""
+    kind = message.get("type")
     if not isinstance(kind, str) or kind not in FIELDS:
-        raise Misunderstood("unknown_type", f"`type` must be one of {', '.join(FIELDS)}.", own)
+        raise InvalidMessage("unknown_type", f"`type` must be one of {', '.join(FIELDS)}.", own)
     known = ("type", "id", *FIELDS[kind])
-    if unknown := [name[:100] for name in given if name not in known]:
+    if unknown := [name[:100] for name in message if name not in known]:
         detail = f"Unknown field `{unknown[0]}`. Known: {', '.join(known)}."
-        raise Misunderstood("invalid", detail, own)
+        raise InvalidMessage("invalid", detail, own)
 
 
-class Allowance:
-    """How much a client may send: `burst` at once, `rate` a second after that."""
+class RateLimit:
+    """How much a client may send: `burst` at once, then `rate` a second."""
 
     def __init__(self, burst: int, rate: float) -> None:
         self._burst, self._rate = burst, rate
@@ -125,34 +125,34 @@ class Allowance:
         return self._left >= 0
 
 
-def messages() -> Allowance:
-    """The allowance for a client's messages."""
-    return Allowance(BURST, RATE)
+def message_limit() -> RateLimit:
+    """The limit of a client's messages."""
+    return RateLimit(MESSAGE_BURST, MESSAGES_PER_SECOND)
 
 
-def frames() -> Allowance:
-    """The allowance for the frames of its connection: pings, pongs and fragments, too."""
-    return Allowance(FRAME_BURST, FRAME_RATE)
+def frame_limit() -> RateLimit:
+    """The limit of the frames of its connection: pings, pongs and fragments, too."""
+    return RateLimit(FRAME_BURST, FRAMES_PER_SECOND)
 
 
-def _id(given: dict[str, Any]) -> str | int | None:
-    own = given.get("id")
+def _id(message: dict[str, Any]) -> str | int | None:
+    own = message.get("id")
     number = isinstance(own, int) and not isinstance(own, bool)
-    if own is None or number or (isinstance(own, str) and len(own) <= LONGEST_ID):
+    if own is None or number or (isinstance(own, str) and len(own) <= MAX_ID_LENGTH):
         return own
-    raise Misunderstood("invalid", f"`id` must be a number or at most {LONGEST_ID} characters.")
+    raise InvalidMessage("invalid", f"`id` must be a number or at most {MAX_ID_LENGTH} characters.")
 
 
-def _run_id(given: dict[str, Any], own: str | int | None) -> UUID:
-    text = given.get("run_id")
+def _run_id(message: dict[str, Any], own: str | int | None) -> UUID:
+    text = message.get("run_id")
     run_id = parse_uuid(text) if isinstance(text, str) else None
     if run_id is None:
-        raise Misunderstood("invalid", "`run_id` must be the id of a run.", own)
+        raise InvalidMessage("invalid", "`run_id` must be the id of a run.", own)
     return run_id
 
 
-def _after(given: dict[str, Any], own: str | int | None) -> int:
-    after = given.get("after", 0)
+def _after(message: dict[str, Any], own: str | int | None) -> int:
+    after = message.get("after", 0)
     if isinstance(after, bool) or not isinstance(after, int) or not 0 <= after <= BIGGEST_SEQ:
-        raise Misunderstood("invalid", "`after` must be a whole number from 0 up.", own)
+        raise InvalidMessage("invalid", "`after` must be a whole number from 0 up.", own)
     return after

@@ -1,4 +1,4 @@
-"""Pages of the event log, for those who are behind."""
+"""Pages of the event log, for subscribers that catch up."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from runs import frames as log
-from streaming.batch import PAGE_BYTES, Batch
+from streaming.batch import PAGE_BYTES, FrameBatch
 from streaming.reader import Reader, Unanswered, pauses
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PAGE_READS = 2  # pages that are read at the same time, for all who are behind
+PAGE_READS = 2  # pages that are read at the same time
 
 _Place = tuple[UUID, int, int, int]
 
 
 class _Reading:
-    """A page that is read, or waits for its turn, for so many. When it has `begun`, the log may
-    have grown since; `busy`: a thread is at it."""
+    """A page that is read, or waits for its turn, for a number of `askers`. Once it has `started`,
+    the log may have grown; `busy`: a thread reads it."""
 
-    task: asyncio.Task[Batch]
+    task: asyncio.Task[FrameBatch]
 
     def __init__(self) -> None:
         self.askers = 0
-        self.begun = False
+        self.started = False
         self.busy = False
 
 
 class Pages:
-    """Those who are behind take turns, so that the look for everybody never waits for them.
+    """Subscribers that catch up take turns, so that the hub's own reads never wait for them.
 
-    A page is read once for all who ask for it meanwhile, and for as long as one of them holds it:
-    a thousand who come back together, or a hundred who never read, cost little more than one.
+    A page is read once for all that ask for it meanwhile, and is kept while one of them uses it: a
+    thousand clients that come back together, or a hundred that never read, cost little more than
+    one.
     A page that cannot be read gives its turn to others until it is tried again.
     """
 
@@ -45,24 +46,26 @@ class Pages:
         self._reader = reader
         self._turns = asyncio.Semaphore(PAGE_READS)
         self._readings: dict[_Place, _Reading] = {}  # the latest of each place
-        self._held: WeakValueDictionary[_Place, Batch] = WeakValueDictionary()
+        self._cached: WeakValueDictionary[_Place, FrameBatch] = WeakValueDictionary()
         self.reads = 0  # queries for a page, however many asked for it
 
-    async def page(self, run_id: UUID, *, after: int, limit: int, size: int = PAGE_BYTES) -> Batch:
+    async def page(
+        self, run_id: UUID, *, after: int, limit: int, size: int = PAGE_BYTES
+    ) -> FrameBatch:
         """The next frames of `run_id` beyond `after`, as `frames.read` gives them."""
         place = (run_id, after, limit, size)
-        if (held := self._held.get(place)) is not None:
-            return held
+        if (page := self._cached.get(place)) is not None:
+            return page
         reading = self._readings.get(place)
-        if reading is not None and reading.begun:
+        if reading is not None and reading.started:
             page = await self._answer(place, reading)
             if page.more:  # otherwise there may have been more when this one asked
                 return page
             reading = self._readings.get(place)
-        if reading is None or reading.begun:
+        if reading is None or reading.started:
             reading = self._readings[place] = _Reading()
             reading.task = asyncio.create_task(self._read(place, reading))
-            reading.task.add_done_callback(_looked_at)
+            reading.task.add_done_callback(_ignore_failure)
         return await self._answer(place, reading)
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -74,7 +77,7 @@ class Pages:
                     return await self._reader.once(query, *args, **kwargs)
             await asyncio.sleep(next(left))
 
-    async def _answer(self, place: _Place, reading: _Reading) -> Batch:
+    async def _answer(self, place: _Place, reading: _Reading) -> FrameBatch:
         reading.askers += 1
         try:
             return await asyncio.shield(reading.task)
@@ -84,8 +87,8 @@ class Pages:
                 self._forget(place, reading)
                 reading.task.cancel()  # nobody wants it any more, and others wait for a turn
 
-    async def _read(self, place: _Place, reading: _Reading) -> Batch:
-        page = Batch()
+    async def _read(self, place: _Place, reading: _Reading) -> FrameBatch:
+        page = FrameBatch()
         left = pauses()
         while reading.askers:
             async with self._turns:
@@ -96,13 +99,13 @@ class Pages:
                 await asyncio.sleep(next(left))
         self._forget(place, reading)
         if page and page.more:  # what is not full may grow
-            self._held[place] = page
+            self._cached[place] = page
         return page
 
-    async def _try(self, place: _Place, reading: _Reading) -> Batch | None:
+    async def _try(self, place: _Place, reading: _Reading) -> FrameBatch | None:
         """The page; None when the database does not answer."""
         run_id, after, limit, size = place
-        reading.begun = reading.busy = True
+        reading.started = reading.busy = True
         self.reads += 1
         try:
             found = await self._reader.once(log.read, {run_id: after}, limit=limit, size=size)
@@ -113,14 +116,14 @@ class Pages:
             raise
         finally:
             reading.busy = False
-        return Batch(found, more=found.more)
+        return FrameBatch(found, more=found.more)
 
     def _forget(self, place: _Place, reading: _Reading) -> None:
         if self._readings.get(place) is reading:
             del self._readings[place]
 
 
-def _looked_at(reading: asyncio.Task[Batch]) -> None:
-    """Whoever asked for it may be gone, and nobody else misses its failure."""
+def _ignore_failure(reading: asyncio.Task[FrameBatch]) -> None:
+    """Mark a failure as seen: the callers may be gone."""
     with contextlib.suppress(asyncio.CancelledError):
         reading.exception()

@@ -1,4 +1,4 @@
-"""Which of many runs have moved, have ended, or are no longer there: one query, however many."""
+"""Which of many runs have new events, have ended or were deleted: one query for all of them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from runs.models import TERMINAL, Run
 # to parse everywhere.
 _WATCHED = {
     "sqlite": "(SELECT key AS id, value AS head FROM json_each(%s))",
-    "postgresql": "(SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS given (id, head))",
+    "postgresql": "(SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS input (id, head))",
 }
 _ID, _SEQ, _STATUS = (column(Run, name) for name in ("id", "seq", "status"))
-_CALL = f"""
+_QUERY = f"""
     SELECT watched.id, run.{_ID} FROM {{}} AS watched
     LEFT JOIN {table(Run)} AS run ON run.{_ID} = watched.id
     WHERE run.{_ID} IS NULL OR {{}}
@@ -28,23 +28,26 @@ _MOVED = f"run.{_SEQ} > watched.head"
 _ENDED = f"run.{_STATUS} IN ({', '.join(repr(str(status)) for status in sorted(TERMINAL))})"
 
 
-def call(heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
-    """Of runs and the seqs that are known of them: those that have later events, and those that
+def moved_since(heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
+    """Of the runs in `heads` (run id → seq that is known): those with later events, and those that
     were deleted."""
-    return _which(_MOVED, heads)
+    return _matching(_MOVED, heads)
 
 
 def ended(run_ids: Iterable[UUID]) -> tuple[set[UUID], set[UUID]]:
-    """Of runs: those that have ended, and those that there are not, or no longer."""
-    return _which(_ENDED, dict.fromkeys(run_ids, 0))
+    """Of these runs: those that have ended, and those that do not exist (any more)."""
+    return _matching(_ENDED, dict.fromkeys(run_ids, 0))
 
 
-def _which(true: str, heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
+def _matching(condition: str, heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
     connection = connections[DEFAULT_DB_ALIAS]
-    given: list[object] = [list(heads), list(heads.values())]
+    parameters: list[object] = [list(heads), list(heads.values())]
     if connection.vendor == "sqlite":
-        given = [orjson.dumps({run_id.hex: head for run_id, head in heads.items()}).decode()]
-    statement = _CALL.format(_WATCHED[connection.vendor], true)
-    found = [(UUID(str(run_id)), there) for run_id, there in rows.ask(connection, statement, given)]
-    gone = {run_id for run_id, there in found if there is None}
-    return {run_id for run_id, _ in found} - gone, gone
+        parameters = [orjson.dumps({run_id.hex: head for run_id, head in heads.items()}).decode()]
+    statement = _QUERY.format(_WATCHED[connection.vendor], condition)
+    matches = [
+        (UUID(str(run_id)), row_id)
+        for run_id, row_id in rows.ask(connection, statement, parameters)
+    ]
+    gone = {run_id for run_id, row_id in matches if row_id is None}
+    return {run_id for run_id, _ in matches} - gone, gone

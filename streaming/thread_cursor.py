@@ -20,7 +20,7 @@ _PLACE = re.compile(r"([0-9a-fA-F-]{36}):([0-9]{1,18})")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class ParsedCursor:
     """What the text of a cursor says. `places`: that of an earlier version, by run."""
 
     last: int = 0
@@ -68,15 +68,15 @@ class ThreadCursor:
         return f"{text}.{_check(self._thread_id, text)}"
 
 
-def parse(thread_id: UUID, text: str) -> Given | None:
+def parse(thread_id: UUID, text: str) -> ParsedCursor | None:
     """What the cursor of a thread says; None for text that is none, or of another thread. Empty
     text is the beginning."""
     if not text:
-        return Given()
+        return ParsedCursor()
     if match := _TEXT.fullmatch(text):
         last, count, check = match.groups()
         known = _check(thread_id, f"{last}.{count}") == check
-        return Given(last=int(last), count=int(count)) if known else None
+        return ParsedCursor(last=int(last), count=int(count)) if known else None
     places = {}
     for place in text.split(","):
         match = _PLACE.fullmatch(place)
@@ -84,7 +84,7 @@ def parse(thread_id: UUID, text: str) -> Given | None:
         if match is None or run_id is None:
             return None
         places[run_id] = int(match[2])
-    return Given(places=places)
+    return ParsedCursor(places=places)
 
 
 def _check(thread_id: UUID, text: str) -> str:

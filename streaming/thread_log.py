@@ -16,7 +16,7 @@ from django.db.models.functions import Coalesce
 from runs.frames import Frame, Page
 from runs.models import TERMINAL, Event, Run, Thread
 from streaming import hub
-from streaming.thread_cursor import Given, ThreadCursor
+from streaming.thread_cursor import ParsedCursor, ThreadCursor
 
 PIECE = 32 * 1024  # bytes that are given at once
 PAGE = 64  # events of one run that are read at once
@@ -26,11 +26,11 @@ LATE_RUN = 60_000  # milliseconds by which a run may become visible after one th
 
 
 class ForeignCursor(Exception):
-    """A cursor of an earlier version which this thread cannot have given."""
+    """A cursor of an earlier version that this thread cannot have issued."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ThreadPosition:
     """Where a client with `cursor` stands: the place of each run, and which have more already.
     `ends` has the last seq of those that have ended, `fence` is the newest event that there was.
     Not `counted`: the client came with a cursor of an earlier version, which counts nothing."""
@@ -39,35 +39,35 @@ class Standing:
     cursor: ThreadCursor
     counted: bool
     places: Mapping[UUID, int]
-    behind: frozenset[UUID]
+    incomplete: frozenset[UUID]
     ends: Mapping[UUID, int]
     newest_run: UUID
 
-    def is_over(self, run_id: UUID, place: int) -> bool:
+    def is_finished(self, run_id: UUID, place: int) -> bool:
         """Whether everything of the run was sent, when it was sent up to `place`."""
         return run_id in self.ends and place >= self.ends[run_id]
 
 
-def read_standing(thread_id: UUID, given: Given) -> Standing | None:
+def read_position(thread_id: UUID, parsed: ParsedCursor) -> ThreadPosition | None:
     """Where a client with that cursor stands; None when there is no such thread. ForeignCursor when
     the cursor is not of this thread."""
     if not Thread.objects.filter(id=thread_id).exists():
         return None
     fence = Event.objects.aggregate(newest=Max("id"))["newest"] or 0  # before the runs are read
-    cursor = cursor_at(thread_id, given.last)
-    if cursor.total > given.count:
+    cursor = cursor_at(thread_id, parsed.last)
+    if cursor.total > parsed.count:
         cursor = cursor_at(thread_id, max(cursor.floor - 1, 0))
-    elif given.last > fence:  # deleted since, or of a later state of the database
+    elif parsed.last > fence:  # deleted since, or of a later state of the database
         cursor = cursor_at(thread_id, fence)
     runs = _places(thread_id, cursor.last)
-    if given.places:
-        runs = _old_places(thread_id, runs, given.places)
-    return Standing(
+    if parsed.places:
+        runs = _old_places(thread_id, runs, parsed.places)
+    return ThreadPosition(
         fence=fence,
         cursor=cursor,
-        counted=not given.places,
+        counted=not parsed.places,
         places={run_id: place for run_id, _, _, place in runs},
-        behind=frozenset(run_id for run_id, _, seq, place in runs if place < seq),
+        incomplete=frozenset(run_id for run_id, _, seq, place in runs if place < seq),
         ends={run_id: seq for run_id, status, seq, _ in runs if status in TERMINAL},
         newest_run=max((run_id for run_id, *_ in runs), default=UUID(int=0)),
     )
@@ -192,5 +192,5 @@ async def _heads(places: Mapping[UUID, int]) -> list[tuple[int, UUID]]:
 
 
 def _next_events(places: Sequence[tuple[UUID, int]]) -> list[tuple[int, UUID]]:
-    wanted = reduce(or_, (Q(run_id=run_id, seq=seq + 1) for run_id, seq in places))
-    return list(Event.objects.filter(wanted).values_list("id", "run_id"))
+    condition = reduce(or_, (Q(run_id=run_id, seq=seq + 1) for run_id, seq in places))
+    return list(Event.objects.filter(condition).values_list("id", "run_id"))

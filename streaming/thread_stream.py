@@ -17,20 +17,20 @@ from runs.frames import Frame
 from runs.models import Thread
 from streaming import hub
 from streaming.conversation import together
-from streaming.endpoint import Request, answerable, while_there
+from streaming.endpoint import Request, or_unavailable, until_disconnect
 from streaming.event_stream import MODE_PARAMETER, EventWriter
-from streaming.feed import FeedSubscriber, Filter, Lagging
+from streaming.feed import FeedSubscriber, Filter, SubscriberTooSlow
 from streaming.modes import parse_modes
 from streaming.reader import Closed
-from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Room, UnknownRun
-from streaming.thread_cursor import Given, parse
+from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Quota, UnknownRun
+from streaming.thread_cursor import ParsedCursor, parse
 from streaming.thread_log import (
     ForeignCursor,
-    Standing,
+    ThreadPosition,
     cursor_at,
     in_order,
     newer_runs,
-    read_standing,
+    read_position,
 )
 
 LOOK_FRAMES, LOOK_BYTES = 500, 512 * 1024  # that are read at once
@@ -53,16 +53,16 @@ class ThreadStream:
         thread_id = parse_uuid(request.given_id)
         if thread_id is None:
             raise unknown("thread", request.given_id)
-        given = _given(request, thread_id)
+        parsed = _given(request, thread_id)
         try:
-            async with answerable(request):
-                standing = await hub.current().read(read_standing, thread_id, given)
+            async with or_unavailable(request):
+                position = await hub.current().read(read_position, thread_id, parsed)
         except ForeignCursor:
             raise _bad_cursor(request) from None
-        if standing is None:
+        if position is None:
             raise unknown("thread", request.given_id)
-        following = _Following(thread_id, standing, EventWriter(send, modes))
-        await while_there(receive, following.follow(request))
+        following = _Following(thread_id, position, EventWriter(send, modes))
+        await until_disconnect(receive, following.follow(request))
 
 
 class _Following:
@@ -72,35 +72,37 @@ class _Following:
     more; and what is new of all of them is sent in the order of its ids, so that the cursor is
     exact. What became visible late is what a subscriber has beyond that."""
 
-    def __init__(self, thread_id: UUID, standing: Standing, writer: EventWriter) -> None:
+    def __init__(self, thread_id: UUID, position: ThreadPosition, writer: EventWriter) -> None:
         self._thread_id = thread_id
-        self._standing = standing
-        self._cursor = standing.cursor
-        self._places = dict(standing.places)
-        self._seen = standing.fence
+        self._position = position
+        self._cursor = position.cursor
+        self._places = dict(position.places)
+        self._seen = position.fence
         self._writer = writer
         self._turn = asyncio.Lock()
-        self._room = Room(QUEUE_FRAMES, QUEUE_BYTES)
-        self._known = set(standing.places)
-        self._newest_run = standing.newest_run
+        self._quota = Quota(QUEUE_FRAMES, QUEUE_BYTES)
+        self._known = set(position.places)
+        self._newest_run = position.newest_run
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def follow(self, request: Request) -> None:
         """Send everything. Problem 503 when the beginning cannot be read."""
-        wanted = Filter(thread_id=self._thread_id)
-        behind = {run_id: self._standing.places[run_id] for run_id in self._standing.behind}
-        past = in_order(behind, self._standing.fence)
+        changes_filter = Filter(thread_id=self._thread_id)
+        incomplete = {run_id: self._position.places[run_id] for run_id in self._position.incomplete}
+        past = in_order(incomplete, self._position.fence)
         try:
             async with AsyncExitStack() as stack, aclosing(past):
-                async with answerable(request):
-                    changes = await stack.enter_async_context(hub.current().feed.subscribe(wanted))
+                async with or_unavailable(request):
+                    changes = await stack.enter_async_context(
+                        hub.current().feed.subscribe(changes_filter)
+                    )
                     first = await anext(past, None)
                 await self._writer.begin()
                 await self._send(first or ())
                 del first  # it may be large, and the stream long
                 await together(self._send_all(past, changes), self._beat(), self._failing())
-        except (Closed, Lagging, UnknownRun):
+        except (Closed, SubscriberTooSlow, UnknownRun):
             pass  # the client comes back with its cursor, and is told of a deleted thread then
         finally:
             for task in self._tasks:
@@ -112,12 +114,12 @@ class _Following:
     async def _send_all(
         self, past: AsyncGenerator[Sequence[Frame]], changes: FeedSubscriber
     ) -> None:
-        standing = self._standing
+        position = self._position
         await self._send_past(past)
-        if not standing.counted:
-            self._cursor = await hub.current().read(cursor_at, self._thread_id, standing.fence)
-        for run_id in standing.places:
-            if standing.is_over(run_id, self._places[run_id]):
+        if not position.counted:
+            self._cursor = await hub.current().read(cursor_at, self._thread_id, position.fence)
+        for run_id in position.places:
+            if position.is_finished(run_id, self._places[run_id]):
                 del self._places[run_id]
             else:
                 self._begin(run_id)
@@ -149,7 +151,7 @@ class _Following:
     async def _read(self, run_id: UUID) -> None:
         """Send everything of the run. Its deletion alone is no end; that of the thread is."""
         after = self._places.get(run_id, 0)
-        opened = hub.current().subscribe(run_id, after=after, room=self._room)
+        opened = hub.current().subscribe(run_id, after=after, quota=self._quota)
         try:
             async with opened as subscriber:
                 while not subscriber.ended:
@@ -206,12 +208,12 @@ class _Following:
         await asyncio.shield(self._failure)
 
 
-def _given(request: Request, thread_id: UUID) -> Given:
+def _given(request: Request, thread_id: UUID) -> ParsedCursor:
     header = request.header(b"last-event-id")
-    given = parse(thread_id, header or request.values["after"] or "")
-    if given is None:
+    parsed = parse(thread_id, header or request.values["after"] or "")
+    if parsed is None:
         raise _bad_cursor(request)
-    return given
+    return parsed
 
 
 def _bad_cursor(request: Request) -> Problem:

@@ -1,7 +1,7 @@
 """Frames as the bytes of WebSocket messages, for servers that take them so.
 
-Of what a frame costs on its way to one of many clients, the layers between are the larger part that
-can be spared: a server that says so in the scope is given the bytes, several messages at once.
+Most of the cost of a frame on its way to one of many clients lies in the layers between. A server
+that supports it gets the bytes instead, several messages at once.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from runs.frames import Frame
 #: bytes}`: whole messages, to be written to the connection as they are. Its own entry `write` does
 #: the same at once, and tells whether the connection has room; if not, it has written nothing.
 EXTENSION = "fastgraph.wire"
-PIECE = 16 * 1024  # bytes that are handed over at once
+PIECE_BYTES = 16 * 1024  # bytes that are handed over at once
 
 _FINAL_TEXT = 0x81
 
 
-def taken(scope: Mapping[str, Any]) -> bool:
+def supports_raw(scope: Mapping[str, Any]) -> bool:
     """Whether the server of this socket takes the bytes of messages."""
     return EXTENSION in (scope.get("extensions") or {})
 
 
-def straight(scope: Mapping[str, Any]) -> Callable[[bytes], bool] | None:
-    """What writes the bytes of messages to this socket at once, where the server has that."""
+def raw_writer(scope: Mapping[str, Any]) -> Callable[[bytes], bool] | None:
+    """A function that writes the bytes of messages to this socket at once, if there is one."""
     extension: Mapping[str, Any] = (scope.get("extensions") or {}).get(EXTENSION) or {}
     return extension.get("write")
 
@@ -38,14 +38,14 @@ def messages(frames: Iterable[Frame]) -> Sequence[bytes]:
 
 
 def pieces(frames: Iterable[Frame]) -> Iterator[bytes]:
-    """Each of `frames` as a text message of its own, in pieces of about PIECE bytes."""
+    """Each of `frames` as a text message of its own, in pieces of about PIECE_BYTES bytes."""
     parts: list[bytes] = []
     size = 0
     for frame in frames:
         body = frame.body
         parts += (_head(len(body)), body)
         size += len(body)
-        if size > PIECE:
+        if size > PIECE_BYTES:
             yield b"".join(parts)
             parts.clear()
             size = 0
@@ -55,7 +55,7 @@ def pieces(frames: Iterable[Frame]) -> Iterator[bytes]:
 
 @lru_cache(maxsize=4096)
 def _head(length: int) -> bytes:
-    """What stands before a text of so many bytes (RFC 6455, 5.2; a server masks nothing)."""
+    """The header of a text of `length` bytes (RFC 6455, 5.2; a server masks nothing)."""
     if length < 126:
         return bytes((_FINAL_TEXT, length))
     if length < 2**16:

@@ -47,7 +47,7 @@ def ended(protocol: WireProtocol) -> None:
 
 async def test_ready_bytes_are_written_as_they_are_for_as_long_as_there_is_room() -> None:
     protocol, transport = await connected()
-    write = wire.straight(protocol.scope)
+    write = wire.raw_writer(protocol.scope)
     assert write is not None
     assert write(b"one")
     protocol.pause_writing()
@@ -76,7 +76,7 @@ async def test_what_is_sent_after_rubbish_has_closed_it_meets_a_client_that_is_g
     written = len(transport.write.mock_calls)
     with pytest.raises(ClientDisconnected):
         await protocol.send(message)
-    write = wire.straight(protocol.scope)
+    write = wire.raw_writer(protocol.scope)
     assert write is not None
     assert not write(b"\x81\x02{}")
     assert len(transport.write.mock_calls) == written

@@ -100,7 +100,7 @@ class StuckClient:
         scope = WebsocketCommunicator(router, path).scope
         self._task = asyncio.create_task(router(scope, self._incoming.get, self._send))
 
-    def say(self, text: str) -> None:
+    def send(self, text: str) -> None:
         """Send a message."""
         self._incoming.put_nowait({"type": "websocket.receive", "text": text})
 

@@ -1,4 +1,4 @@
-"""`POST /api/runs/?wait=`: the run is made as any other, and told about when it has ended."""
+"""`POST /api/runs/?wait=`: the run is made as any other, and run about when it has ended."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def order(query: bytes, method: str = "POST", path: str = "/api/runs/") -> Excha
 async def waiting(maker: Maker, query: bytes = b"wait=60") -> tuple[Exchange, asyncio.Task[Any]]:
     exchange = order(query)
     answering = asyncio.create_task(exchange.run(WaitForEndMiddleware(maker)))
-    await until(lambda: hub.current().endings.waited_for, "it waits")
+    await until(lambda: hub.current().completions.waited_for, "it waits")
     return exchange, answering
 
 
@@ -57,8 +57,8 @@ async def test_the_answer_is_the_run_at_its_end(status: int) -> None:
     await committed(append, maker.made, "started", "completed")
     await answering
     assert (exchange.status, exchange.headers[b"location"]) == (status, b"/api/runs/x")
-    told = json.loads(exchange.body)
-    assert (told["status"], told["seq"]) == ("completed", 3)
+    run = json.loads(exchange.body)
+    assert (run["status"], run["seq"]) == ("completed", 3)
     assert exchange.headers[b"content-length"] == str(len(exchange.body)).encode()
     assert maker.asked == [b""]
 
@@ -104,14 +104,14 @@ async def test_a_client_that_leaves_frees_everything_but_the_run() -> None:
     exchange.leave()
     await answering
     assert exchange.status == 0
-    assert not hub.current().endings.waited_for
+    assert not hub.current().completions.waited_for
     assert await committed(Run.objects.filter(id=maker.made).exists)
 
 
 async def test_a_server_that_stops_answers_where_the_run_stands() -> None:
     maker = Maker()
     exchange, answering = await waiting(maker)
-    hub.hang_up()
+    hub.disconnect_all()
     await answering
     assert exchange.status == 201
     assert json.loads(exchange.body)["id"] == str(maker.made)
@@ -126,7 +126,7 @@ async def test_a_run_that_is_deleted_meanwhile_is_answered_as_it_was_made() -> N
     assert json.loads(exchange.body)["id"] == str(maker.made)
 
 
-@pytest.mark.parametrize("asked", ["streaming.roll_call.ended", "streaming.long_poll._described"])
+@pytest.mark.parametrize("asked", ["streaming.roll_call.ended", "streaming.long_poll._run_detail"])
 async def test_a_database_that_is_away_keeps_no_answer_back(
     monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:

@@ -32,11 +32,11 @@ SOCKET = "/api/ws/?feed=off"
 
 
 class State(TypedDict, total=False):
-    said: Any
+    answer: Any
 
 
 async def ask(state: State) -> State:
-    return {"said": interrupt("what?")}
+    return {"answer": interrupt("what?")}
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def at(application: Any, **headers: str) -> Any:
     return connected(SOCKET, application, host="127.0.0.1:8000", **headers)
 
 
-async def say(client: Client, **message: Any) -> dict[str, Any]:
+async def exchange(client: Client, **message: Any) -> dict[str, Any]:
     """The answer to a message."""
     await client.socket.send_to(text_data=json.dumps(message))
     return await client.receive()
@@ -86,20 +86,20 @@ async def test_cancel_ends_a_run_and_records_who_and_why(application: Any) -> No
     run_id = await committed(lambda: create_run(NewRun(workflow="asks")).pk)
     async with at(application) as client:
         await client.receive_event("ready")
-        answer = await say(client, type="cancel", run_id=str(run_id), reason="enough", id=7)
+        answer = await exchange(client, type="cancel", run_id=str(run_id), reason="enough", id=7)
         about = {"type": "cancel", "run_id": str(run_id)}
         assert answer == {"event": "ok", "id": 7, **about, "status": "cancelled"}
-        again = await say(client, type="cancel", run_id=str(run_id))
+        again = await exchange(client, type="cancel", run_id=str(run_id))
         assert again == {"event": "ok", **about, "status": "cancelled"}
     run = await committed(run_of, run_id)
     assert (run.status, run.cancel_by, run.cancel_reason) == ("cancelled", "local", "enough")
 
 
-async def test_a_running_run_is_told_to_stop(application: Any) -> None:
+async def test_cancel_running_run_requests_its_stop(application: Any) -> None:
     run_id = await committed(create_row, "started")
     async with at(application) as client:
         await client.receive_event("ready")
-        answer = await say(client, type="cancel", run_id=str(run_id))
+        answer = await exchange(client, type="cancel", run_id=str(run_id))
         assert (answer["event"], answer["status"]) == ("ok", "running")
     assert (await committed(run_of, run_id)).cancel_requested_at is not None
 
@@ -109,7 +109,7 @@ async def test_who_has_logged_in_is_who_cancels(application: Any) -> None:
     cookie = await committed(logged_in, "alice")
     async with at(application, cookie=cookie, origin="http://127.0.0.1:8000") as client:
         await client.receive_event("ready")
-        assert (await say(client, type="cancel", run_id=str(run_id)))["event"] == "ok"
+        assert (await exchange(client, type="cancel", run_id=str(run_id)))["event"] == "ok"
     assert (await committed(run_of, run_id)).cancel_by == "alice"
 
 
@@ -123,19 +123,19 @@ async def test_resume_answers_what_a_run_has_asked(application: Any) -> None:
     run_id = await committed(that_asks)
     async with at(application) as client:
         await client.receive_event("ready")
-        await say(client, type="subscribe", run_id=str(run_id))
+        await exchange(client, type="subscribe", run_id=str(run_id))
         await client.receive_event("interrupted")
         answer = {"sure": True, "big": 2**62 + 1}
-        told = await say(client, type="resume", run_id=str(run_id), resume=answer, id="r")
+        answered = await exchange(client, type="resume", run_id=str(run_id), resume=answer, id="r")
         about = {"type": "resume", "run_id": str(run_id), "status": "pending"}
-        assert told == {"event": "ok", "id": "r", **about}
+        assert answered == {"event": "ok", "id": "r", **about}
         await committed(drained)
         await client.receive_event("end")
-        late = await say(client, type="resume", run_id=str(run_id), resume=answer)
+        late = await exchange(client, type="resume", run_id=str(run_id), resume=answer)
         assert (late["event"], late["code"]) == ("problem", "not_interrupted")
     assert (await committed(run_of, run_id)).status == RunStatus.COMPLETED
     updates = await committed(lambda: Event.objects.get(run_id=run_id, name="node_update").data)
-    assert json.loads(updates)["said"] == answer
+    assert json.loads(updates)["answer"] == answer
 
 
 async def test_the_answer_of_somebody_else_was_first(application: Any) -> None:
@@ -144,7 +144,7 @@ async def test_the_answer_of_somebody_else_was_first(application: Any) -> None:
         answers = []
         for client in (one, two):
             await client.receive_event("ready")
-            answers.append(await say(client, type="resume", run_id=str(run_id), resume=1))
+            answers.append(await exchange(client, type="resume", run_id=str(run_id), resume=1))
     assert [answer["event"] for answer in answers] == ["ok", "problem"]
 
 
@@ -166,17 +166,17 @@ async def test_what_cannot_be_done_is_answered(
 ) -> None:
     async with at(application) as client:
         await client.receive_event("ready")
-        answer = await say(client, **fields, run_id=str(uuid4()), id=3)
+        answer = await exchange(client, **fields, run_id=str(uuid4()), id=3)
         assert (answer["event"], answer["code"], answer["id"]) == (event, code, 3)
         assert answer["detail"]
-        assert await say(client, type="ping") == {"event": "pong"}
+        assert await exchange(client, type="ping") == {"event": "pong"}
 
 
 async def test_a_run_that_has_ended_is_not_cancelled(application: Any) -> None:
     run_id = await committed(create_row, "completed")
     async with at(application) as client:
         await client.receive_event("ready")
-        answer = await say(client, type="cancel", run_id=str(run_id))
+        answer = await exchange(client, type="cancel", run_id=str(run_id))
         assert (answer["event"], answer["code"]) == ("problem", "already_ended")
 
 
@@ -184,9 +184,9 @@ async def test_a_database_that_does_not_answer_costs_no_socket(application: Any)
     async with at(application) as client:
         await client.receive_event("ready")
         with mock.patch.object(manager, "cancel_run", side_effect=OperationalError("gone")):
-            answer = await say(client, type="cancel", run_id=str(uuid4()))
+            answer = await exchange(client, type="cancel", run_id=str(uuid4()))
         assert (answer["event"], answer["code"]) == ("problem", "database_unavailable")
-        assert await say(client, type="ping") == {"event": "pong"}
+        assert await exchange(client, type="ping") == {"event": "pong"}
 
 
 async def test_another_sites_page_commands_nothing(application: Any) -> None:

@@ -22,13 +22,13 @@ READY = {"event": "ready", "protocol": 1}
 NOBODY = UUID(int=7)
 
 
-async def say(client: Client, **message: Any) -> None:
+async def send(client: Client, **message: Any) -> None:
     await client.socket.send_to(text_data=json.dumps(message))
 
 
 async def ask(client: Client, **message: Any) -> dict[str, Any]:
     """Say something; the next frame."""
-    await say(client, **message)
+    await send(client, **message)
     return await client.receive()
 
 
@@ -38,7 +38,7 @@ async def test_many_runs_on_one_socket() -> None:
     async with connected(SOCKET) as client:
         assert await client.receive() == READY
         for run_id in runs:
-            await say(client, type="subscribe", run_id=run_id)
+            await send(client, type="subscribe", run_id=run_id)
         ended: list[dict[str, Any]] = []
         began: list[str] = []
         await append_elsewhere(UUID(runs[0]), "custom", "completed")
@@ -75,7 +75,7 @@ async def test_frames_are_the_bytes_of_a_socket_of_the_run_alone() -> None:
         texts = await alone.drain()
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
-        await say(client, type="subscribe", run_id=str(run_id))
+        await send(client, type="subscribe", run_id=str(run_id))
         await client.receive_event("end")
     assert client.texts[2:-1] == texts
 
@@ -84,7 +84,7 @@ async def test_after_unsubscribing_no_frame_of_the_run_comes() -> None:
     run_id = await committed(create_run)
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
-        await say(client, type="subscribe", run_id=str(run_id))
+        await send(client, type="subscribe", run_id=str(run_id))
         await client.receive_event("created")
         answer = await ask(client, type="unsubscribe", run_id=str(run_id), id=7)
         assert answer == {"event": "unsubscribed", "id": 7, "run_id": str(run_id)}
@@ -98,7 +98,7 @@ async def test_subscribing_again_begins_anew() -> None:
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
         for after in (0, 1, 0):
-            await say(client, type="subscribe", run_id=str(run_id), after=after)
+            await send(client, type="subscribe", run_id=str(run_id), after=after)
             while (await client.receive())["event"] != "started":
                 pass
         assert len(hub.current().subscribers) == 1
@@ -108,7 +108,7 @@ async def test_the_feed_goes_on_beside_subscriptions() -> None:
     run_id = await committed(create_run)
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
-        await say(client, type="subscribe", run_id=str(run_id))
+        await send(client, type="subscribe", run_id=str(run_id))
         await client.receive_event("created")
         other = await committed(create_run)
         assert (await client.receive_event("run"))["data"]["run_id"] == str(other)
@@ -123,7 +123,7 @@ async def test_unknown_and_deleted_runs_end_with_4404() -> None:
         await client.receive_event("ready")
         answer = await ask(client, type="subscribe", run_id=str(nobody))
         assert answer == {"event": "end", "run_id": str(nobody), "code": 4404}
-        await say(client, type="subscribe", run_id=str(run_id))
+        await send(client, type="subscribe", run_id=str(run_id))
         await client.receive_event("created")
         await until(lambda: hub.current().live, "it is live")
         await committed(delete, run_id)
@@ -175,26 +175,26 @@ async def test_a_bad_cursor_is_answered_with_an_error(after: Any) -> None:
 
 
 async def test_too_many_messages_close_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "BURST", 5)
-    monkeypatch.setattr(messages, "RATE", 0.0)
+    monkeypatch.setattr(messages, "MESSAGE_BURST", 5)
+    monkeypatch.setattr(messages, "MESSAGES_PER_SECOND", 0.0)
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
         for _ in range(5):
             assert await ask(client, type="ping") == {"event": "pong"}
-        await say(client, type="ping")
+        await send(client, type="ping")
         await client.drain()
     assert client.code == 4429
 
 
 async def test_too_many_subscriptions_close_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "MOST", 3)
+    monkeypatch.setattr(subscriptions, "MAX_SUBSCRIPTIONS", 3)
     runs = await committed(create_runs, 4)
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
         for run_id in (*runs[:3], runs[0]):
-            await say(client, type="subscribe", run_id=str(run_id))
+            await send(client, type="subscribe", run_id=str(run_id))
             await client.receive_event("created")
-        await say(client, type="subscribe", run_id=str(runs[3]))
+        await send(client, type="subscribe", run_id=str(runs[3]))
         await client.drain()
     assert client.code == 4429
     assert not hub.current().subscribers
@@ -211,7 +211,7 @@ async def test_messages_that_are_too_big_close_with_1009() -> None:
 @pytest.mark.parametrize("query", ["feed=maybe", "thread=x", "feed=on&feed=off"])
 async def test_a_bad_address_is_closed_with_4400(query: str) -> None:
     async with connected(f"/api/ws/?{query}") as client:
-        await say(client, type="ping")
+        await send(client, type="ping")
         await client.drain()
     assert client.code == 4400
 
@@ -219,7 +219,7 @@ async def test_a_bad_address_is_closed_with_4400(query: str) -> None:
 async def test_messages_that_wait_are_bounded() -> None:
     stuck = StuckClient(SOCKET)
     for _ in range(10):
-        stuck.say("x" * 60_000)
+        stuck.send("x" * 60_000)
     async with asyncio.timeout(20):
         await stuck.closed.wait()
         await stuck.leave()
@@ -231,7 +231,7 @@ async def test_a_client_that_says_much_and_reads_nothing_is_let_go() -> None:
     stuck = StuckClient(SOCKET)
     for run_id in runs:
         message = json.dumps({"type": "subscribe", "run_id": str(run_id)})
-        stuck.say(message)
+        stuck.send(message)
     async with asyncio.timeout(20):
         await stuck.sending.wait()
         for _ in range(5):
@@ -248,7 +248,7 @@ async def test_a_server_that_stops_closes_with_1012() -> None:
     run_id = await committed(create_run)
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
-        await say(client, type="subscribe", run_id=str(run_id))
+        await send(client, type="subscribe", run_id=str(run_id))
         await client.receive_event("created")
         await hub.close()
         await client.drain()
@@ -256,10 +256,10 @@ async def test_a_server_that_stops_closes_with_1012() -> None:
 
 
 async def test_the_thread_filter_of_the_feed() -> None:
-    wanted, other = await committed(create_run), await committed(create_run)
-    thread = (await committed(Run.objects.get, id=wanted)).thread_id
+    followed, other = await committed(create_run), await committed(create_run)
+    thread = (await committed(Run.objects.get, id=followed)).thread_id
     async with connected(f"/api/ws/?thread={thread}") as client:
         await client.receive_event("ready")
         await committed(append, other, "started")
-        await committed(append, wanted, "started")
-        assert (await client.receive())["data"]["run_id"] == str(wanted)
+        await committed(append, followed, "started")
+        assert (await client.receive())["data"]["run_id"] == str(followed)

@@ -1,4 +1,4 @@
-"""Waiting for the end of runs: told once, to everybody, and without reading what happens before."""
+"""Waiting for the end of runs: every waiter is notified once, and no earlier event is read."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.streaming.test_hub import NEVER
 
 @pytest.fixture
 async def hub() -> AsyncIterator[Hub]:
-    """One that looks often, as nothing rings."""
+    """It looks often, as it gets no notifications."""
     hub = Hub([], slow_poll=0.01)
     yield hub
     await hub.close()
 
 
 async def ended(hub: Hub, run_id: UUID) -> None:
-    with hub.endings.awaited(run_id) as end:
+    with hub.completions.wait_for(run_id) as end:
         await end
 
 
@@ -38,42 +38,42 @@ def waits(hub: Hub, run_id: UUID) -> asyncio.Task[None]:
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
-async def test_all_who_wait_for_a_run_are_told_of_its_end(hub: Hub, end: str) -> None:
+async def test_run_end_resolves_all_waits_for_it(hub: Hub, end: str) -> None:
     mine, other = await committed(create_run), await committed(create_run)
-    told = [waits(hub, mine), waits(hub, mine)]
-    untold = waits(hub, other)
+    mine_waiting = [waits(hub, mine), waits(hub, mine)]
+    unresolved = waits(hub, other)
     await committed(append, mine, "started", "custom")
-    await until(lambda: hub.endings.looks > 3, "it looks")
-    assert not any(task.done() for task in told)
+    await until(lambda: hub.completions.looks > 3, "it looks")
+    assert not any(task.done() for task in mine_waiting)
     await committed(append, mine, end)
-    await asyncio.gather(*told)
-    assert not untold.done()
-    assert hub.endings.waited_for == 1
-    untold.cancel()
+    await asyncio.gather(*mine_waiting)
+    assert not unresolved.done()
+    assert hub.completions.waited_for == 1
+    unresolved.cancel()
 
 
 async def test_no_event_is_read_for_them(hub: Hub) -> None:
     run_id = await committed(create_run)
-    told = waits(hub, run_id)
+    waiting = waits(hub, run_id)
     await committed(append, run_id, *["custom"] * 100)
     await committed(append, run_id, "completed")
-    await told
+    await waiting
     assert (hub.log_reads, hub.page_reads) == (0, 0)
 
 
-async def test_a_run_that_has_ended_is_told_at_once() -> None:
+async def test_ended_run_resolves_at_once() -> None:
     hub = Hub([], slow_poll=NEVER)
     await ended(hub, await committed(create_run, "started", "completed"))
     await hub.close()
 
 
-async def test_a_run_that_is_deleted_is_told_as_that(hub: Hub) -> None:
+async def test_deleted_run_is_unknown(hub: Hub) -> None:
     run_id = await committed(create_run)
-    told = waits(hub, run_id)
-    await until(lambda: hub.endings.looks, "it looks")
+    waiting = waits(hub, run_id)
+    await until(lambda: hub.completions.looks, "it looks")
     await committed(Run.objects.filter(id=run_id).delete)
     with pytest.raises(UnknownRun):
-        await told
+        await waiting
     with pytest.raises(UnknownRun):
         await ended(hub, uuid4())
 
@@ -81,29 +81,29 @@ async def test_a_run_that_is_deleted_is_told_as_that(hub: Hub) -> None:
 async def test_nobody_who_waits_means_no_look(hub: Hub) -> None:
     run_id = await committed(create_run)
     first, second = waits(hub, run_id), waits(hub, run_id)
-    await until(lambda: hub.endings.looks, "it looks")
+    await until(lambda: hub.completions.looks, "it looks")
     first.cancel()
     await asyncio.wait([first])
-    assert hub.endings.waited_for == 1
+    assert hub.completions.waited_for == 1
     second.cancel()
     await asyncio.wait([second])
-    assert hub.endings.waited_for == 0
+    assert hub.completions.waited_for == 0
     await until(lambda: not _looks(), "it has stopped to look")
 
 
 def _looks() -> list[str]:
     coroutines = [task.get_coro() for task in asyncio.all_tasks()]
     names = [getattr(coroutine, "__qualname__", "") for coroutine in coroutines]
-    return [name for name in names if name.startswith("Lookout.")]
+    return [name for name in names if name.startswith("Poller.")]
 
 
-async def test_a_hub_that_hangs_up_lets_them_go(hub: Hub) -> None:
+async def test_disconnect_all_ends_waits_with_closed(hub: Hub) -> None:
     run_id = await committed(create_run)
-    told = waits(hub, run_id)
-    await until(lambda: hub.endings.looks, "it looks")
-    hub.hang_up()
+    waiting = waits(hub, run_id)
+    await until(lambda: hub.completions.looks, "it looks")
+    hub.disconnect_all()
     with pytest.raises(Closed):
-        await told
+        await waiting
     with pytest.raises(Closed):
         await ended(hub, run_id)
 
@@ -119,20 +119,22 @@ class ManualListener:
         await asyncio.Event().wait()
 
 
-async def test_only_a_ring_after_which_a_run_may_have_ended_causes_a_look() -> None:
+async def test_only_notification_of_a_possible_end_causes_a_look() -> None:
     listener = ManualListener()
     hub = Hub([listener], slow_poll=NEVER)
     run_id = await committed(create_run)
-    told = waits(hub, run_id)
-    await until(lambda: listener.notify and hub.endings.looks == 1, "it listens, and has looked")
+    waiting = waits(hub, run_id)
+    await until(
+        lambda: listener.notify and hub.completions.looks == 1, "it listens, and has looked"
+    )
     assert listener.notify is not None
     await committed(append, run_id, "started", "completed")
     listener.notify(ended=False)
     await hub.read(lambda: None)  # whoever was woken by that has had its turn
-    assert hub.endings.looks == 1
+    assert hub.completions.looks == 1
     listener.notify()
-    await told
-    assert hub.endings.looks == 2
+    await waiting
+    assert hub.completions.looks == 2
     await hub.close()
 
 
@@ -142,14 +144,14 @@ async def test_a_database_that_is_away_is_a_503_problem(monkeypatch: pytest.Monk
 
     run_id = await committed(create_run)
     monkeypatch.setattr("streaming.endpoint.OPENING", 0.1)
-    monkeypatch.setattr("streaming.long_poll._described", away)
+    monkeypatch.setattr("streaming.long_poll._run_detail", away)
     refused = await get(f"/api/runs/{run_id}/wait?timeout=60")
     assert (refused.status, refused.code) == (503, "database_unavailable")
 
 
 async def test_a_server_that_has_stopped_waits_for_nothing() -> None:
     run_id = await committed(create_run)
-    current().hang_up()
+    current().disconnect_all()
     refused = await get(f"/api/runs/{run_id}/wait?timeout=60")
     assert (refused.status, refused.code) == (503, "database_unavailable")
     assert (await get(f"/api/runs/{run_id}/wait?timeout=0")).status == 200

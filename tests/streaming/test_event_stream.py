@@ -78,7 +78,7 @@ async def test_the_cursor_is_in_the_address_or_in_the_header(after: int) -> None
 
 
 @pytest.mark.parametrize("after", ["9", "10", str(2**63 - 1)])
-async def test_one_that_comes_back_after_the_end_is_told_to_stop(after: str) -> None:
+async def test_client_that_returns_after_the_end_gets_204(after: str) -> None:
     run_id = await committed(create_run, *WHOLE)
     client = await get(f"/api/runs/{run_id}/stream", last_event_id=after)
     assert (client.status, client.body) == (204, b"")
@@ -231,7 +231,7 @@ async def test_a_server_that_stops_ends_the_stream() -> None:
     run_id = await committed(create_run)
     async with following(f"/api/runs/{run_id}/stream") as client:
         await event_arrives(client, "created")
-        hub.hang_up()
+        hub.disconnect_all()
         await until(lambda: client.complete, "it has ended")
     assert seqs(client.body) == [1]
     refused = await get(f"/api/runs/{run_id}/stream")

@@ -112,8 +112,8 @@ async def over_polls(chance: random.Random, run_id: UUID) -> list[bytes]:
 async def of_another_hub(chance: random.Random, run_id: UUID) -> list[bytes]:
     """As in a second web process, with a queue that is always too small."""
     own, data = Hub(), list[bytes]()
-    room = subscriber.Room(frames=chance.choice([1, 3, 50]), size=5000)
-    async with own.subscribe(run_id, room=room) as reading:
+    room = subscriber.Quota(frames=chance.choice([1, 3, 50]), size=5000)
+    async with own.subscribe(run_id, quota=room) as reading:
         while frames := await reading.next():
             data += [frame.body for frame in frames]
             await asyncio.sleep(chance.choice([0, 0, 0.02]))

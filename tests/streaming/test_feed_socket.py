@@ -55,7 +55,7 @@ async def test_it_tells_each_change_of_status_and_step() -> None:
         assert await change_of(client, run_id, "completed") == await committed(summary, run_id)
 
 
-async def test_events_that_change_neither_are_not_told() -> None:
+async def test_events_that_change_neither_are_not_sent() -> None:
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
         run_id = await committed(create_run, "started")
@@ -65,7 +65,7 @@ async def test_events_that_change_neither_are_not_told() -> None:
         assert (await client.receive())["data"]["status"] == "completed"
 
 
-async def test_a_pause_and_a_request_to_cancel_are_told() -> None:
+async def test_pause_and_cancel_request_are_sent() -> None:
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
         run_id = await committed(create_run, "started")
@@ -83,21 +83,21 @@ async def test_a_summary_has_no_payload_and_no_traceback() -> None:
     error = short | {"traceback": "Traceback …"}
     run_id = await committed(create_run, "failed")
     await committed(Run.objects.filter(id=run_id).update, error=error, payload={"input": "secret"})
-    told = await committed(summary, run_id)
-    assert told["error"] == short
-    assert "secret" not in orjson.dumps(told).decode()
-    assert told == summarise(await committed(Run.objects.get, id=run_id))
+    sent = await committed(summary, run_id)
+    assert sent["error"] == short
+    assert "secret" not in orjson.dumps(sent).decode()
+    assert sent == summarise(await committed(Run.objects.get, id=run_id))
 
 
 async def test_the_workflow_filter_leaves_out_other_workflows() -> None:
     async with connected("/api/ws/?workflow=tokens") as client:
         await client.receive_event("ready")
         await committed(create_run, "completed", workflow="steps")
-        wanted = await committed(create_run, "completed", workflow="tokens")
-        assert (await client.receive())["data"]["run_id"] == str(wanted)
+        matching = await committed(create_run, "completed", workflow="tokens")
+        assert (await client.receive())["data"]["run_id"] == str(matching)
 
 
-async def test_a_run_that_leaves_the_status_filter_is_told_once_more() -> None:
+async def test_a_run_that_leaves_the_status_filter_is_sent_once_more() -> None:
     listed = await committed(create_run, "started")  # on the client's list before it connects
     async with connected("/api/ws/?status=running") as client:
         await client.receive_event("ready")
@@ -125,13 +125,13 @@ async def test_a_deleted_run_is_announced_once(query: str) -> None:
 
 
 async def test_deletions_pass_the_filters_of_workflow_and_thread() -> None:
-    gone, wanted = await committed(create_run), await committed(create_run)
-    thread = (await committed(Run.objects.get, id=wanted)).thread_id
+    gone, matching = await committed(create_run), await committed(create_run)
+    thread = (await committed(Run.objects.get, id=matching)).thread_id
     async with connected(f"/api/ws/?thread={thread}") as client:
         await client.receive_event("ready")
         await committed(Run.objects.filter(id=gone).delete)
-        await committed(Run.objects.filter(id=wanted).delete)
-        assert await client.receive() == {"event": "deleted", "run_id": str(wanted)}
+        await committed(Run.objects.filter(id=matching).delete)
+        assert await client.receive() == {"event": "deleted", "run_id": str(matching)}
 
 
 async def test_a_run_that_changed_and_was_deleted_between_two_looks_is_deleted() -> None:
@@ -148,7 +148,7 @@ async def test_a_run_that_changed_and_was_deleted_between_two_looks_is_deleted()
         assert await client.receive() == {"event": "deleted", "run_id": str(run_id)}
 
 
-async def test_old_notes_of_deletions_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_old_tombstones_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = await committed(create_run), await committed(create_run)
     await committed(Run.objects.filter(id=old).delete)
     long_ago = timezone.now() - deletions.KEPT - timedelta(seconds=1)
@@ -169,12 +169,12 @@ async def test_an_address_that_is_not_understood_is_closed_with_4400(query: str)
 
 
 @pytest.mark.parametrize(("seconds", "far_every"), [(1, 3600.0), (30, 0.0)])
-async def test_a_commit_that_becomes_visible_late_is_told(
+async def test_a_commit_that_becomes_visible_late_is_sent(
     seconds: int, far_every: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its time is before that of a change that was told already: a little in every look, more in
+    """Its time is before that of a change that was sent already: a little in every look, more in
     some."""
-    monkeypatch.setattr(feed, "FAR_EVERY", far_every)
+    monkeypatch.setattr(feed, "FAR_EVERY_SECONDS", far_every)
     late = await committed(create_run)
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
@@ -186,27 +186,27 @@ async def test_a_commit_that_becomes_visible_late_is_told(
         await change_of(client, late, "running")
 
 
-async def test_a_host_whose_clock_is_ahead_hides_nobody_else() -> None:
-    ahead = await committed(create_run)
+async def test_host_with_a_fast_clock_hides_no_other_runs() -> None:
+    future = await committed(create_run)
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
         in_an_hour = timezone.now() + timedelta(hours=1)
         changes = {"status": "running", "updated_at": in_an_hour}
-        await committed(Run.objects.filter(id=ahead).update, **changes)
-        await change_of(client, ahead, "running")
+        await committed(Run.objects.filter(id=future).update, **changes)
+        await change_of(client, future, "running")
         other = await committed(create_run, "started")
         await change_of(client, other, "running")
 
 
 async def test_one_that_does_not_read_is_closed_with_1013(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "WAITING", 3)
+    monkeypatch.setattr(feed, "MAX_WAITING_RUNS", 3)
     async with hub.current().feed.subscribe() as lagging, asyncio.timeout(PATIENCE):
         async with hub.current().feed.subscribe() as other:
             for _ in range(5):
                 run_id = await committed(create_run)
                 while str(run_id).encode() not in b"".join(await other.next()):
                     pass
-        with pytest.raises(feed.Lagging):
+        with pytest.raises(feed.SubscriberTooSlow):
             await lagging.next()
 
 

@@ -51,11 +51,11 @@ async def test_many_subscribers_of_a_run_cost_one_read() -> None:
     await own.close()
 
 
-async def test_a_run_that_many_follow_rests_and_holds_up_no_other(
+async def test_throttled_run_delays_no_other_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "REST", 1.0)  # one follower is a crowd
-    monkeypatch.setattr(hub, "LONGEST_REST", 1.0)
+    monkeypatch.setattr(hub, "THROTTLE_SECONDS", 1.0)  # for one subscriber
+    monkeypatch.setattr(hub, "MAX_THROTTLE_SECONDS", 1.0)
     crowded = await committed(create_run, "started")
     other = await committed(create_run, "started")
     own = Hub(slow_poll=NEVER)
@@ -75,8 +75,8 @@ async def test_a_run_that_many_follow_rests_and_holds_up_no_other(
     await own.close()
 
 
-async def test_a_rest_ends_though_the_timer_is_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "REST", 0.02)
+async def test_throttle_ends_even_if_the_timer_is_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "THROTTLE_SECONDS", 0.02)
     loop = asyncio.get_running_loop()
     call_at = loop.call_at
 
@@ -119,12 +119,12 @@ async def test_a_reader_that_never_reads_costs_little_and_loses_nothing() -> Non
     stuck = StuckClient(f"/api/ws/{run_id}")
     async with asyncio.timeout(PATIENCE):
         await stuck.sending.wait()
-    (behind,) = hub.current().subscribers
+    (slow,) = hub.current().subscribers
     async with connected(f"/api/ws/{run_id}") as quick:
         for _ in range(20):
             await committed(append, run_id, *["custom"] * 100, size=1000)
-            assert behind.waiting <= subscriber.QUEUE_FRAMES
-            assert behind.waiting_bytes <= subscriber.QUEUE_BYTES
+            assert slow.waiting <= subscriber.QUEUE_FRAMES
+            assert slow.waiting_bytes <= subscriber.QUEUE_BYTES
         await committed(append, run_id, "completed")
         await quick.drain()
     assert quick.seqs == list(range(1, 2004))
@@ -144,7 +144,7 @@ async def test_a_stuck_client_that_leaves_is_let_go() -> None:
     assert not hub.current().subscribers
 
 
-async def test_one_that_falls_behind_while_others_go_on_reads_the_log_itself() -> None:
+async def test_slow_subscriber_reads_the_log_while_others_go_on() -> None:
     run_id = await committed(create_run)
     own = Hub(slow_poll=NEVER)
     async with own.subscribe(run_id) as slow:

@@ -31,7 +31,7 @@ def waiting(address: str) -> asyncio.Task[Exchange]:
 
 def waited_for() -> int:
     """Runs that somebody waits for, for events or for the end."""
-    return hub.current().watching + hub.current().endings.waited_for
+    return hub.current().watching + hub.current().completions.waited_for
 
 
 async def test_it_waits_for_the_next_event() -> None:
@@ -136,5 +136,5 @@ async def test_a_server_that_stops_answers_at_once(end: str) -> None:
     run_id = await committed(create_run)
     polling = waiting(f"/api/runs/{run_id}/{end}")
     await until(waited_for, "it waits")
-    hub.hang_up()
+    hub.disconnect_all()
     assert answered(await polling)

@@ -125,8 +125,10 @@ def test_clients_that_never_read_a_live_run_cost_little(
 ) -> None:
     with Client(own_server.url) as client:
         first = client.create("tokens", {"count": 2, "interval": 60})
-        behind_it = {"thread": first["thread"]}
-        warm, run_id = (client.create("tokens", {"count": 1}, **behind_it)["id"] for _ in range(2))
+        after_first = {"thread": first["thread"]}
+        warm, run_id = (
+            client.create("tokens", {"count": 1}, **after_first)["id"] for _ in range(2)
+        )
         with ThreadPoolExecutor(1) as aside:
             read = aside.submit(client.frames, warm)
             for _ in grow(own_server, warm):  # what reading and writing need at all

@@ -69,10 +69,10 @@ async def test_a_page_that_somebody_holds_is_not_read_again() -> None:
     log = Log(10)
     log.gate.set()
     pages = log.pages()
-    held = await pages.page(RUN, after=0, limit=5)
-    assert await pages.page(RUN, after=0, limit=5) is held
+    page = await pages.page(RUN, after=0, limit=5)
+    assert await pages.page(RUN, after=0, limit=5) is page
     assert log.reads == 1
-    del held
+    del page
     await turn()
     await pages.page(RUN, after=0, limit=5)
     assert log.reads == 2
@@ -118,7 +118,7 @@ async def test_what_nobody_wants_any_more_is_not_read() -> None:
     assert log.reads == PAGE_READS + 1
 
 
-async def test_a_failure_is_told_to_all_and_forgotten() -> None:
+async def test_failure_is_raised_for_all_and_forgotten() -> None:
     log = Log(10)
     pages = log.pages()
 

@@ -32,9 +32,9 @@ def _hub_ends() -> None:
 def _no_fault(server: Server) -> Iterator[None]:
     before = len(server.log())
     yield
-    said = server.log()[before:]
-    assert "Traceback" not in said, said
-    assert "ERROR" not in said, said
+    logged = server.log()[before:]
+    assert "Traceback" not in logged, logged
+    assert "ERROR" not in logged, logged
 
 
 class Raw:

@@ -189,7 +189,7 @@ async def test_a_message_that_is_too_big_closes_with_1009() -> None:
 
 
 async def test_too_many_messages_close_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "BURST", 5)
+    monkeypatch.setattr(messages, "MESSAGE_BURST", 5)
     run_id = await committed(create_run)
     async with connected(f"/api/ws/{run_id}") as client:
         for _ in range(7):

@@ -33,14 +33,14 @@ def delete(run_id: UUID) -> None:
     Run.objects.filter(id=run_id).delete()
 
 
-async def test_the_roll_call_tells_who_moved_and_who_is_gone() -> None:
+async def test_moved_since_returns_moved_and_deleted_runs() -> None:
     still, moved, finished = await committed(create_runs, 3)
     await committed(append, moved, "started", "custom")
     await committed(append, finished, "completed")
     gone = uuid4()
     heads = {still: 1, moved: 2, finished: 1, gone: 7}
-    assert await committed(roll_call.call, heads) == ({moved, finished}, {gone})
-    assert await committed(roll_call.call, {still: 1}) == (set(), set())
+    assert await committed(roll_call.moved_since, heads) == ({moved, finished}, {gone})
+    assert await committed(roll_call.moved_since, {still: 1}) == (set(), set())
 
 
 async def test_thousands_of_watched_runs_cost_few_queries() -> None:
@@ -94,7 +94,7 @@ async def test_deleting_a_run_ends_its_stream_and_the_next_is_refused() -> None:
 async def test_deleting_a_run_answers_who_waits_for_it(end: str) -> None:
     run_id = await committed(create_run)
     polling = asyncio.create_task(exchange(f"/api/runs/{run_id}/{end}").run(streams))
-    await until(lambda: hub.current().live or hub.current().endings.waited_for, "it waits")
+    await until(lambda: hub.current().live or hub.current().completions.waited_for, "it waits")
     await committed(delete, run_id)
     answer = await polling
     assert (answer.status, answer.code) == (404, "unknown_run")
@@ -110,14 +110,14 @@ async def test_deleting_a_finished_run_while_it_is_read_is_not_its_end() -> None
             await reading.next()
 
 
-async def test_subscribers_that_share_a_room_have_it_back() -> None:
+async def test_subscribers_that_share_a_quota_give_it_back() -> None:
     first, second = await committed(create_runs, 2)
-    room = subscriber.Room(frames=5, size=100_000)
+    quota = subscriber.Quota(frames=5, size=100_000)
     own = Hub()
     for turn in range(4):
         async with (
-            own.subscribe(first, after=1 + 3 * turn, room=room) as one,
-            own.subscribe(second, after=1 + 4 * turn, room=room) as two,
+            own.subscribe(first, after=1 + 3 * turn, quota=quota) as one,
+            own.subscribe(second, after=1 + 4 * turn, quota=quota) as two,
         ):
             waiting = [asyncio.create_task(each.next()) for each in (one, two)]
             await until(lambda: own.live == 2, "both are live")
@@ -132,7 +132,7 @@ async def test_subscribers_that_share_a_room_have_it_back() -> None:
             assert one.waiting == 3
         over = []
         for taken in (5, 1, -6):
-            room.take(taken, 0)
-            over.append(room.overfull)
+            quota.take(taken, 0)
+            over.append(quota.overfull)
         assert over == [False, True, False]
     await own.close()

@@ -57,13 +57,13 @@ async def serving(command: Sequence[str]) -> AsyncIterator[Server]:
         stderr=asyncio.subprocess.STDOUT,
         stdout=asyncio.subprocess.PIPE,
     )
-    said = b""
+    output = b""
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE):
-        while not (port := re.search(rb"[oO]n .*127\.0\.0\.1:(\d+)", said)):
+        while not (port := re.search(rb"[oO]n .*127\.0\.0\.1:(\d+)", output)):
             line = await process.stdout.readline()
-            assert line, said.decode()
-            said += line
+            assert line, output.decode()
+            output += line
     emptying = asyncio.create_task(process.stdout.read())
     try:
         yield Server(process=process, port=int(port[1]))
@@ -131,9 +131,9 @@ async def test_a_chunked_body_starts_a_run_that_the_feed_tells(server: Server) -
             )
             assert created.status_code == 201, created.text
             listed = (await client.get("/api/runs/")).json()["results"]
-        told = json.loads(await feed.recv())
-    assert told == {"event": "run", "data": listed[0]}
-    assert told["data"]["run_id"] == created.json()["run_id"]
+        change = json.loads(await feed.recv())
+    assert change == {"event": "run", "data": listed[0]}
+    assert change["data"]["run_id"] == created.json()["run_id"]
 
 
 def never_reading(server: Server, run_id: UUID) -> socket.socket:

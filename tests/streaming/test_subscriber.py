@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from runs.frames import Frame
-from streaming.batch import Batch
+from streaming.batch import FrameBatch
 from streaming.subscriber import QUEUE_FRAMES, Subscriber
-from streaming.wire import PIECE
+from streaming.wire import PIECE_BYTES
 
 RUN = uuid4()
 
@@ -33,10 +33,10 @@ class FakeLog:
         self.joined: Subscriber | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
+    async def page(self, run_id: UUID, *, after: int, limit: int) -> FrameBatch:
         self.pages.append(after)
         last = min(self.end, after + limit)
-        page = Batch(frames(after + 1, last), more=last < self.end)
+        page = FrameBatch(frames(after + 1, last), more=last < self.end)
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
         return page
@@ -49,7 +49,7 @@ class FakeLog:
         """Commit events; the hub hands them out at once."""
         new = frames(self.head + 1, self.end + count)
         self.end = self.head = self.end + count
-        if self.joined is not None and not self.joined.offer(Batch(new)):
+        if self.joined is not None and not self.joined.offer(FrameBatch(new)):
             self.joined = None
 
 
@@ -69,9 +69,11 @@ async def turns() -> None:
 
 
 def subscribe(
-    log: FakeLog, *, after: int = 0, straight: Callable[[bytes], bool] | None = None
+    log: FakeLog, *, after: int = 0, direct_write: Callable[[bytes], bool] | None = None
 ) -> Subscriber:
-    return Subscriber(log, RUN, after=after, committed=log.end, finished=False, straight=straight)
+    return Subscriber(
+        log, RUN, after=after, committed=log.end, finished=False, direct_write=direct_write
+    )
 
 
 async def test_events_between_its_page_and_its_joining_are_read_from_the_log() -> None:
@@ -97,7 +99,7 @@ async def test_events_during_its_second_page_are_not_given_twice(count: int) -> 
     assert seqs == list(range(1, 9 + count))
 
 
-async def test_one_that_fell_behind_while_others_went_on_closes_the_hole() -> None:
+async def test_subscriber_that_caught_up_while_others_went_on_has_no_gap() -> None:
     log = FakeLog(5, head=5)
     subscriber = subscribe(log)
     seqs = await take(subscriber, 5)
@@ -132,12 +134,12 @@ async def test_pages_are_small_when_events_are_big() -> None:
     class Big(FakeLog):
         limits: list[int] = []
 
-        async def page(self, run_id: UUID, *, after: int, limit: int) -> Batch:
+        async def page(self, run_id: UUID, *, after: int, limit: int) -> FrameBatch:
             self.limits.append(limit)
             seqs = range(after + 1, after + 1 + limit)
             body = b"x" * 30_000
             big = (Frame(run_id=RUN, seq=s, event="custom", body=body) for s in seqs)
-            return Batch(big, more=True)
+            return FrameBatch(big, more=True)
 
     log = Big(10**6)
     await take(subscribe(log), 80)
@@ -145,7 +147,7 @@ async def test_pages_are_small_when_events_are_big() -> None:
 
 
 class Connection:
-    """What a subscriber may write to straight, while there is `room`."""
+    """A direct write of a subscriber, while there is `room`."""
 
     def __init__(self) -> None:
         self.room = True
@@ -165,9 +167,9 @@ async def waiting(subscriber: Subscriber) -> asyncio.Task[list[int]]:
     return task
 
 
-async def test_what_is_offered_is_written_straight_to_who_waits() -> None:
+async def test_offered_frames_are_written_directly_to_a_waiting_client() -> None:
     log, connection = FakeLog(5, head=5), Connection()
-    subscriber = subscribe(log, straight=connection.write)
+    subscriber = subscribe(log, direct_write=connection.write)
     await take(subscriber, 5)
     await waiting(subscriber)
     log.grow(1)
@@ -176,16 +178,16 @@ async def test_what_is_offered_is_written_straight_to_who_waits() -> None:
     assert (subscriber.cursor, subscriber.waiting) == (8, 0)
 
 
-async def test_what_cannot_be_written_straight_is_given_in_its_turn() -> None:
+async def test_frames_that_cannot_be_written_directly_are_returned_later() -> None:
     log, connection = FakeLog(5, head=5), Connection()
-    subscriber = subscribe(log, straight=connection.write)
+    subscriber = subscribe(log, direct_write=connection.write)
     await take(subscriber, 5)
     task = await waiting(subscriber)
     log.grow(1)
     connection.room = False
     log.grow(1)
     connection.room = True
-    log.grow(1)  # behind the one that waits, though there would be room
+    log.grow(1)  # after the one that waits, though there would be room
     assert await task == [7, 8]
     log.grow(1)  # nobody waits: the two may not have been sent yet
     assert (await take(subscriber, 9), len(connection.written)) == ([9], 1)
@@ -193,21 +195,21 @@ async def test_what_cannot_be_written_straight_is_given_in_its_turn() -> None:
 
 async def test_more_than_one_write_may_hold_is_given_in_its_turn() -> None:
     log, connection = FakeLog(5, head=5), Connection()
-    subscriber = subscribe(log, straight=connection.write)
+    subscriber = subscribe(log, direct_write=connection.write)
     await take(subscriber, 5)
     task = await waiting(subscriber)
-    body = b"x" * (PIECE + 1)
-    assert subscriber.offer(Batch([Frame(run_id=RUN, seq=6, event="custom", body=body)]))
+    body = b"x" * (PIECE_BYTES + 1)
+    assert subscriber.offer(FrameBatch([Frame(run_id=RUN, seq=6, event="custom", body=body)]))
     assert (await task, connection.written) == ([6], [])
 
 
-async def test_it_ends_when_the_last_event_was_written_straight() -> None:
+async def test_it_ends_when_the_last_event_was_written_directly() -> None:
     log, connection = FakeLog(5, head=5), Connection()
-    subscriber = subscribe(log, straight=connection.write)
+    subscriber = subscribe(log, direct_write=connection.write)
     await take(subscriber, 5)
     task = asyncio.create_task(subscriber.next())
     await turns()
-    assert subscriber.offer(Batch([Frame(run_id=RUN, seq=6, event="failed", body=b"{}")]))
+    assert subscriber.offer(FrameBatch([Frame(run_id=RUN, seq=6, event="failed", body=b"{}")]))
     async with asyncio.timeout(5):
         assert not await task
     assert (subscriber.ended, len(connection.written)) == (True, 1)
@@ -220,5 +222,5 @@ async def test_a_hole_in_what_it_is_offered_is_read_from_the_log() -> None:
     task = asyncio.create_task(take(subscriber, 8))
     await turns()
     log.end = 8
-    assert not subscriber.offer(Batch(frames(8, 8)))
+    assert not subscriber.offer(FrameBatch(frames(8, 8)))
     assert await task == [6, 7, 8]

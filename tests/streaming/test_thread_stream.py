@@ -282,7 +282,7 @@ async def test_a_server_that_stops_ends_it_and_leaves_no_task() -> None:
     thread, _ = await new_thread()
     async with following(f"/api/threads/{thread}/stream") as client:
         await until(lambda: hub.current().live, "it is live")
-        hub.hang_up()
+        hub.disconnect_all()
         await until(lambda: client.complete, "it has ended")
     await hub.close()
     await until(lambda: len(asyncio.all_tasks()) == 1, "every task but the test has ended")

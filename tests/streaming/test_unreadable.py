@@ -91,7 +91,7 @@ async def test_a_page_that_cannot_be_read_takes_nobodys_turn(
 
 
 @pytest.mark.parametrize("of_thread", [False, True])
-async def test_a_stream_that_has_begun_sends_comments_and_goes_on(
+async def test_started_stream_sends_comments_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, of_thread: bool
 ) -> None:
     monkeypatch.setattr(event_stream, "BEAT", 0.02)
@@ -104,7 +104,7 @@ async def test_a_stream_that_has_begun_sends_comments_and_goes_on(
         await until(lambda: seqs(client.body) == [1, 2] and hub.current().live, "it is live")
         (subscriber,) = hub.current().subscribers
         async with unreadable():
-            subscriber._fall_behind()  # as who is too slow: it reads the log
+            subscriber._drop_queue()  # as who is too slow: it reads the log
             before = client.body.count(b": still here")
             await until(lambda: client.body.count(b": still here") > before + 3, "comments")
         await committed(append, run_id, "custom", "completed")

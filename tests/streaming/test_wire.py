@@ -41,7 +41,7 @@ def test_pieces_are_small_and_messages_whole() -> None:
     pieces = list(wire.pieces(frame(1000) for _ in range(100)))
     assert len(pieces) > 5
     assert all(texts(piece) for piece in pieces)
-    assert max(map(len, pieces)) < wire.PIECE + 2000
+    assert max(map(len, pieces)) < wire.PIECE_BYTES + 2000
 
 
 @pytest.mark.parametrize("path", ["/api/ws/{}", "/api/ws/?feed=off"])
