@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models.signals import post_delete
 from django.utils import timezone
 
-from runs import doorbell
+from runs.lifecycle import notification
 from runs.models import DeletedRun, Run
 
 #: How long a note is kept: longer than any list goes without being read again.
@@ -37,7 +37,7 @@ def _note(instance: Run, using: str, **_: Any) -> None:
         },
     )
     _forget(using)
-    doorbell.announce()
+    notification.notify_watchers()
 
 
 def _forget(using: str) -> None:

@@ -12,13 +12,14 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connection, transaction
 
-from runs import batch, cancellation, connections, doorbell, idle, rows
+from runs import batch, cancellation, connections, idle, rows
 from runs.collected import Attach, collected
 from runs.doorbell import Hint
 from runs.engine import faults
 from runs.engine.checkpoint import Checkpoint, Note
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease, Record, Transacted
+from runs.lifecycle import notification
 from runs.models import PendingWrite
 from runs.outages import is_outage
 
@@ -124,11 +125,11 @@ def _keep(lease: Lease, checkpoint: Checkpoint, done: Transacted, attach: Attach
     )
     found = collected(connection)
     found.noted(run, record)
-    found.told(run, done.events)
+    found.add_events(run, done.events)
     found.artifacts.extend(done.artifacts)
     run.changed = True
     found.send(connection, [run], attach)
-    doorbell.announce(ended=False)
+    notification.notify_watchers(ended=False)
 
 
 def _find(attempt: _Attempt) -> Note | None:
