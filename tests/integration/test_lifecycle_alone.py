@@ -55,9 +55,9 @@ def _changes(node: ast.AST) -> Iterator[str]:
             yield f"sets {', '.join(map(str, found))} in {called or model}()"
         for keyword in node.keywords:
             if keyword.arg == "update_fields" and isinstance(keyword.value, ast.List | ast.Tuple):
-                values = {one.value for one in keyword.value.elts if isinstance(one, ast.Constant)}
-                if found := values & COLUMNS:
-                    yield f"saves {', '.join(sorted(map(str, found)))}"
+                constants = [x for x in keyword.value.elts if isinstance(x, ast.Constant)]
+                if saved := COLUMNS.intersection(str(x.value) for x in constants):
+                    yield f"saves {', '.join(sorted(saved))}"
 
 
 def _is_numbered(value: ast.AST | None) -> bool:
