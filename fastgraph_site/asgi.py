@@ -21,10 +21,10 @@ def build() -> ASGI3Application:
     from channels.routing import ProtocolTypeRouter
     from django.conf import settings
 
-    from fastgraph_site.awaited import Awaited
+    from fastgraph_site.awaited import WaitForEndMiddleware
     from fastgraph_site.body import BodyLimit
     from fastgraph_site.commands import SocketCommands
-    from fastgraph_site.creations import Creations
+    from fastgraph_site.creations import CreateRunsMiddleware
     from fastgraph_site.guard import Guard
     from fastgraph_site.lifespan import Lifespan
     from fastgraph_site.pool import WsgiPool
@@ -34,10 +34,10 @@ def build() -> ASGI3Application:
 
     commands = SocketCommands()
     pool = WsgiPool(django, settings.FASTGRAPH["web_threads"])
-    creations = Creations(pool)
-    http = Streams(Awaited(BodyLimit(creations)))
+    create_runs = CreateRunsMiddleware(pool)
+    http = Streams(WaitForEndMiddleware(BodyLimit(create_runs)))
     routes = ProtocolTypeRouter({"http": http, "websocket": sockets(commands)})
-    ends = [hub.close, commands.close, creations.close, pool.close]
+    ends = [hub.close, commands.close, create_runs.close, pool.close]
     return Lifespan(Guard(routes), at_end=ends)
 
 

@@ -28,17 +28,16 @@ from streaming.endpoint import read_query, while_there
 from streaming.reader import Closed
 from streaming.subscriber import UnknownRun
 
-_MADE = (200, 201)
-GRACE = 2.0  # seconds beyond the time, in which the database must say where the run stands
+_CREATED = (200, 201)
+GRACE_SECONDS = 2.0  # beyond the time, for the database to answer
 
 
-class Awaited:
-    """Has `app` create the run, whichever door the request takes, and keeps its answer back until
-    the run has ended or the time is over; the answer's body is then the run as it is by then. Any
-    other answer, and any other request, goes through as it is.
+class WaitForEndMiddleware:
+    """Lets `app` create the run, and answers when the run has ended or the time is over. The body
+    of the answer is then the current run. Other answers and other requests pass unchanged.
 
-    The run is durable before the waiting begins: a client that leaves, or a server that stops,
-    ends nothing but the answer.
+    The run is durable before the wait begins: a client that leaves, or a server that stops, ends
+    only the answer.
     """
 
     def __init__(self, app: ASGI3Application) -> None:
@@ -47,7 +46,7 @@ class Awaited:
     async def __call__(
         self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        if scope["type"] != "http" or not _asks_to_wait(scope):
+        if scope["type"] != "http" or not _requests_wait(scope):
             await self._app(scope, receive, send)
             return
         try:
@@ -56,7 +55,7 @@ class Awaited:
             await problems.answer(problem, scope, send)
             return
         try:
-            # Before the run is made: a client that is refused may ask for it again.
+            # Before the run is created: a client that is refused may repeat the request.
             with waits.counted() if seconds else nullcontext():
                 await self._create(scope, seconds, receive, send)
         except Problem as problem:
@@ -65,27 +64,29 @@ class Awaited:
     async def _create(
         self, scope: HTTPScope, seconds: int, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        kept = _Kept()
-        await self._app({**scope, "query_string": _without_wait(scope)}, receive, kept.send)
-        run_id = kept.run_id()
+        response = _BufferedResponse()
+        await self._app({**scope, "query_string": _without_wait(scope)}, receive, response.send)
+        run_id = response.run_id()
         if run_id is None or not seconds:
-            await kept.pass_on(send)
+            await response.pass_on(send)
             return
-        await while_there(receive, _answer(kept, run_id, seconds, send))
+        await while_there(receive, _answer(response, run_id, seconds, send))
 
 
-async def _answer(kept: _Kept, run_id: UUID, seconds: int, send: ASGISendCallable) -> None:
+async def _answer(
+    response: _BufferedResponse, run_id: UUID, seconds: int, send: ASGISendCallable
+) -> None:
     body = None
-    # What is known already is answered when it is deleted meanwhile, or the database is away.
+    # If the run is deleted meanwhile, or the database is away: the answer to the creation.
     with contextlib.suppress(Closed, UnknownRun, TimeoutError):
-        async with asyncio.timeout(seconds + GRACE):
+        async with asyncio.timeout(seconds + GRACE_SECONDS):
             body = await long_poll.stands_after(run_id, seconds)
-    await kept.pass_on(send, body)
+    await response.pass_on(send, body)
 
 
-def _asks_to_wait(scope: HTTPScope) -> bool:
-    one = PATHS.get(scope["path"]) is False
-    return one and scope["method"] == "POST" and b"wait" in scope["query_string"]
+def _requests_wait(scope: HTTPScope) -> bool:
+    creates_one = PATHS.get(scope["path"]) is False
+    return creates_one and scope["method"] == "POST" and b"wait" in scope["query_string"]
 
 
 def _without_wait(scope: HTTPScope) -> bytes:
@@ -93,8 +94,8 @@ def _without_wait(scope: HTTPScope) -> bytes:
     return b"&".join(part for part in parts if part.partition(b"=")[0] != b"wait")
 
 
-class _Kept:
-    """An answer that is kept back."""
+class _BufferedResponse:
+    """A response that is complete before it is sent."""
 
     def __init__(self) -> None:
         self._start: Any = None
@@ -108,8 +109,8 @@ class _Kept:
             self._body += message.get("body", b"")
 
     def run_id(self) -> UUID | None:
-        """The run that the answer is about; None when it is none, or no JSON."""
-        if self._start is None or self._start["status"] not in _MADE:
+        """The run that was created; None if the response is not that, or not JSON."""
+        if self._start is None or self._start["status"] not in _CREATED:
             return None
         kind = next((v for k, v in self._start["headers"] if k.lower() == b"content-type"), b"")
         if not kind.startswith(b"application/json"):
@@ -117,7 +118,7 @@ class _Kept:
         return UUID(orjson.loads(self._body)["run_id"])
 
     async def pass_on(self, send: ASGISendCallable, run: Mapping[str, Any] | None = None) -> None:
-        """Send it, about `run` as it is now if that is known."""
+        """Send it, with the current `run` as its body if that is known."""
         if self._start is None:
             return  # the client went before its request was complete
         body = bytes(self._body) if run is None else orjson.dumps(run)

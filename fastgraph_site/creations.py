@@ -10,13 +10,13 @@ from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallab
 from django.db import close_old_connections
 
 from fastgraph_site.body import replay
-from runs.api.creating import Answer, Asked, answer, answer_all
+from runs.api.create_run import CreateHttpRequest, HttpAnswer, answer, answer_all
 from streaming.threads import DatabaseThreads
 
-#: Requests that share a transaction at most.
-TOGETHER = 200
-#: A larger body goes Django's way: to read and check it takes long, and others would wait for it.
-LARGEST = 64 * 1024
+#: So many requests share a transaction at most.
+MAX_GROUP = 200
+#: A larger body goes to Django: reading and checking it takes long, and others would wait for it.
+MAX_BODY_BYTES = 64 * 1024
 
 #: The paths where runs are created, by whether they take a batch.
 PATHS = {
@@ -35,29 +35,29 @@ _ALWAYS = [
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 ]
-#: Who says who they are, or was logged in, is for Django to know.
+#: Requests with credentials are for Django.
 _CREDENTIALS = frozenset({b"authorization", b"cookie"})
-_SAID_ONCE = frozenset({b"accept", b"content-type", b"idempotency-key"})
+_SINGLE_HEADERS = frozenset({b"accept", b"content-type", b"idempotency-key"})
 _FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
 
-_Waiting: TypeAlias = "tuple[Asked, asyncio.Future[Answer]]"
+_Waiting: TypeAlias = "tuple[CreateHttpRequest, asyncio.Future[HttpAnswer]]"
 
 
-class Creations:
+class CreateRunsMiddleware:
     """Answers plain requests that create runs as Django would, and hands all others to `app`.
 
-    To be put behind the guard and behind BodyLimit. Requests that come while a transaction is
-    under way share the next one. `close` ends its thread.
+    It belongs behind the guard and behind BodyLimit. Requests that arrive during a transaction
+    share the next one. `close` ends its thread.
     """
 
     def __init__(
         self,
         app: ASGI3Application,
-        answer_all: Callable[[Sequence[Asked]], list[Answer]] = answer_all,
+        answer_all: Callable[[Sequence[CreateHttpRequest]], list[HttpAnswer]] = answer_all,
     ) -> None:
         self._app = app
         self._answer_all = answer_all
-        self._threads = DatabaseThreads("creations", 1)
+        self._threads = DatabaseThreads("create-runs", 1)
         self._waiting: list[_Waiting] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -74,16 +74,18 @@ class Creations:
         message = await receive()
         if message["type"] != "http.request":
             return
-        if len(message["body"]) > LARGEST:
+        if len(message["body"]) > MAX_BODY_BYTES:
             await self._app(scope, replay(message["body"], receive), send)
             return
         many = PATHS[scope["path"]]
-        asked = Asked(path=scope["path"], body=message["body"], key=_key(scope), many=many)
-        await _send(await self._wait(asked), _ALLOW[many], send)
+        request = CreateHttpRequest(
+            path=scope["path"], body=message["body"], key=_key(scope), many=many
+        )
+        await _send(await self._wait(request), _ALLOW[many], send)
 
-    async def _wait(self, asked: Asked) -> Answer:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((asked, future))
+    async def _wait(self, request: CreateHttpRequest) -> HttpAnswer:
+        future: asyncio.Future[HttpAnswer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
         if self._working is None:
             self._working = asyncio.create_task(self._work())
         return await future
@@ -91,24 +93,24 @@ class Creations:
     async def _work(self) -> None:
         try:
             while self._waiting:
-                group, self._waiting = self._waiting[:TOGETHER], self._waiting[TOGETHER:]
-                await self._settle(group)
+                group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
+                await self._answer(group)
         finally:
             self._working = None
 
-    async def _settle(self, group: list[_Waiting]) -> None:
-        asked = [one for one, _ in group]
+    async def _answer(self, group: list[_Waiting]) -> None:
+        requests = [request for request, _ in group]
         try:
-            answers = await self._threads.run(self._afresh, asked)
+            answers = await self._threads.run(self._create, requests)
         except Exception as error:
-            answers = [answer(one, error) for one in asked]
-        for (_, future), one in zip(group, answers, strict=True):
+            answers = [answer(request, error) for request in requests]
+        for (_, future), result in zip(group, answers, strict=True):
             if not future.done():
-                future.set_result(one)
+                future.set_result(result)
 
-    def _afresh(self, asked: Sequence[Asked]) -> list[Answer]:
-        close_old_connections()  # as before each request of Django's: one that broke is made anew
-        return self._answer_all(asked)
+    def _create(self, requests: Sequence[CreateHttpRequest]) -> list[HttpAnswer]:
+        close_old_connections()  # as Django does before each request: a broken one is replaced
+        return self._answer_all(requests)
 
 
 def is_plain(scope: HTTPScope) -> bool:
@@ -118,14 +120,14 @@ def is_plain(scope: HTTPScope) -> bool:
         return False
     if scope["query_string"] or scope.get("root_path") or not scope.get("client"):
         return False
-    said: dict[bytes, bytes] = {}
+    headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         name = name.lower()
-        if name in _CREDENTIALS or (name in _SAID_ONCE and name in said):
+        if name in _CREDENTIALS or (name in _SINGLE_HEADERS and name in headers):
             return False
-        said[name] = value
-    kind = said.get(b"content-type", b"").lower()
-    return said.get(b"accept", b"*/*") in _ACCEPTED and not kind.startswith(_FORMS)
+        headers[name] = value
+    kind = headers.get(b"content-type", b"").lower()
+    return headers.get(b"accept", b"*/*") in _ACCEPTED and not kind.startswith(_FORMS)
 
 
 def _key(scope: HTTPScope) -> str | None:
@@ -135,19 +137,19 @@ def _key(scope: HTTPScope) -> str | None:
     return None
 
 
-async def _send(told: Answer, allow: bytes, send: ASGISendCallable) -> None:
+async def _send(answer: HttpAnswer, allow: bytes, send: ASGISendCallable) -> None:
     own = [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in told.headers.items()
+        for name, value in answer.headers.items()
     ]
-    length = (b"content-length", str(len(told.body)).encode())
+    length = (b"content-length", str(len(answer.body)).encode())
     headers = [*own, (b"allow", allow), length, *_ALWAYS]
     await send(
         {
             "type": "http.response.start",
-            "status": told.status,
+            "status": answer.status,
             "headers": headers,
             "trailers": False,
         }
     )
-    await send({"type": "http.response.body", "body": told.body, "more_body": False})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

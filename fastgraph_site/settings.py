@@ -165,7 +165,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 Q_CLUSTER = {
     "name": "fastgraph",
     "orm": "default",
-    "broker_class": "runs.broker.DoorbellBroker",
+    "broker_class": "runs.broker.NotifiedBroker",
     # One more for a run that is executed apart, a spare one for when another stands still, and one
     # that always is free for other jobs.
     "workers": ENV["FASTGRAPH_WORKERS"] + 3,

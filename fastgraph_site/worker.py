@@ -14,7 +14,7 @@ from runs import deaths, slots, standstills
 from runs.conf import conf
 from runs.engine import stopping
 from runs.worker import Worker
-from streaming import hints
+from streaming.listening import channel_layer
 
 _log = logging.getLogger("fastgraph.worker")
 
@@ -54,7 +54,7 @@ def _run(working: Coroutine[Any, Any, None]) -> None:
 
 
 async def _work(apart: bool, *, spare: bool) -> None:
-    hint = hints.sender(asyncio.get_running_loop())
+    hint = channel_layer.hint_sender(asyncio.get_running_loop())
     try:
         await Worker(store(), hint, apart=apart, spare=spare).drain()
     finally:

@@ -95,12 +95,14 @@ def unknown_before(only: Only) -> QuerySet[Run]:
 
 def alive(now: datetime | None = None) -> list[Worker]:
     """The workers that were heard of within a lease."""
-    return list(Worker.objects.filter(heartbeat_at__gte=alive_since(now or timezone.now())))
+    since = oldest_live_heartbeat(now or timezone.now())
+    return list(Worker.objects.filter(heartbeat_at__gte=since))
 
 
-def alive_since(now: datetime) -> datetime:
-    """A worker whose heartbeat is older than this has lost its leases. The time for which the
-    database has been locked does not count: no heartbeat could be written."""
+def oldest_live_heartbeat(now: datetime) -> datetime:
+    """The time of the oldest heartbeat of a live worker: one with an older heartbeat has lost its
+    leases. The time for which the database has been locked does not count, as no heartbeat could
+    be written."""
     return now - timedelta(seconds=conf().lease_seconds + open_transactions.locked_seconds())
 
 

@@ -1,5 +1,5 @@
-"""The django-q2 broker: its ORM broker with a doorbell, in order, and with a sweep in its idle
-moments."""
+"""The django-q2 broker: its ORM broker with a change listener, in order, and with a sweep in its
+idle moments."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from django_q.conf import Conf
 
 from runs import availability, jobs, leases, recovery, slots, standstills, wakeup, workflows
 from runs.conf import conf
-from runs.doorbell import CHANNEL, Doorbell, announce, doorbell
+from runs.notify.changes import WORKERS, ChangeListener, listen, notify_workers
 
 logger = logging.getLogger(__name__)
 
-_WAIT_SECONDS = 0.2  # for the doorbell; the pusher looks whether it should stop in between
-_LOOK_SECONDS = 1.0  # without the doorbell: for locks that lapse, and rings that were missed
-_SLOT_SECONDS = 0.05  # between two looks while no slot is free, whatever rings
+_WAIT_SECONDS = 0.2  # for a notification; the pusher looks whether it should stop in between
+_LOOK_SECONDS = 1.0  # without a notification: for locks that lapse
+_SLOT_SECONDS = 0.05  # between two looks while no slot is free, whatever is notified
 _FAULT_SECONDS = 0.5
 
 
-class DoorbellBroker(ORM):
+class NotifiedBroker(ORM):
     """Jobs in the database, first in, first out, at least once; wake-ups before the others, and at
     most once: who takes a wake-up deletes it, so that it is not handed out again while a worker
     that it woke is still at work. A wake-up that gets lost is made again by the sweep."""
 
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
-        self._bell: Doorbell | None = None
+        self._changes: ChangeListener | None = None
         self._look_at = 0.0
-        self._deaf_until = 0.0
+        self._muted_until = 0.0
         self._sweep_at = 0.0
 
     def dequeue(self) -> list[tuple[int, str]] | None:
@@ -46,17 +46,17 @@ class DoorbellBroker(ORM):
             return self._next_jobs()
         except DatabaseFault as fault:
             logger.warning("The queue cannot be read, trying again: %s", fault)
-            self._bell = None
+            self._changes = None
             connections[Conf.ORM].close()
             time.sleep(_FAULT_SECONDS)
             return None
 
     def enqueue(self, task: str) -> int:
-        """Queue any job; it is heard of with the commit. One that cannot be rung for is found by
-        the look."""
+        """Queue any job and notify the brokers with the commit. A job without a notification is
+        found by the next look."""
         job: int = super().enqueue(task)
         with suppress(DatabaseFault):
-            announce(CHANNEL, ended=False)
+            notify_workers()
         return job
 
     def release(self, ack_id: int) -> None:
@@ -64,14 +64,14 @@ class DoorbellBroker(ORM):
         self.get_connection().filter(pk=ack_id).update(lock=timezone.now())
 
     def _next_jobs(self) -> list[tuple[int, str]] | None:
-        if self._bell is None:
-            # Before the first look: what is queued after it must ring.
-            self._bell = doorbell(Conf.ORM)
+        if self._changes is None:
+            # Before the first look: a job that is queued after it must be notified.
+            self._changes = listen(Conf.ORM, WORKERS, prompt=False)
         else:
             now = time.monotonic()
-            time.sleep(max(0.0, self._deaf_until - now))
+            time.sleep(max(0.0, self._muted_until - now))
             left = self._look_at - now
-            if left > 0 and not self._bell.wait(min(left, _WAIT_SECONDS)):
+            if left > 0 and not self._changes.wait(min(left, _WAIT_SECONDS)):
                 return None
         self._look_at = time.monotonic() + _LOOK_SECONDS
         taken = self._take_wakeup() or self._take()
@@ -92,12 +92,12 @@ class DoorbellBroker(ORM):
 
     def _take_wakeup(self) -> list[tuple[int, str]]:
         # Others stay queued, so that nobody queues another: the workers that could follow them are
-        # awake, and most that rings is what they commit. No bell rings when one goes to sleep.
+        # awake, and cause most notifications. None is sent when a worker goes to sleep.
         keys = [wakeup.key(apart=apart) for apart in (False, True) if slots.free(apart=apart)]
         if wakeup.key() not in keys and standstills.of_host() and slots.spare_free():
             keys.append(wakeup.key())
         if wakeup.key() not in keys:
-            self._look_at = self._deaf_until = time.monotonic() + _SLOT_SECONDS
+            self._look_at = self._muted_until = time.monotonic() + _SLOT_SECONDS
         rows = self.get_connection().filter(key__in=keys)
         waiting = list(rows.order_by("id").values_list("id", "payload", "key"))
         useless = {kind for kind in {key for *_, key in waiting} if not _is_of_use(kind)}

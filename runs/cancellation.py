@@ -45,7 +45,7 @@ def request(run: Run, by: str, reason: str, now: datetime) -> None:
     transitions.record(run, *columns, now=now)
     if run.status != RunStatus.RUNNING:
         end(run, Q(), now)
-    notification.notify_workers(ended=True)
+    notification.notify_workers()
 
 
 def end(run: Run, still: Q, now: datetime) -> bool:

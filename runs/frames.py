@@ -131,13 +131,14 @@ def _state_after(run_id: UUID, head: Mapping[str, Any]) -> str | None:
     return f"/api/runs/{run_id}/state?checkpoint={found}" if found else None
 
 
-def answer(found: Page, after: int, limit: int) -> dict[str, Any]:
-    """At most `limit` of the frames beyond `after` as the JSON values of an answer over HTTP."""
-    given = found[:limit]
+def events_page(page: Page, after: int, limit: int) -> dict[str, Any]:
+    """The body of every answer of `/events`, as JSON values: at most `limit` frames of `page`,
+    which begins beyond `after`."""
+    frames = page[:limit]
     return {
-        "results": [orjson.Fragment(frame.body) for frame in given],
-        "after": given[-1].seq if given else after,
-        "more": found.more or len(found) > len(given),
+        "results": [orjson.Fragment(frame.body) for frame in frames],
+        "after": frames[-1].seq if frames else after,
+        "more": page.more or len(page) > len(frames),
     }
 
 

@@ -18,7 +18,6 @@ from uuid import UUID
 from django.db import Error, close_old_connections, connections
 
 from runs import history, transactions
-from runs.doorbell import Hint
 from runs.engine import serde
 from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
@@ -26,6 +25,7 @@ from runs.engine.ports import ArtifactRef, Lease, Record, Superstep, Transacted
 from runs.entries import Ending, Entry, Waiter
 from runs.models import Event as EventRow
 from runs.models import Thread
+from runs.notify.changes import CommitHint
 from runs.outages import is_outage
 from runs.writer import FIRST_PAUSE, LONGEST_PAUSE, QUEUE_BYTES, Writer
 
@@ -45,7 +45,7 @@ class DurableJournal:
     def __init__(
         self,
         attach: Callable[[ArtifactRef], None],
-        hint: Hint = lambda ended: None,
+        hint: CommitHint = lambda ended: None,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._attach = attach

@@ -55,7 +55,7 @@ class NewRun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
+class ValidatedRun:
     """A run that may be created, with its concurrency key and limit (`place`). With a `key` it is
     found again by it; `fingerprint` is then of what was asked for."""
 
@@ -77,12 +77,12 @@ def create_runs(news: Sequence[NewRun]) -> list[Run]:
     """The new runs, pending, in the order given, all or none; they are claimed in that order.
     Problem 422 for the first that does not fit, as `create_run`; where there are several, faults
     are at `/<index>/…`."""
-    wanted = check(news)
+    wanted = validate(news)
     with rows.written(connection, ordinary=True) as opened:
-        return insert(wanted, opened)
+        return insert_runs(wanted, opened)
 
 
-def check(news: Sequence[NewRun]) -> list[Checked]:
+def validate(news: Sequence[NewRun]) -> list[ValidatedRun]:
     """The same runs, of which nothing but what their threads bear can still be refused. Problem 422
     for the first that does not fit, as `create_runs`."""
     found = []
@@ -94,7 +94,7 @@ def check(news: Sequence[NewRun]) -> list[Checked]:
             place = keys.place(workflow, new.payload, new.concurrency_key, new.concurrency_limit)
         except Problem as problem:
             raise _of_batch(problem, index, news) from None
-        found.append(Checked(new=new, workflow=workflow, place=place))
+        found.append(ValidatedRun(new=new, workflow=workflow, place=place))
     _check_threads(news)
     return found
 
@@ -116,7 +116,7 @@ def _of_batch(problem: Problem, index: int, news: Sequence[NewRun]) -> Problem:
     return Problem(problem.status, problem.code, f"Run {index}: {problem.detail}", errors)
 
 
-def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
+def insert_runs(wanted: Sequence[ValidatedRun], opened: rows.Written) -> list[Run]:
     """Threads, runs, events 1 and one wake-up, a fixed number of statements, in the transaction
     `opened`: an ordinary one if threads are given. Problem 422 for an unknown thread, 409 for one
     that is to be rejected."""

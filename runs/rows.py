@@ -18,8 +18,9 @@ from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import TransactionStatus
 
-from runs import bells, bulk, database_file, doorbell
+from runs import bulk, database_file
 from runs.columns import Row, column, table
+from runs.notify import changes, pipes
 
 #: Up to so many rows in all are quickest one by one, in a pipeline; more of them with one COPY or
 #: `unnest` a table (docs/performance.md has the figures).
@@ -41,7 +42,7 @@ class Written:
     def announce(self, *, ended: bool) -> None:
         """Ring with the commit, and say whether a run may have `ended` with it."""
         self.ended = ended
-        doorbell.announce(ended=ended)
+        changes.notify_changes(ended=ended)
 
 
 @contextmanager
@@ -103,7 +104,7 @@ def _on_sqlite(connection: BaseDatabaseWrapper) -> Iterator[Written]:
             database_file.check_before_commit(connection)
             raw.execute("COMMIT")
             database_file.check_after_commit(connection)
-            bells.ring(ended=opened.ended)
+            pipes.notify(ended=opened.ended)
         finally:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")

@@ -14,13 +14,13 @@ from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connection
 
 from runs import batch, cancellation, connections, idle, rows
 from runs.collected import Attach, collected
-from runs.doorbell import Hint
 from runs.engine import faults
 from runs.engine.checkpoint import Checkpoint, Note
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease, Record, Transacted
 from runs.lifecycle import notification
 from runs.models import PendingWrite
+from runs.notify.changes import CommitHint
 from runs.outages import is_outage
 
 _log = logging.getLogger("fastgraph.journal")
@@ -35,7 +35,7 @@ def transact(
     task_id: str,
     work: Callable[[], Transacted],
     attach: Attach,
-    hint: Hint,
+    hint: CommitHint,
 ) -> Note:
     """What `Journal.transact` promises, on the default database and this thread's connection to
     it. An error at or after the commit, whose answer may have been lost, is looked into: what is

@@ -13,8 +13,9 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from runs import doorbell, rows
+from runs import rows
 from runs.conf import conf
+from runs.notify import changes
 from runs.prepared import Prepared
 from runs.rows import Ask
 
@@ -57,7 +58,7 @@ def ring(*, apart: bool = False, ask: Ask | None = None) -> None:
 def _ring(apart: bool, ask: Ask | None) -> None:
     if not queued(apart=apart, ask=ask):
         rows.create(connections[Conf.ORM], OrmQ, [_job(apart)])
-    doorbell.announce(doorbell.CHANNEL, ended=False)
+    changes.notify_workers()
 
 
 def _job(apart: bool) -> OrmQ:

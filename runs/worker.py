@@ -35,7 +35,6 @@ from runs import (
 )
 from runs.conf import conf
 from runs.database_file import DatabaseFileLost
-from runs.doorbell import Hint, doorbell
 from runs.engine import stopping
 from runs.engine.ids import uuid7
 from runs.engine.pool import Pool
@@ -46,13 +45,14 @@ from runs.held import CountedThreads, Held
 from runs.journal import DurableJournal
 from runs.leases import Claimed
 from runs.models import Worker as WorkerRow
+from runs.notify.changes import WORKERS, CommitHint, listen
 from runs.outages import explain
 
 _log = logging.getLogger("fastgraph.worker")
 
 #: How long runs that are told to stop may take to put themselves back. Seconds.
 STOP_SECONDS = 3.0
-#: Under the doorbell: a look for work that nothing rang for. Seconds.
+#: Between two looks for work without a notification. Seconds.
 LOOK_SECONDS = 1.0
 #: Between two looks for runs that are to be cancelled: at most, and at least. Seconds.
 CANCEL_LOOK, CANCEL_PAUSE = 0.5, 0.05
@@ -78,7 +78,7 @@ class Worker:
     def __init__(
         self,
         artifacts: ArtifactStore,
-        hint: Hint = lambda ended: None,
+        hint: CommitHint = lambda ended: None,
         abandon: Callable[[], object] = _end_process,
         *,
         apart: bool = False,
@@ -143,7 +143,7 @@ class Worker:
         need their leases."""
         watchers = [
             threading.Thread(target=self._beat, args=(loop,), name="heartbeat"),
-            threading.Thread(target=self._listen, args=(loop,), name="doorbell"),
+            threading.Thread(target=self._listen, args=(loop,), name="changes"),
         ]
         for watcher in watchers:
             watcher.start()
@@ -353,18 +353,18 @@ class Worker:
         is our own commits: they must not cost the loop anything."""
         while not self._ended.is_set():
             try:
-                bell = doorbell("default", rung=True)
-                loop.call_soon_threadsafe(self._news.set)  # for what came before it was heard
+                changes = listen("default", WORKERS)
+                loop.call_soon_threadsafe(self._news.set)  # for commits before the listener
                 while not self._ended.is_set():
-                    if bell.wait(0.2):
+                    if changes.wait(0.2):
                         self._rang.set()
                         room = len(self._held) < self._capacity
                         known = workflows.registered()
                         if room and leases.any_pending(apart=self._apart, known=known):
                             self._seen = True
                             loop.call_soon_threadsafe(self._news.set)
-                bell.close()
+                changes.close()
             except DatabaseError as error:
-                _log.warning("The doorbell broke, trying again: %s", error)
+                _log.warning("The change listener failed and is opened again: %s", error)
                 self._ended.wait(1.0)
         connections.close_all()

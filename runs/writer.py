@@ -13,10 +13,10 @@ from django.db import connection
 
 from runs import batch, idle, shutdown
 from runs.collected import Attach
-from runs.doorbell import Hint
 from runs.engine import faults
 from runs.engine.errors import Fenced
 from runs.entries import Entry, Waiter, settle
+from runs.notify.changes import CommitHint
 from runs.outages import is_outage
 
 _log = logging.getLogger("fastgraph.journal")
@@ -45,7 +45,7 @@ class Writer:
     def __init__(
         self,
         attach: Attach,
-        hint: Hint,
+        hint: CommitHint,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
         self._attach = attach

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from streaming import roll_call
-from streaming.doorbell import Doorbells
-from streaming.lookout import Lookout
+from streaming.listening.listeners import ChangeListeners
+from streaming.listening.poller import Poller
 from streaming.reader import Closed, Reader
 from streaming.subscriber import UnknownRun
 
@@ -18,15 +18,15 @@ class Endings:
     """Tells when runs have ended. Of a run that is only waited for no event is read, and its steps
     cause no look: only what may have ended a run does."""
 
-    def __init__(self, reader: Reader, doorbells: Doorbells, *, slow_poll: float) -> None:
+    def __init__(self, reader: Reader, listeners: ChangeListeners, *, slow_poll: float) -> None:
         self._reader = reader
         self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
         self._closed = False
         self.looks = 0  # queries, however many wait
-        self._lookout = Lookout(
+        self._poller = Poller(
             self._look,
             lambda: bool(self._waiting),
-            doorbells,
+            listeners,
             slow_poll=slow_poll,
             ends_only=True,
         )
@@ -44,7 +44,7 @@ class Endings:
             raise Closed
         end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(run_id, set()).add(end)
-        self._lookout.kick()
+        self._poller.wake()
         try:
             yield end
         finally:
@@ -63,7 +63,7 @@ class Endings:
 
     async def close(self) -> None:
         """Stop looking."""
-        await self._lookout.stop()
+        await self._poller.stop()
 
     async def _look(self) -> bool:
         ended, gone = await self._reader.read(roll_call.ended, list(self._waiting))
@@ -82,4 +82,4 @@ class Endings:
 
     def _forget(self, run_id: UUID) -> None:
         if self._waiting.pop(run_id, None) is not None and not self._waiting:
-            self._lookout.kick()  # to stop
+            self._poller.wake()  # to stop

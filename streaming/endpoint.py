@@ -21,21 +21,12 @@ from runs.api.base import unknown
 from runs.api.parameters import Parameter
 from runs.errors import Problem
 from streaming import hub
-from streaming.cursors import BIGGEST_SEQ
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
 T = TypeVar("T")
 
 OPENING = 10.0  # seconds from the request in which the database must say what there is
-
-AFTER = Parameter(
-    name="after",
-    kind="integer",
-    high=BIGGEST_SEQ,
-    default=0,
-    help="Events with a greater `seq` only.",
-)
 
 
 class Endpoint(Protocol):

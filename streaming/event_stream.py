@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
-from runs.api.parameters import Parameter
+from runs.api.parameters import EVENTS_AFTER, Parameter
 from runs.errors import Problem
 from runs.frames import Frame
 from streaming.batch import Batch
 from streaming.cursors import parse_seq
-from streaming.endpoint import AFTER, Request, answerable, subscribed, while_there
+from streaming.endpoint import Request, answerable, subscribed, while_there
 from streaming.modes import MODES, Modes, parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
@@ -45,7 +45,7 @@ class RunStream:
     after the run's last. A client that comes back after that is answered 204, which tells
     `EventSource` to stop."""
 
-    parameters = (AFTER, MODE_PARAMETER)
+    parameters = (EVENTS_AFTER, MODE_PARAMETER)
 
     async def __call__(
         self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable

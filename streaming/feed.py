@@ -17,8 +17,8 @@ from django.utils import timezone
 from runs.models import TERMINAL, DeletedRun, Run
 from runs.summaries import COLUMNS, summarise
 from streaming.deletions import Deletions
-from streaming.doorbell import Doorbells
-from streaming.lookout import Lookout
+from streaming.listening.listeners import ChangeListeners
+from streaming.listening.poller import Poller
 from streaming.reader import Closed, Reader
 
 PAUSE = 0.1  # seconds between two looks: what a run does in between is told as one change
@@ -135,7 +135,7 @@ class Feed:
     deleted; none while nobody listens.
     """
 
-    def __init__(self, reader: Reader, doorbells: Doorbells, *, slow_poll: float) -> None:
+    def __init__(self, reader: Reader, listeners: ChangeListeners, *, slow_poll: float) -> None:
         self._reader = reader
         self._deletions = Deletions(reader)
         self._subscribers: set[FeedSubscriber] = set()
@@ -143,10 +143,10 @@ class Feed:
         self._edge: datetime | None = None  # the newest updated_at that was seen
         self._next_far = 0.0
         self._beginning = asyncio.Lock()
-        self._lookout = Lookout(
+        self._poller = Poller(
             self._look,
             lambda: bool(self._subscribers),
-            doorbells,
+            listeners,
             slow_poll=slow_poll,
             pause=PAUSE,
         )
@@ -158,14 +158,14 @@ class Feed:
             since = self._edge or await self._begin()
             subscriber = FeedSubscriber(wanted, since=since)
             self._subscribers.add(subscriber)
-        self._lookout.kick()
+        self._poller.wake()
         try:
             yield subscriber
         finally:
             self._subscribers.discard(subscriber)
             if not self._subscribers:
                 self._edge = None
-                self._lookout.kick()
+                self._poller.wake()
 
     def hang_up(self) -> None:
         """Make every subscriber raise Closed."""
@@ -175,7 +175,7 @@ class Feed:
     async def close(self) -> None:
         """Make every subscriber raise Closed, and stop."""
         self.hang_up()
-        await self._lookout.stop()
+        await self._poller.stop()
 
     async def _begin(self) -> datetime:
         """What is there already is no news; the newest `updated_at` of it."""

@@ -8,25 +8,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
-
-from django.db import DEFAULT_DB_ALIAS, connections
 
 from runs import frames as log
 from runs.models import TERMINAL, Run
 from runs.prepared import One
 from streaming import roll_call
 from streaming.batch import PAGE_BYTES, Batch
-from streaming.data_version import DataVersion
-from streaming.doorbell import Doorbell, Doorbells
 from streaming.endings import Endings
 from streaming.feed import Feed
-from streaming.hints import Hints, crossing_layer
-from streaming.lookout import Lookout
-from streaming.notifications import Notifications
+from streaming.listening.channel_layer import Hints, crossing_layer
+from streaming.listening.database import DatabaseChanges
+from streaming.listening.listeners import ChangeListeners, Listener
+from streaming.listening.poller import Poller
 from streaming.pages import PAGE_READS, Pages
 from streaming.reader import Closed, Reader
 from streaming.subscriber import Room, Straight, Subscriber, UnknownRun
@@ -68,19 +64,19 @@ class Hub:
     """
 
     def __init__(
-        self, doorbells: Sequence[Doorbell] | None = None, *, slow_poll: float = SLOW_POLL
+        self, listeners: Sequence[Listener] | None = None, *, slow_poll: float = SLOW_POLL
     ) -> None:
         self._reader = Reader("streaming", threads=PAGE_READS + 2)  # the rest for looks
         self._pages = Pages(self._reader)
-        self._doorbells = Doorbells(installed_doorbells() if doorbells is None else doorbells)
+        self._listeners = ChangeListeners(installed_listeners() if listeners is None else listeners)
         self.subscribers: set[Subscriber] = set()
         self._watches: dict[UUID, Watch] = {}
         self._closed = False
-        self._lookout = Lookout(
-            self._look, lambda: bool(self._watches), self._doorbells, slow_poll=slow_poll
+        self._poller = Poller(
+            self._look, lambda: bool(self._watches), self._listeners, slow_poll=slow_poll
         )
-        self.feed = Feed(self._reader, self._doorbells, slow_poll=slow_poll)
-        self.endings = Endings(self._reader, self._doorbells, slow_poll=slow_poll)
+        self.feed = Feed(self._reader, self._listeners, slow_poll=slow_poll)
+        self.endings = Endings(self._reader, self._listeners, slow_poll=slow_poll)
         self._roll_call_at = 0.0
         self.log_reads = 0  # queries for what is new, however many subscribers there are
 
@@ -153,7 +149,7 @@ class Hub:
         watch = self._watches.get(subscriber.run_id)
         if watch is None:
             watch = self._watches[subscriber.run_id] = Watch(head=subscriber.committed)
-            self._lookout.kick()  # the log may have grown since the subscriber read it
+            self._poller.wake()  # the log may have grown since the subscriber read it
         watch.subscribers.add(subscriber)
         return watch.head
 
@@ -168,10 +164,10 @@ class Hub:
     async def close(self) -> None:
         """End every subscription with Closed, and free threads and connections."""
         self.hang_up()
-        await self._lookout.stop()
+        await self._poller.stop()
         await self.feed.close()
         await self.endings.close()
-        await self._doorbells.close()
+        await self._listeners.close()
         await self._reader.close()
 
     def _leave(self, subscriber: Subscriber) -> None:
@@ -184,7 +180,7 @@ class Hub:
         if not watch.subscribers:
             del self._watches[run_id]
             if not self._watches:
-                self._lookout.kick()  # to stop
+                self._poller.wake()  # to stop
 
     async def _look(self) -> bool:
         """Hand out what is new of all watched runs; True: there may be more at once."""
@@ -235,7 +231,7 @@ class Hub:
     def _end_rest(self, watch: Watch) -> None:
         watch.resting = False  # not by the time: a timer may be a little early
         if not self._closed:
-            self._lookout.kick()
+            self._poller.wake()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
@@ -263,17 +259,12 @@ async def close() -> None:
         await hub.close()
 
 
-def installed_doorbells() -> list[Doorbell]:
-    """Every way in which this installation can say that something moved."""
-    doorbells: list[Doorbell] = []
-    connection = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor == "postgresql":
-        doorbells.append(Notifications())
-    elif connection.vendor == "sqlite" and not connection.is_in_memory_db():  # type: ignore[attr-defined]
-        doorbells.append(DataVersion(Path(connection.settings_dict["NAME"])))
+def installed_listeners() -> list[Listener]:
+    """Every source of notifications that this installation has."""
+    listeners: list[Listener] = [DatabaseChanges()]
     if crossing_layer() is not None:
-        doorbells.append(Hints())
-    return doorbells
+        listeners.append(Hints())
+    return listeners
 
 
 _STANDING = One(Run, "status", "seq")

@@ -10,15 +10,14 @@ from uuid import UUID
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
-from runs.api.parameters import Parameter
-from runs.frames import MAX_PAGE_BYTES, answer
+from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter
+from runs.frames import MAX_PAGE_BYTES, events_page
 from runs.models import TERMINAL, Run
 from runs.prepared import One
 from runs.summaries import detail
 from streaming import hub, waits
 from streaming.batch import Batch
 from streaming.endpoint import (
-    AFTER,
     Request,
     answerable,
     send_json,
@@ -30,9 +29,6 @@ from streaming.subscriber import Subscriber, UnknownRun
 
 LONGEST_WAIT = 60  # seconds; proxies cut what is silent for longer
 
-LIMIT = Parameter(
-    name="limit", kind="integer", low=1, high=1000, default=100, help="At most so many events."
-)
 WAIT = Parameter(
     name="wait",
     kind="integer",
@@ -61,7 +57,7 @@ class RunEvents:
     """`/api/runs/{id}/events?wait=`: the events after the cursor, as soon as there are any; none
     when time is over, and none at once when the run has ended before."""
 
-    parameters = (AFTER, LIMIT, WAIT)
+    parameters = (EVENTS_AFTER, EVENTS_LIMIT, WAIT)
 
     async def __call__(
         self, request: Request, receive: ASGIReceiveCallable, send: ASGISendCallable
@@ -87,7 +83,7 @@ class RunEvents:
                     )
                 if not found and not subscriber.ended:
                     found = await _within(request.values["wait"], subscriber)
-                await send_json(send, answer(found, after, limit))
+                await send_json(send, events_page(found, after, limit))
 
             await while_there(receive, poll())
 

@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from fastgraph_site.chaos import victims
 from fastgraph_site.chaos.account import Blow, unfinished
+from fastgraph_site.chaos.client import Server
 from fastgraph_site.chaos.orders import ORDERS
 from fastgraph_site.chaos.victims import Victim
-from fastgraph_site.management.commands.smoke import Server
 from runs.models import Run, RunStatus
 
 T = TypeVar("T")

@@ -184,7 +184,7 @@ class WorkerAdmin(ReadOnlyAdmin):
 
     @admin.display(boolean=True)
     def alive(self, worker: Worker) -> bool:
-        return worker.heartbeat_at > availability.alive_since(timezone.now())
+        return worker.heartbeat_at > availability.oldest_live_heartbeat(timezone.now())
 
     @admin.display(description="workflows")
     def has_workflows(self, worker: Worker) -> str:

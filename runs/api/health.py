@@ -11,10 +11,17 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import database_file, open_transactions, outages, slot_holders, slots, standstills
+from runs import (
+    availability,
+    database_file,
+    open_transactions,
+    outages,
+    slot_holders,
+    slots,
+    standstills,
+)
 from runs.api.base import ApiViewSet
 from runs.api.schemas import HealthSerializer
-from runs.api.workers import alive_since
 from runs.conf import conf
 from runs.models import Run, RunStatus, Worker
 from runs.open_transactions import OpenTransaction
@@ -45,7 +52,8 @@ class HealthViewSet(ApiViewSet):
     def list(self, request: Request) -> Response:
         try:
             database_file.check_all(connection)
-            workers = Worker.objects.filter(heartbeat_at__gte=alive_since())
+            since = availability.oldest_live_heartbeat(timezone.now())
+            workers = Worker.objects.filter(heartbeat_at__gte=since)
             awake = list(workers.values_list("awake", flat=True))
             obstacle = "" if any(awake) else _obstacle()
             # One count per status: each is answered by its partial index.

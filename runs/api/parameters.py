@@ -102,3 +102,16 @@ def parse_uuid(text: str) -> UUID | None:
 
 def bad_parameter(name: str, what: str) -> Problem:
     return Problem(400, "bad_parameter", f"The query parameter `{name}` {what}")
+
+
+#: The query of `/events`, whichever door answers it.
+EVENTS_AFTER = Parameter(
+    name="after",
+    kind="integer",
+    high=2**63 - 1,
+    default=0,
+    help="Events with a greater `seq` only.",
+)
+EVENTS_LIMIT = Parameter(
+    name="limit", kind="integer", low=1, high=1000, default=100, help="At most so many events."
+)

@@ -20,11 +20,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import creations, frames, history, manager, why, workflows
-from runs.api import creating
+from runs import frames, history, manager, why, workflows
+from runs.api import create_run
 from runs.api.base import documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
-from runs.api.parameters import Parameter, parse_uuid
+from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter, parse_uuid
 from runs.api.parsers import object_of
 from runs.api.request_bodies import KEY
 from runs.api.schemas import (
@@ -41,11 +41,11 @@ from runs.api.schemas import (
     WhySerializer,
 )
 from runs.api.steering import Steering
-from runs.creations import Made
 from runs.engine import serde
 from runs.engine.names import MAX_NAME
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
+from runs.operations.create_requests import CreateRequest, CreateResult, create
 from runs.summaries import COLUMNS, detail, summarise, timestamp
 
 FILTERS = (
@@ -68,23 +68,7 @@ STATE = (
         help="The state at this checkpoint of the run's thread instead of the newest.",
     ),
 )
-EVENTS = (
-    Parameter(
-        name="after",
-        kind="integer",
-        high=2**63 - 1,
-        default=0,
-        help="Events with a greater `seq` only.",
-    ),
-    Parameter(
-        name="limit",
-        kind="integer",
-        low=1,
-        high=1000,
-        default=100,
-        help="At most so many events.",
-    ),
-)
+EVENTS = (EVENTS_AFTER, EVENTS_LIMIT)
 
 #: How many digits of an id stand after each of its hyphens.
 GROUPS = (12, 16, 20, 24)
@@ -136,8 +120,8 @@ class RunViewSet(Steering):
     }
 
     def create(self, request: Request) -> Response:
-        made = creations.create(creating.wish(request.data, request.headers.get("Idempotency-Key")))
-        return self._made(made)
+        key = request.headers.get("Idempotency-Key")
+        return self._created(create_run.parse_create(request.data, key))
 
     def list(self, request: Request) -> Response:
         return self.page(Run.objects.values(*COLUMNS).filter(_filter(self.values)), summarise)
@@ -154,8 +138,8 @@ class RunViewSet(Steering):
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def batch(self, request: Request) -> Response:
-        wish = creating.wish_of_many(request.data, request.headers.get("Idempotency-Key"))
-        return self._made(creations.create(wish), many=True)
+        key = request.headers.get("Idempotency-Key")
+        return self._created(create_run.parse_create_batch(request.data, key), many=True)
 
     @extend_schema(
         summary="Read the state of a run",
@@ -189,10 +173,10 @@ class RunViewSet(Steering):
     def events(self, request: Request, run_id: str) -> Response:
         after, limit = self.values["after"], self.values["limit"]
         run_uuid = parse_uuid(run_id)
-        found = frames.read({run_uuid: after}, limit=limit) if run_uuid else frames.Page()
-        if not found:
-            _find(run_id, "id")  # nothing new is not the same as nobody
-        return Response(frames.answer(found, after, limit))
+        page = frames.read({run_uuid: after}, limit=limit) if run_uuid else frames.Page()
+        if not page:
+            _find(run_id, "id")  # a run without new events is answered, an unknown run is not
+        return Response(frames.events_page(page, after, limit))
 
     @extend_schema(
         operation_id="runs_event_retrieve",
@@ -228,7 +212,7 @@ class RunViewSet(Steering):
         run = manager.replay_run(
             run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set")
         )
-        return self._made(Made(runs=[run]))
+        return self._answer(CreateResult(runs=[run]))
 
     @extend_schema(
         summary="Tell why a run is not moving",
@@ -260,11 +244,14 @@ class RunViewSet(Steering):
         run = manager.cancel_run(run_uuid, by=self.who(), reason=fields.get("reason", ""))
         return Response(detail(run), status=200 if run.finished else 202)
 
-    def _made(self, made: Made, *, many: bool = False) -> Response:
+    def _created(self, request: CreateRequest, *, many: bool = False) -> Response:
+        return self._answer(create(request), many=many)
+
+    def _answer(self, result: CreateResult, *, many: bool = False) -> Response:
         return Response(
-            creating.content(made, many=many),
-            status=creating.status(made),
-            headers=creating.headers(made, many=many),
+            create_run.content(result, many=many),
+            status=create_run.status(result),
+            headers=create_run.headers(result, many=many),
         )
 
 
@@ -343,4 +330,4 @@ def _step(value: Any) -> int | None:
     # JSON's true is Python's 1.
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise creating.invalid("/from_step", "This must be a whole number from 0.")
+    raise create_run.invalid("/from_step", "This must be a whole number from 0.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
@@ -35,7 +33,8 @@ class WorkerViewSet(ApiViewSet):
     pagination_class = None
 
     def list(self, request: Request) -> Response:
-        since, held = alive_since(), leases.in_flight()
+        since = availability.oldest_live_heartbeat(timezone.now())
+        in_flight = leases.in_flight()
         return Response(
             {
                 "results": [
@@ -46,7 +45,7 @@ class WorkerViewSet(ApiViewSet):
                         "started_at": timestamp(worker.started_at),
                         "heartbeat_at": timestamp(worker.heartbeat_at),
                         "awake": worker.awake,
-                        "in_flight": held.get(worker.id, 0),
+                        "in_flight": in_flight.get(worker.id, 0),
                         "capacity": worker.capacity,
                         "workflows": worker.workflows,
                         "alive": worker.heartbeat_at >= since,
@@ -55,8 +54,3 @@ class WorkerViewSet(ApiViewSet):
                 ]
             }
         )
-
-
-def alive_since() -> datetime:
-    """A worker whose heartbeat is older than this has lost its leases."""
-    return availability.alive_since(timezone.now())

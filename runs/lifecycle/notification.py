@@ -6,19 +6,20 @@ all. A lost notification delays, it loses nothing: watchers and workers also loo
 
 from __future__ import annotations
 
-from runs import doorbell, rows, wakeup
+from runs import rows, wakeup
+from runs.notify import changes
 
 
 def notify_watchers(*, ended: bool = True) -> None:
     """Notify the processes that stream events or list runs. `ended`: a run may have ended. On
     SQLite the watchers of the same process get only such a notification; they notice any other
     commit by a look, within 25 ms."""
-    doorbell.announce(ended=ended)
+    changes.notify_changes(ended=ended)
 
 
-def notify_workers(*, ended: bool = False) -> None:
+def notify_workers() -> None:
     """Notify the workers that are awake: there may be work, or a request to stop a run."""
-    doorbell.announce(doorbell.CHANNEL, ended=ended)
+    changes.notify_workers()
 
 
 def wake_worker(ask: rows.Ask | None = None, *, isolated: bool = False) -> None:
@@ -32,4 +33,4 @@ def notify_with(opened: rows.Written, *, ended: bool, makes_work: bool = False) 
     """Notify with the commit of `opened`: the watchers, and if it `makes_work` the workers."""
     opened.announce(ended=ended)
     if makes_work:
-        notify_workers(ended=ended)
+        notify_workers()

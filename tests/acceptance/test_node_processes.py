@@ -168,7 +168,7 @@ def test_process_in_a_session_of_its_own_outlives_its_worker_and_holds_nothing(
     for pid in pids(path):
         assert pid in alive()
         held = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
-        assert not [file for file in held if "/slots/" in file or "/bells/" in file], held
+        assert not [file for file in held if "/slots/" in file or "/notify/" in file], held
         sockets = {int(file[8:-1]) for file in held if file.startswith("socket:")}
         assert not sockets & database_sockets(), held
 

@@ -12,7 +12,7 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError, connections
 
-from fastgraph_site.creations import Creations
+from fastgraph_site.creations import CreateRunsMiddleware
 from fastgraph_site.pool import WsgiPool
 from runs import manager
 from runs.models import Event, Run, Thread
@@ -36,7 +36,7 @@ class Nobody:
 
 @pytest.fixture
 async def doors() -> AsyncIterator[tuple[Any, Any]]:
-    django, hot = WsgiPool(get_wsgi_application(), 1), Creations(Nobody())
+    django, hot = WsgiPool(get_wsgi_application(), 1), CreateRunsMiddleware(Nobody())
     yield django, hot
     await django.close()
     await hot.close()
@@ -170,7 +170,7 @@ async def test_the_same_answer_when_the_server_fails(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(manager, "insert", fail)
+    monkeypatch.setattr(manager, "insert_runs", fail)
     answers = [told(await ask(door, "/api/runs", dumped(ONE))) for door in doors]
     assert answers[0] == answers[1]
     assert answers[0][0] == status
@@ -189,7 +189,7 @@ async def test_the_same_answer_when_the_server_fails(
     ids=["page", "indented", "cookie", "credentials", "two keys", "form"],
 )
 async def test_what_is_not_plain_is_handed_on(headers: list[tuple[bytes, bytes]]) -> None:
-    hot = Creations(Nobody())
+    hot = CreateRunsMiddleware(Nobody())
     with pytest.raises(AssertionError, match="handed on"):
         await Exchange("POST", "/api/runs", [LOCAL, *headers], [b"{}"]).run(hot)
 
@@ -199,7 +199,7 @@ async def test_what_is_not_plain_is_handed_on(headers: list[tuple[bytes, bytes]]
     [("GET", "/api/runs", b""), ("POST", "/api/runs/x", b""), ("POST", "/api/runs", b"a=b")],
 )
 async def test_other_requests_are_handed_on(method: str, path: str, query: bytes) -> None:
-    hot = Creations(Nobody())
+    hot = CreateRunsMiddleware(Nobody())
     with pytest.raises(AssertionError, match="handed on"):
         await Exchange(method, path, [LOCAL], [b"{}"], query).run(hot)
 
@@ -207,6 +207,6 @@ async def test_other_requests_are_handed_on(method: str, path: str, query: bytes
 async def test_a_large_body_is_handed_on_whole() -> None:
     body = b" " * 70_000 + dumped(ONE)
     django = WsgiPool(get_wsgi_application(), 1)
-    exchange = await ask(Creations(django), "/api/runs", body)
+    exchange = await ask(CreateRunsMiddleware(django), "/api/runs", body)
     await django.close()
     assert exchange.status == 201

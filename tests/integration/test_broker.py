@@ -17,7 +17,7 @@ from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
 from runs import processes, slots, wakeup
-from runs.broker import DoorbellBroker
+from runs.broker import NotifiedBroker
 from runs.models import Run, RunStatus, Thread, Worker
 from runs.prepared import Prepared
 from tests.processes import wait_until
@@ -34,18 +34,18 @@ def known_worker(transactional_db: None) -> Worker:
 
 
 @pytest.fixture
-def broker() -> Iterator[DoorbellBroker]:
-    broker = DoorbellBroker()
+def broker() -> Iterator[NotifiedBroker]:
+    broker = NotifiedBroker()
     yield broker
-    if broker._bell is not None:
-        broker._bell.close()
+    if broker._changes is not None:
+        broker._changes.close()
 
 
 def names(jobs: list[tuple[int, str]] | None) -> list[str]:
     return [SignedPackage.loads(payload)["func"] for _, payload in jobs or []]
 
 
-def next_job(broker: DoorbellBroker) -> tuple[int, str]:
+def next_job(broker: NotifiedBroker) -> tuple[int, str]:
     """The next job, waiting for it as the pusher does."""
     found: list[tuple[int, str]] = []
 
@@ -61,10 +61,10 @@ def next_job(broker: DoorbellBroker) -> tuple[int, str]:
 def test_django_q_uses_it() -> None:
     from django_q.brokers import get_broker
 
-    assert isinstance(get_broker(), DoorbellBroker)
+    assert isinstance(get_broker(), NotifiedBroker)
 
 
-def test_jobs_come_in_order_and_stay_until_acknowledged(broker: DoorbellBroker) -> None:
+def test_jobs_come_in_order_and_stay_until_acknowledged(broker: NotifiedBroker) -> None:
     for name in "abc":
         async_task(name)
     OrmQ.objects.filter(pk=OrmQ.objects.earliest("id").pk).update(key=broker.list_key)
@@ -76,27 +76,27 @@ def test_jobs_come_in_order_and_stay_until_acknowledged(broker: DoorbellBroker) 
     assert OrmQ.objects.count() == 2
 
 
-def test_a_job_whose_lock_lapsed_comes_again(broker: DoorbellBroker) -> None:
+def test_a_job_whose_lock_lapsed_comes_again(broker: NotifiedBroker) -> None:
     async_task("a")
     pk, _ = next_job(broker)
     OrmQ.objects.filter(pk=pk).update(lock=timezone.now() - timedelta(seconds=1))
     assert next_job(broker)[0] == pk
 
 
-def test_a_released_job_comes_again_at_once(broker: DoorbellBroker) -> None:
+def test_a_released_job_comes_again_at_once(broker: NotifiedBroker) -> None:
     async_task("a")
     pk, _ = next_job(broker)
     broker.release(pk)
     assert next_job(broker)[0] == pk
 
 
-def test_two_brokers_do_not_take_the_same_job(broker: DoorbellBroker) -> None:
-    other = DoorbellBroker()
+def test_two_brokers_do_not_take_the_same_job(broker: NotifiedBroker) -> None:
+    other = NotifiedBroker()
     async_task("a")
     assert names([next_job(broker)]) == ["a"]
     assert other.dequeue() is None
-    assert other._bell is not None
-    other._bell.close()
+    assert other._changes is not None
+    other._changes.close()
 
 
 def test_what_was_rolled_back_is_not_queued() -> None:
@@ -107,7 +107,7 @@ def test_what_was_rolled_back_is_not_queued() -> None:
     assert not wakeup.queued()
 
 
-def test_many_rings_are_one_wakeup(broker: DoorbellBroker, settings: Any) -> None:
+def test_many_rings_are_one_wakeup(broker: NotifiedBroker, settings: Any) -> None:
     for _ in range(5):
         with transaction.atomic():
             wakeup.ring()
@@ -118,7 +118,7 @@ def test_many_rings_are_one_wakeup(broker: DoorbellBroker, settings: Any) -> Non
     assert (job["timeout"], job["save"], job["ack_failure"]) == (-1, False, True)
 
 
-def test_a_wakeup_is_given_out_once_and_before_other_jobs(broker: DoorbellBroker) -> None:
+def test_a_wakeup_is_given_out_once_and_before_other_jobs(broker: NotifiedBroker) -> None:
     async_task("a")
     wakeup.ring()
     next_job(broker)
@@ -126,7 +126,7 @@ def test_a_wakeup_is_given_out_once_and_before_other_jobs(broker: DoorbellBroker
     assert names([next_job(broker)]) == ["a"]
 
 
-def test_a_wakeup_waits_for_a_free_slot(broker: DoorbellBroker) -> None:
+def test_a_wakeup_waits_for_a_free_slot(broker: NotifiedBroker) -> None:
     slot = slots.acquire()
     assert slot is not None
     with slot:
@@ -139,7 +139,7 @@ def test_a_wakeup_waits_for_a_free_slot(broker: DoorbellBroker) -> None:
     assert not wakeup.queued()
 
 
-def test_who_executes_suspects_is_woken_beside_the_others(broker: DoorbellBroker) -> None:
+def test_who_executes_suspects_is_woken_beside_the_others(broker: NotifiedBroker) -> None:
     slot = slots.acquire()
     assert slot is not None
     with slot:
@@ -157,7 +157,7 @@ def test_who_executes_suspects_is_woken_beside_the_others(broker: DoorbellBroker
     assert SignedPackage.loads(next_job(broker)[1])["args"] == (True,)
 
 
-def test_the_broker_sweeps(broker: DoorbellBroker, settings: Any) -> None:
+def test_the_broker_sweeps(broker: NotifiedBroker, settings: Any) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "sweep_seconds": 0}
     run = Run.objects.create(
         thread=Thread.objects.create(), workflow="steps", status=RunStatus.RUNNING
@@ -168,7 +168,7 @@ def test_the_broker_sweeps(broker: DoorbellBroker, settings: Any) -> None:
 
 
 def test_a_sweep_that_fails_does_not_stop_the_queue(
-    broker: DoorbellBroker, monkeypatch: pytest.MonkeyPatch
+    broker: NotifiedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(now: object) -> None:
         raise ValueError("a bug")
@@ -178,19 +178,19 @@ def test_a_sweep_that_fails_does_not_stop_the_queue(
     assert names([next_job(broker)]) == ["a"]
 
 
-def test_a_database_that_went_away_is_waited_for(broker: DoorbellBroker) -> None:
+def test_a_database_that_went_away_is_waited_for(broker: NotifiedBroker) -> None:
     broker.dequeue()
-    assert broker._bell is not None
-    broker._bell.close()
+    assert broker._changes is not None
+    broker._changes.close()
     broken = connections.create_connection("default")
     broken.ensure_connection()
     broken.connection.close()
-    broker._bell._database = broken  # type: ignore[attr-defined]
+    broker._changes._database = broken  # type: ignore[attr-defined]
     async_task("a")
     assert names([next_job(broker)]) == ["a"]
 
 
-def test_dequeue_keeps_its_connection(broker: DoorbellBroker) -> None:
+def test_dequeue_keeps_its_connection(broker: NotifiedBroker) -> None:
     broker.dequeue()
     before = connection.connection
     async_task("a")

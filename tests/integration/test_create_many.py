@@ -10,11 +10,12 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from runs import creations, leases
-from runs.creations import Made, Wish
+from runs import leases
 from runs.engine.ids import uuid7
 from runs.manager import NewRun
 from runs.models import Event, Run, Thread
+from runs.operations import create_requests
+from runs.operations.create_requests import CreateRequest, CreateResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,14 +92,14 @@ def test_a_key_that_cannot_be(api: APIClient, key: str) -> None:
 
 
 def test_many_callers_with_one_key_get_one_run() -> None:
-    got: list[Made] = []
+    got: list[CreateResult] = []
     together = threading.Barrier(6)
-    wish = Wish(news=[NewRun(workflow="steps", payload={"steps": 1})], key="k")
+    request = CreateRequest(news=[NewRun(workflow="steps", payload={"steps": 1})], key="k")
 
     def create() -> None:
         try:
             together.wait(10)
-            got.append(creations.create(wish))
+            got.append(create_requests.create(request))
         finally:
             connections.close_all()
 

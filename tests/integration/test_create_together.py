@@ -12,35 +12,40 @@ from django.db import DataError, OperationalError, close_old_connections, connec
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
-from fastgraph_site.creations import Creations
-from runs import creations, manager, wakeup
-from runs.api.creating import Answer, Asked
+from fastgraph_site.creations import CreateRunsMiddleware
+from runs import manager, wakeup
+from runs.api.create_run import CreateHttpRequest, HttpAnswer
 from runs.conf import conf
-from runs.creations import Made, Wish
 from runs.errors import Problem
-from runs.manager import Checked, NewRun
+from runs.manager import NewRun, ValidatedRun
 from runs.models import Event, Run
+from runs.operations import create_requests
+from runs.operations.create_requests import CreateRequest, CreateResult
 from runs.rows import Written
 from tests.site.requests import LOCAL, Exchange
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def wish(name: str = "", key: str | None = None, **more: Any) -> Wish:
-    return Wish(news=[NewRun(workflow="steps", name=name, payload={"steps": 1}, **more)], key=key)
+def request_for(name: str = "", key: str | None = None, **more: Any) -> CreateRequest:
+    return CreateRequest(
+        news=[NewRun(workflow="steps", name=name, payload={"steps": 1}, **more)], key=key
+    )
 
 
-def names(outcomes: Sequence[Made | Exception]) -> list[str]:
+def names(outcomes: Sequence[CreateResult | Exception]) -> list[str]:
     return [
-        outcome.runs[0].name if isinstance(outcome, Made) else type(outcome).__name__
+        outcome.runs[0].name if isinstance(outcome, CreateResult) else type(outcome).__name__
         for outcome in outcomes
     ]
 
 
 def test_each_gets_its_own_and_what_is_wrong_with_one_is_its_own() -> None:
-    unknown = wish(thread=UUID(int=7))
-    wrong = Wish(news=[NewRun(workflow="steps", payload={})])
-    outcomes = creations.create_together([wish("a"), unknown, wish("b"), wrong, wish("c")])
+    unknown = request_for(thread=UUID(int=7))
+    wrong = CreateRequest(news=[NewRun(workflow="steps", payload={})])
+    outcomes = create_requests.create_many(
+        [request_for("a"), unknown, request_for("b"), wrong, request_for("c")]
+    )
     assert names(outcomes) == ["a", "Problem", "b", "Problem", "c"]
     codes = [outcome.code for outcome in outcomes if isinstance(outcome, Problem)]
     assert codes == ["unknown_thread", "invalid"]
@@ -49,16 +54,18 @@ def test_each_gets_its_own_and_what_is_wrong_with_one_is_its_own() -> None:
 
 
 def test_one_that_the_database_refuses_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    insert = manager.insert
+    insert = manager.insert_runs
 
-    def refuse(wanted: Sequence[Checked], opened: Written) -> list[Run]:
+    def refuse(wanted: Sequence[ValidatedRun], opened: Written) -> list[Run]:
         made = insert(wanted, opened)
         if any(one.new.name == "poison" for one in wanted):
             raise DataError("cannot be stored")
         return made
 
-    monkeypatch.setattr(manager, "insert", refuse)
-    outcomes = creations.create_together([wish("a"), wish("poison"), wish("b")])
+    monkeypatch.setattr(manager, "insert_runs", refuse)
+    outcomes = create_requests.create_many(
+        [request_for("a"), request_for("poison"), request_for("b")]
+    )
     assert names(outcomes) == ["a", "DataError", "b"]
     assert sorted(Run.objects.values_list("name", flat=True)) == ["a", "b"]
 
@@ -66,41 +73,50 @@ def test_one_that_the_database_refuses_fails_alone(monkeypatch: pytest.MonkeyPat
 def test_a_database_that_is_away_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def fail(wanted: Sequence[Checked], opened: Written) -> list[Run]:
+    def fail(wanted: Sequence[ValidatedRun], opened: Written) -> list[Run]:
         asked.append(len(wanted))
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(manager, "insert", fail)
-    assert names(creations.create_together([wish(), wish(), wish()])) == ["OperationalError"] * 3
+    monkeypatch.setattr(manager, "insert_runs", fail)
+    assert (
+        names(create_requests.create_many([request_for(), request_for(), request_for()]))
+        == ["OperationalError"] * 3
+    )
     assert asked == [3]
 
 
 def test_a_wake_up_is_queued_with_the_first_of_them_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    insert = manager.insert
+    insert = manager.insert_runs
 
-    def fail(wanted: Sequence[Checked], opened: Written) -> list[Run]:
+    def fail(wanted: Sequence[ValidatedRun], opened: Written) -> list[Run]:
         insert(wanted, opened)
         raise DataError("cannot be stored")
 
     with monkeypatch.context() as patch:
-        patch.setattr(manager, "insert", fail)
-        assert names(creations.create_together([wish()])) == ["DataError"]
+        patch.setattr(manager, "insert_runs", fail)
+        assert names(create_requests.create_many([request_for()])) == ["DataError"]
     assert not OrmQ.objects.exists()
     for _ in range(2):
-        creations.create(wish())
+        create_requests.create(request_for())
     (queued,) = OrmQ.objects.all()
     assert (queued.key, queued.func()) == (wakeup.key(), conf().worker_job)
 
 
 def test_keys_are_granted_once_also_among_neighbours() -> None:
-    known = creations.create(wish("old", "k1")).runs[0].pk
-    outcomes = creations.create_together(
-        [wish("old", "k1"), wish("new", "k2"), wish("new", "k2"), wish("other", "k2"), wish("d")]
+    known = create_requests.create(request_for("old", "k1")).runs[0].pk
+    outcomes = create_requests.create_many(
+        [
+            request_for("old", "k1"),
+            request_for("new", "k2"),
+            request_for("new", "k2"),
+            request_for("other", "k2"),
+            request_for("d"),
+        ]
     )
     assert names(outcomes) == ["old", "new", "new", "Problem", "d"]
-    made = [outcome for outcome in outcomes if isinstance(outcome, Made)]
+    made = [outcome for outcome in outcomes if isinstance(outcome, CreateResult)]
     assert [one.new for one in made] == [False, True, False, True]
     assert made[0].runs[0].pk == known
     assert made[1].runs[0].pk == made[2].runs[0].pk
@@ -108,11 +124,11 @@ def test_keys_are_granted_once_also_among_neighbours() -> None:
 
 
 def test_the_number_of_statements_does_not_grow() -> None:
-    creations.create(wish())  # a wake-up is queued from now on
+    create_requests.create(request_for())  # a wake-up is queued from now on
 
     def kinds(count: int) -> int:
         with CaptureQueriesContext(connection) as queries:
-            creations.create_together([wish(key=f"{count} {i}") for i in range(count)])
+            create_requests.create_many([request_for(key=f"{count} {i}") for i in range(count)])
         return len({query["sql"].split("VALUES")[0].split(" IN ")[0] for query in queries})
 
     assert kinds(3) == kinds(50) <= 9
@@ -123,13 +139,13 @@ async def test_who_comes_during_a_transaction_shares_the_next() -> None:
     begun, go = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def answer_all(asked: Sequence[Asked]) -> list[Answer]:
+    def answer_all(asked: Sequence[CreateHttpRequest]) -> list[HttpAnswer]:
         groups.append(len(asked))
         loop.call_soon_threadsafe(begun.set)
         asyncio.run_coroutine_threadsafe(go.wait(), loop).result(10)
-        return [Answer(status=201, headers={}, body=one.body) for one in asked]
+        return [HttpAnswer(status=201, headers={}, body=one.body) for one in asked]
 
-    hot = Creations(None, answer_all)  # type: ignore[arg-type]
+    hot = CreateRunsMiddleware(None, answer_all)  # type: ignore[arg-type]
 
     def post(body: bytes) -> asyncio.Task[Exchange]:
         return asyncio.ensure_future(Exchange("POST", "/api/runs", [LOCAL], [body]).run(hot))
@@ -146,10 +162,10 @@ async def test_who_comes_during_a_transaction_shares_the_next() -> None:
 
 
 async def test_an_error_of_ours_is_everybodys_problem() -> None:
-    def fail(asked: Sequence[Asked]) -> list[Answer]:
+    def fail(asked: Sequence[CreateHttpRequest]) -> list[HttpAnswer]:
         raise ArithmeticError("ours")
 
-    hot = Creations(None, fail)  # type: ignore[arg-type]
+    hot = CreateRunsMiddleware(None, fail)  # type: ignore[arg-type]
     answer = await Exchange("POST", "/api/runs", [LOCAL], [b"{}"]).run(hot)
     await hot.close()
     assert (answer.status, answer.code) == (500, "internal_error")
@@ -157,12 +173,12 @@ async def test_an_error_of_ours_is_everybodys_problem() -> None:
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no server")
 def test_a_connection_that_the_server_ended_between_two_requests_is_made_anew() -> None:
-    creations.create(wish())
+    create_requests.create(request_for())
     pid = connection.connection.info.backend_pid
     other = connection.copy()
     with other.cursor() as cursor:
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     other.close()
     close_old_connections()  # as before each request
-    creations.create(wish())
+    create_requests.create(request_for())
     assert Run.objects.count() == 2

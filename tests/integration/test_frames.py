@@ -129,7 +129,7 @@ def test_an_answer_says_where_it_ends_and_whether_there_is_more() -> None:
     run = run_with(*(Event(name="custom", ts=now) for _ in range(5)))
     page = frames.read({run.pk: 0}, limit=4)
     for limit, count, more in ((9, 4, True), (4, 4, True), (3, 3, True)):
-        said = frames.answer(page, 0, limit)
-        assert (len(said["results"]), said["after"], said["more"]) == (count, count, more)
-    assert frames.answer(frames.read({run.pk: 4}, limit=4), 4, 4)["more"] is False
-    assert frames.answer(frames.Page(), 7, 5) == {"results": [], "after": 7, "more": False}
+        body = frames.events_page(page, 0, limit)
+        assert (len(body["results"]), body["after"], body["more"]) == (count, count, more)
+    assert frames.events_page(frames.read({run.pk: 4}, limit=4), 4, 4)["more"] is False
+    assert frames.events_page(frames.Page(), 7, 5) == {"results": [], "after": 7, "more": False}

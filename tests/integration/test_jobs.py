@@ -30,7 +30,7 @@ from django_q.worker import worker
 from pytest_django import Settings
 
 from runs import checks, jobs
-from runs.broker import DoorbellBroker
+from runs.broker import NotifiedBroker
 from runs.cluster.declared import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue
 from runs.cluster.schedules import queue_due_schedules
@@ -59,15 +59,15 @@ def note_is_declared(settings: Settings) -> None:
 
 
 @pytest.fixture
-def broker() -> Iterator[DoorbellBroker]:
-    broker = DoorbellBroker()
+def broker() -> Iterator[NotifiedBroker]:
+    broker = NotifiedBroker()
     yield broker
-    if broker._bell is not None:
-        broker._bell.close()
+    if broker._changes is not None:
+        broker._changes.close()
 
 
 @pytest.fixture
-def execute(tmp_path: Path, broker: DoorbellBroker) -> Any:
+def execute(tmp_path: Path, broker: NotifiedBroker) -> Any:
     """Do what the cluster's processes do with all that is queued, one after another."""
 
     def run() -> None:
@@ -259,7 +259,7 @@ def due(**fields: Any) -> Schedule:
 @pytest.mark.parametrize("kind", [{"schedule_type": "O"}, {"schedule_type": "I", "minutes": 5}])
 @pytest.mark.parametrize("kwargs", ["", "sync=True", "{'q_options': {'sync': True}}"])
 def test_schedule_of_an_undeclared_function_is_refused_where_it_would_run(
-    execute: Any, broker: DoorbellBroker, tmp_path: Path, kwargs: str, kind: dict[str, Any]
+    execute: Any, broker: NotifiedBroker, tmp_path: Path, kwargs: str, kind: dict[str, Any]
 ) -> None:
     due(func="os.system", args=f"'touch {tmp_path / 'ran'}'", kwargs=kwargs, **kind)
     pre_enqueue.connect(queue_inline_job)
@@ -297,7 +297,7 @@ def test_schedule_of_an_undeclared_function_is_refused_where_it_would_run(
 )
 def test_faulty_schedule_is_set_aside_and_holds_up_no_other(
     execute: Any,
-    broker: DoorbellBroker,
+    broker: NotifiedBroker,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     fault: dict[str, Any],
@@ -312,11 +312,11 @@ def test_faulty_schedule_is_set_aside_and_holds_up_no_other(
 
 
 def test_schedules_of_a_database_that_is_away_stay_due_and_are_not_set_aside(
-    broker: DoorbellBroker,
+    broker: NotifiedBroker,
 ) -> None:
     row = due(name="sound", schedule_type="I", minutes=5)
     with (
-        mock.patch.object(DoorbellBroker, "enqueue", side_effect=OperationalError("locked")),
+        mock.patch.object(NotifiedBroker, "enqueue", side_effect=OperationalError("locked")),
         pytest.raises(OperationalError),
     ):
         queue_due_schedules(broker)
@@ -329,7 +329,7 @@ def test_schedules_of_a_database_that_is_away_stay_due_and_are_not_set_aside(
 
 
 def test_a_schedule_that_always_meets_an_error_of_the_database_holds_up_no_other(
-    broker: DoorbellBroker,
+    broker: NotifiedBroker,
 ) -> None:
     now = timezone.now()
     for name in ("first", "second"):
@@ -357,7 +357,7 @@ def test_a_schedule_that_always_meets_an_error_of_the_database_holds_up_no_other
     [("O", -1, None), ("O", 2, 0), ("I", -1, -1), ("I", -5, -1), ("I", 2, 1), ("I", 1, 0)],
 )
 def test_kept_schedule_has_the_repeats_that_are_left(
-    broker: DoorbellBroker, kind: str, repeats: int, left: int | None
+    broker: NotifiedBroker, kind: str, repeats: int, left: int | None
 ) -> None:
     due(schedule_type=kind, minutes=5, repeats=repeats)
     queue_due_schedules(broker)
@@ -366,7 +366,7 @@ def test_kept_schedule_has_the_repeats_that_are_left(
     assert list(Schedule.objects.values_list("repeats", flat=True)) == [left] * (left is not None)
 
 
-def test_schedule_of_another_cluster_is_left_alone(broker: DoorbellBroker) -> None:
+def test_schedule_of_another_cluster_is_left_alone(broker: NotifiedBroker) -> None:
     due(cluster="another")
     queue_due_schedules(broker)
     assert not OrmQ.objects.exists() and Schedule.objects.get().repeats == -1

@@ -12,7 +12,7 @@ from django.conf import settings
 from runs import schema_limits, workflows
 from runs.api.parsers import read_json
 from runs.errors import Problem
-from runs.manager import NewRun, check
+from runs.manager import NewRun, validate
 from runs.payloads import MAX_DEPTH, _is_storable, _walk
 
 MOST = 1000
@@ -125,7 +125,7 @@ def with_schema(anything: str) -> Iterator[Any]:
         graph = workflows.get(anything).graph
         workflows.register("schemed", graph, input_schema=schema)
         try:
-            check([NewRun(workflow="schemed", payload=payload)])
+            validate([NewRun(workflow="schemed", payload=payload)])
         finally:
             del workflows._registry["schemed"]
 

@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from runs import doorbell, leases
+from runs import leases
 from runs.engine import events
 from runs.engine.events import KINDS, Event
 from runs.engine.ids import uuid7
@@ -22,6 +22,7 @@ from runs.lifecycle import notification, transitions
 from runs.lifecycle.transitions import CANCEL, LOSE, RESUME, STOP, TABLE, Transition
 from runs.models import TERMINAL, PendingReason, Run, RunStatus
 from runs.models import Event as EventRow
+from runs.notify import changes
 from tests.integration.chain import Start, add, names
 
 pytestmark = pytest.mark.django_db
@@ -42,10 +43,11 @@ def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The channels that are notified, in order."""
     found: list[str] = []
 
-    def announce(channel: str = doorbell.CHANGES, *, ended: bool = True) -> None:
-        found.append(channel)
+    def notify_watchers(*, ended: bool = True) -> None:
+        found.append(changes.WATCHERS)
 
-    monkeypatch.setattr(doorbell, "announce", announce)
+    monkeypatch.setattr(changes, "notify_changes", notify_watchers)
+    monkeypatch.setattr(changes, "notify_workers", lambda: found.append(changes.WORKERS))
     return found
 
 
@@ -93,7 +95,7 @@ def test_apply_changes_the_row_the_object_and_the_log(run: Run, notified: list[s
     assert (row.status, row.pending_reason, row.finished_at, row.seq) == ("cancelled", "", NOW, 2)
     assert (run.status, run.pending_reason, run.finished_at, run.seq) == ("cancelled", "", NOW, 2)
     assert names(run) == ["created", "cancelled"]
-    assert notified == [doorbell.CHANGES]
+    assert notified == [changes.WATCHERS]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,7 @@ def test_resume_notifies_watchers_and_workers_and_queues_a_wakeup(
     run.refresh_from_db()
     assert transitions.apply(run, RESUME, now=NOW)
     assert run.pending_reason == "answered"
-    assert notified == [doorbell.CHANGES, doorbell.CHANNEL]
+    assert notified == [changes.WATCHERS, changes.WORKERS]
     assert OrmQ.objects.count() == 1
 
 
@@ -143,7 +145,7 @@ def test_runs_that_are_put_back_are_told_to_watchers_and_a_stop_wakes_a_worker(
     notified.clear()
     assert transitions.apply_to_all([run.pk], transition, now=NOW) == 1
     assert transitions.apply_to_all([run.pk], transition, now=NOW) == 0, "it is pending already"
-    assert notified == [doorbell.CHANGES, doorbell.CHANNEL][: 1 + jobs]
+    assert notified == [changes.WATCHERS, changes.WORKERS][: 1 + jobs]
     assert OrmQ.objects.count() == jobs
     run.refresh_from_db()
     assert (run.status, run.pending_reason) == ("pending", transition.reason)
@@ -177,7 +179,7 @@ def test_batch_notifies_workers_only_of_work(notified: list[str]) -> None:
     opened: Any = Opened()
     notification.notify_with(opened, ended=True)
     notification.notify_with(opened, ended=False, makes_work=True)
-    assert notified == ["watchers True", "watchers False", doorbell.CHANNEL]
+    assert notified == ["watchers True", "watchers False", changes.WORKERS]
 
 
 migration = import_module("runs.migrations.0014_pending_reason")

@@ -13,10 +13,10 @@ from runs.lifecycle import transitions
 
 #: What has a say in it: the room, the functions that it calls, and the migrations.
 EXCEPT = ("runs/lifecycle/", "runs/migrations/", "runs/engine/")
-NOTIFIERS = ("runs/doorbell.py", "runs/wakeup.py", "runs/rows.py", "runs/notify/")
+NOTIFIERS = ("runs/wakeup.py", "runs/rows.py", "runs/notify/")
 COLUMNS = {"status", "pending_reason", "seq"}
 #: The modules and transactions that notify, and their functions, also under their later names.
-SENDERS = {"doorbell", "bells", "wakeup", "changes", "pipes", "opened", "written", "transaction"}
+SENDERS = {"wakeup", "changes", "pipes", "opened", "written", "transaction"}
 SENDS = {"announce", "ring", "notify", "notify_changes", "notify_workers", "enqueue_wakeup"}
 NAMES = ("runs", "streaming", "artifacts", "fastgraph_site")
 
@@ -116,7 +116,7 @@ def test_status_seq_and_notification_are_of_the_lifecycle_alone() -> None:
         "run.save(update_fields=['status'])",
         "Event(run=run, seq=run.seq + 1)",
         "paused.update(x=F('seq') + 1)",
-        "doorbell.announce()",
+        "changes.notify_changes()",
         "opened.announce(ended=True)",
         "wakeup.ring(ask=ask)",
     ],

@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 
 from artifacts.store import store
 from runs import availability, leases, manager, pausing, processes, recovery, wakeup, workflows
-from runs.broker import DoorbellBroker
+from runs.broker import NotifiedBroker
 from runs.engine import START, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
@@ -347,7 +347,7 @@ def test_sweep_says_once_which_workflow_is_missing(
 def test_wakeup_is_left_for_a_worker_that_has_the_workflow(registered: Worker) -> None:
     pending("gone")
     wakeup.ring()
-    broker = DoorbellBroker()
+    broker = NotifiedBroker()
     try:
         for _ in range(3):
             assert not broker.dequeue()
@@ -356,8 +356,8 @@ def test_wakeup_is_left_for_a_worker_that_has_the_workflow(registered: Worker) -
         broker._look_at = 0.0
         assert broker.dequeue()
     finally:
-        assert broker._bell is not None
-        broker._bell.close()
+        assert broker._changes is not None
+        broker._changes.close()
 
 
 def test_worker_with_nothing_to_claim_leaves(drain: Drain, settings: Settings) -> None:

@@ -18,12 +18,12 @@ from rest_framework.test import APIClient
 
 from artifacts.store import store
 from runs import history, leases, workflows
-from runs.creations import Wish, create, create_together
 from runs.engine import START, Context, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
 from runs.manager import NewRun, create_run, create_runs
 from runs.models import Checkpoint, Event, Run, RunStatus, Thread
+from runs.operations.create_requests import CreateRequest, create, create_many
 from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -299,9 +299,9 @@ def test_asking_twice_with_one_key_makes_way_once(talk: Started) -> None:
         workflow="talk", payload={"do": "b"}, thread=one.thread_id, multitask_strategy="reject"
     )
     with pytest.raises(Problem, match="reject"):
-        create(Wish(news=[new], key="key"))
+        create(CreateRequest(news=[new], key="key"))
     Run.objects.update(status=RunStatus.COMPLETED, finished_at=timezone.now())
-    made, again = (create(Wish(news=[new], key="key")) for _ in range(2))
+    made, again = (create(CreateRequest(news=[new], key="key")) for _ in range(2))
     assert (made.new, again.new, made.runs) == (True, False, again.runs)
 
 
@@ -310,13 +310,13 @@ def test_those_that_are_asked_for_at_the_same_time_do_not_slip_past_each_other(
 ) -> None:
     thread = Thread.objects.create().pk
 
-    def wish(strategy: str) -> Wish:
+    def request_for(strategy: str) -> CreateRequest:
         new = NewRun(
             workflow="talk", payload={"do": "b"}, thread=thread, multitask_strategy=strategy
         )
-        return Wish(news=[new])
+        return CreateRequest(news=[new])
 
-    outcomes = create_together([wish("reject"), wish("reject"), wish("enqueue")])
+    outcomes = create_many([request_for("reject"), request_for("reject"), request_for("enqueue")])
     said = [getattr(outcome, "code", "made") for outcome in outcomes]
     assert said == ["thread_busy", "thread_busy", "made"]
 

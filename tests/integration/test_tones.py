@@ -1,4 +1,4 @@
-"""What rings at a commit says whether a run may have ended with it, whoever ends one."""
+"""Each notification of a commit says whether a run may have ended with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from runs import bells, cancellation, doorbell, recovery
+from runs import cancellation, recovery
 from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Run, RunStatus
-from streaming.notifications import Notifications
+from runs.notify import changes, pipes
+from streaming.listening.database import DatabaseChanges
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,16 +29,16 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
     in one transaction are one."""
     told: list[bool] = []
     if connection.vendor == "sqlite":
-        monkeypatch.setattr(bells, "ring", lambda *, ended=True: told.append(ended))
+        monkeypatch.setattr(pipes, "notify", lambda *, ended=True: told.append(ended))
         yield told
         return
     connection.ensure_connection()
     parameters = connection.get_connection_params()
     plain = {k: v for k, v in parameters.items() if k not in ("cursor_factory", "context")}
     with psycopg.connect(**plain, autocommit=True) as listening:
-        listening.execute(f"LISTEN {doorbell.CHANGES}")
+        listening.execute(f"LISTEN {changes.WATCHERS}")
         yield told
-        told += [note.payload != doorbell.MOVED for note in listening.notifies(timeout=0.5)]
+        told += [note.payload != changes.NOT_ENDED for note in listening.notifies(timeout=0.5)]
 
 
 @pytest.mark.parametrize(("given", "end"), [("a", "completed"), ("fail", "failed")])
@@ -113,22 +114,22 @@ def test_every_other_end_is_told_as_one(
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
 async def test_notifications_say_it_to_the_web_process() -> None:
-    rang: asyncio.Queue[bool] = asyncio.Queue()
+    reported: asyncio.Queue[bool] = asyncio.Queue()
 
-    def ring(*, ended: bool = True) -> None:
-        rang.put_nowait(ended)
+    def on_change(*, ended: bool = True) -> None:
+        reported.put_nowait(ended)
 
-    listening = asyncio.create_task(Notifications().listen(ring))
+    listening = asyncio.create_task(DatabaseChanges().listen(on_change))
     async with asyncio.timeout(30):
-        assert await rang.get() is True, "when it begins, anything may have happened"
+        assert await reported.get() is True, "when it begins, anything may have happened"
         for ended in (False, True):
             await asyncio.to_thread(_announce, ended=ended)
-            assert await rang.get() is ended
+            assert await reported.get() is ended
     listening.cancel()
     with suppress(asyncio.CancelledError):
         await listening
 
 
 def _announce(*, ended: bool) -> None:
-    doorbell.announce(ended=ended)
+    changes.notify_changes(ended=ended)
     connection.close()

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError
 
 from fastgraph_site import awaited
-from fastgraph_site.awaited import Awaited
+from fastgraph_site.awaited import WaitForEndMiddleware
 from runs.models import Run
 from runs.summaries import detail
 from streaming import hub
@@ -44,7 +44,7 @@ def order(query: bytes, method: str = "POST", path: str = "/api/runs/") -> Excha
 
 async def waiting(maker: Maker, query: bytes = b"wait=60") -> tuple[Exchange, asyncio.Task[Any]]:
     exchange = order(query)
-    answering = asyncio.create_task(exchange.run(Awaited(maker)))
+    answering = asyncio.create_task(exchange.run(WaitForEndMiddleware(maker)))
     await until(lambda: hub.current().endings.waited_for, "it waits")
     return exchange, answering
 
@@ -65,7 +65,7 @@ async def test_the_answer_is_the_run_at_its_end(status: int) -> None:
 
 @pytest.mark.parametrize("query", [b"wait=1", b"wait=0"])
 async def test_when_the_time_is_over_the_answer_is_where_it_stands(query: bytes) -> None:
-    exchange = await order(query).run(Awaited(Maker()))
+    exchange = await order(query).run(WaitForEndMiddleware(Maker()))
     assert exchange.status == 201
     assert json.loads(exchange.body)["status"] == "pending"
 
@@ -75,7 +75,7 @@ async def test_when_the_time_is_over_the_answer_is_where_it_stands(query: bytes)
 )
 async def test_what_makes_no_sense_makes_no_run(query: bytes) -> None:
     maker = Maker()
-    exchange = await order(query).run(Awaited(maker))
+    exchange = await order(query).run(WaitForEndMiddleware(maker))
     assert exchange.status == 400
     assert json.loads(exchange.body)["code"] == "bad_parameter"
     assert maker.asked == []
@@ -83,7 +83,7 @@ async def test_what_makes_no_sense_makes_no_run(query: bytes) -> None:
 
 async def test_refusals_and_pages_go_through_at_once() -> None:
     for maker in (Maker(422, b"application/problem+json"), Maker(201, b"text/html")):
-        exchange = await order(b"wait=60").run(Awaited(maker))
+        exchange = await order(b"wait=60").run(WaitForEndMiddleware(maker))
         assert exchange.status == maker.status
         assert json.loads(exchange.body)["status"] == "pending"
         assert exchange.headers[b"content-type"] == maker.kind
@@ -94,7 +94,7 @@ async def test_refusals_and_pages_go_through_at_once() -> None:
 )
 async def test_other_requests_are_left_alone(method: str, path: str) -> None:
     maker = Maker()
-    exchange = await order(b"wait=60", method, path).run(Awaited(maker))
+    exchange = await order(b"wait=60", method, path).run(WaitForEndMiddleware(maker))
     assert (exchange.status, maker.asked) == (201, [b"wait=60"])
 
 
@@ -134,13 +134,13 @@ async def test_a_database_that_is_away_keeps_no_answer_back(
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(asked, away)
-    monkeypatch.setattr(awaited, "GRACE", 0.1)
-    exchange = await order(b"wait=1").run(Awaited(Maker()))
+    monkeypatch.setattr(awaited, "GRACE_SECONDS", 0.1)
+    exchange = await order(b"wait=1").run(WaitForEndMiddleware(Maker()))
     assert exchange.status == 201
     assert json.loads(exchange.body)["status"] == "pending"
 
 
 async def test_what_else_is_asked_is_handed_on() -> None:
     maker = Maker()
-    await order(b"format=json&wait=0").run(Awaited(maker))
+    await order(b"format=json&wait=0").run(WaitForEndMiddleware(maker))
     assert maker.asked == [b"format=json"]

@@ -10,8 +10,8 @@ import pytest
 from django.db import OperationalError
 
 from runs.models import Run
-from streaming.doorbell import Ring
 from streaming.hub import Hub, current
+from streaming.listening.listeners import OnChange
 from streaming.reader import Closed
 from streaming.subscriber import UnknownRun
 from tests.streaming.http import get
@@ -108,29 +108,29 @@ async def test_a_hub_that_hangs_up_lets_them_go(hub: Hub) -> None:
         await ended(hub, run_id)
 
 
-class Bell:
-    """A doorbell; `ring` is heard once somebody listens."""
+class ManualListener:
+    """A listener; `notify` is there once it runs."""
 
     def __init__(self) -> None:
-        self.ring: Ring | None = None
+        self.notify: OnChange | None = None
 
-    async def listen(self, ring: Ring) -> None:
-        self.ring = ring
+    async def listen(self, on_change: OnChange) -> None:
+        self.notify = on_change
         await asyncio.Event().wait()
 
 
 async def test_only_a_ring_after_which_a_run_may_have_ended_causes_a_look() -> None:
-    bell = Bell()
-    hub = Hub([bell], slow_poll=NEVER)
+    listener = ManualListener()
+    hub = Hub([listener], slow_poll=NEVER)
     run_id = await committed(create_run)
     told = waits(hub, run_id)
-    await until(lambda: bell.ring and hub.endings.looks == 1, "it listens, and has looked")
-    assert bell.ring is not None
+    await until(lambda: listener.notify and hub.endings.looks == 1, "it listens, and has looked")
+    assert listener.notify is not None
     await committed(append, run_id, "started", "completed")
-    bell.ring(ended=False)
+    listener.notify(ended=False)
     await hub.read(lambda: None)  # whoever was woken by that has had its turn
     assert hub.endings.looks == 1
-    bell.ring()
+    listener.notify()
     await told
     assert hub.endings.looks == 2
     await hub.close()

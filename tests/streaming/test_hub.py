@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +13,9 @@ from django.db import OperationalError, connection, connections
 
 from runs import frames as log
 from runs.frames import Page
-from streaming import data_version, hub, subscriber
-from streaming.doorbell import Ring
+from streaming import hub, subscriber
 from streaming.hub import Hub
+from streaming.listening.listeners import OnChange
 from streaming.reader import Closed
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import PATIENCE, StuckClient, connected, until
@@ -107,7 +104,7 @@ async def test_without_subscribers_of_unfinished_runs_nothing_is_looked_at() -> 
     async with own.subscribe(unfinished) as subscriber:
         await subscriber.next()
         waiting = asyncio.create_task(subscriber.next())
-        await until(lambda: own.log_reads == 2, "it has looked, and again at the first ring")
+        await until(lambda: own.log_reads == 2, "it has looked twice")
         waiting.cancel()
     await asyncio.wait([waiting])
     await until(lambda: len(asyncio.all_tasks()) == 1, "all looking has stopped")
@@ -229,7 +226,7 @@ async def test_a_fault_in_a_look_does_not_stop_the_looking(
         return read(after, **room)
 
     monkeypatch.setattr(log, "read", read_after_a_fault)
-    monkeypatch.setattr("streaming.lookout.AFTER_ERROR", 0.01)
+    monkeypatch.setattr("streaming.listening.poller.AFTER_ERROR_SECONDS", 0.01)
     following = asyncio.create_task(follow(own, run_id))
     await until(lambda: not faults, "the fault has happened")
     await committed(append, run_id, "completed")
@@ -237,7 +234,7 @@ async def test_a_fault_in_a_look_does_not_stop_the_looking(
     await own.close()
 
 
-async def test_the_slow_poll_finds_what_no_doorbell_told() -> None:
+async def test_slow_poll_finds_changes_without_notification() -> None:
     run_id = await committed(create_run, "started")
     own = Hub([], slow_poll=0.02)
     following = asyncio.create_task(follow(own, run_id))
@@ -247,7 +244,7 @@ async def test_the_slow_poll_finds_what_no_doorbell_told() -> None:
     await own.close()
 
 
-async def test_the_doorbell_alone_is_enough() -> None:
+async def test_notifications_alone_are_enough() -> None:
     run_id = await committed(create_run, "started")
     own = Hub(slow_poll=NEVER)
     following = asyncio.create_task(follow(own, run_id))
@@ -260,36 +257,36 @@ async def test_the_doorbell_alone_is_enough() -> None:
 
 
 class Broken:
-    """A doorbell that fails a few times before it rings."""
+    """A listener that fails a few times before it works."""
 
     def __init__(self) -> None:
         self.failures = 3
-        self.heard = asyncio.Event()
+        self.works = asyncio.Event()
 
-    async def listen(self, ring: Ring) -> None:
+    async def listen(self, on_change: OnChange) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError("refused")
-        ring()
-        self.heard.set()
+        on_change()
+        self.works.set()
         await asyncio.Event().wait()
 
 
-async def test_a_broken_doorbell_is_tried_again_and_logged_once(
+async def test_broken_listener_is_restarted_and_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("streaming.doorbell.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("streaming.listening.listeners.FIRST_RETRY_SECONDS", 0.001)
     run_id = await committed(create_run, "started")
-    bell = Broken()
-    own = Hub([bell], slow_poll=0.02)
+    listener = Broken()
+    own = Hub([listener], slow_poll=0.02)
     following = asyncio.create_task(follow(own, run_id))
     async with asyncio.timeout(PATIENCE):
-        await bell.heard.wait()
+        await listener.works.wait()
     await committed(append, run_id, "completed")
     assert await following == [1, 2, 3]
-    assert [r.message[:6] for r in caplog.records if r.name == "streaming.doorbell"] == [
+    assert [r.message[:6] for r in caplog.records if r.name == "streaming.listening.listeners"] == [
         "Broken",
-        "Broken",  # … is heard again
+        "Broken",  # … works again
     ]
     await own.close()
 
@@ -316,26 +313,6 @@ async def test_closing_frees_threads_and_connections() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'")
-async def test_the_data_version_tells_commits_of_others_from_reads() -> None:
-    name = connection.settings_dict["NAME"]
-    with closing(sqlite3.connect(name)) as own, closing(sqlite3.connect(name)) as other:
-        before = data_version.read(own)
-        other.execute("SELECT count(*) FROM runs_run").fetchall()
-        assert data_version.read(own) == before
-        await committed(create_run)
-        assert data_version.read(own) != before
-
-
-def test_a_locked_database_is_a_reason_to_look(tmp_path: Path) -> None:
-    name = tmp_path / "locked.sqlite3"
-    with closing(sqlite3.connect(name, timeout=0)) as own, closing(sqlite3.connect(name)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        assert data_version.read(own) is None
-        other.rollback()
-        assert data_version.read(own) is not None
-
-
 def cut_connections(spared: int) -> None:
     """What a restart of Postgres does to those who are connected; not to the test's own fixtures,
     whose connection has the pid `spared`."""
@@ -356,13 +333,13 @@ def own_pid(transactional_db: None) -> int:
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
 async def test_cut_connections_end_no_stream(own_pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streaming.doorbell.FIRST_DELAY", 0.01)
+    monkeypatch.setattr("streaming.listening.listeners.FIRST_RETRY_SECONDS", 0.01)
     run_id = await committed(create_run, "started")
-    own = Hub(slow_poll=NEVER)  # so that only the doorbell, listening again, can bring the end
+    own = Hub(slow_poll=NEVER)  # so that only the listener, restarted, can bring the end
     following = asyncio.create_task(follow(own, run_id))
-    await until(lambda: own.log_reads >= 2, "the doorbell listens")
+    await until(lambda: own.log_reads >= 2, "the listener runs")
     await committed(cut_connections, own_pid)
-    await until(lambda: own.log_reads >= 3, "the doorbell listens again")
+    await until(lambda: own.log_reads >= 3, "the listener runs again")
     await committed(append, run_id, "completed")
     assert await following == [1, 2, 3]
     await own.close()

@@ -17,9 +17,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from fastgraph_site.chaos import victims
 from fastgraph_site.chaos.account import Account, draw_up
+from fastgraph_site.chaos.client import Server
 from fastgraph_site.chaos.orders import ORDERS
 from fastgraph_site.chaos.storm import Storm, Weather
-from fastgraph_site.management.commands.smoke import Server
 from runs.conf import conf
 from runs.management import database
 from runs.models import Run
