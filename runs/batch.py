@@ -19,8 +19,8 @@ from runs.columns import column, form, table
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease
 from runs.entries import Ending, Entry
-from runs.models import TERMINAL, Run, RunStatus, WorkflowPause
-from runs.notify import changes
+from runs.lifecycle import notification, transitions
+from runs.models import Run, RunStatus, WorkflowPause
 
 #: A run's id and attempt.
 _Key = tuple[str, int]
@@ -62,10 +62,8 @@ def write(entries: Sequence[Entry], attach: Attach) -> Outcome:
                     fenced[position] = stopped
         transaction.expect(found.count)
         found.send(database, live.values(), attach)
-        transaction.announce(ended=found.ends)
-        if found.makes_work:
-            changes.notify_workers()
-    return Outcome(fenced=fenced, ended=found.ends)
+        notification.notify_with(transaction, ended=found.ends_run, makes_work=found.makes_work)
+    return Outcome(fenced=fenced, ended=found.ends_run)
 
 
 def guard(vendor: str, ask: rows.Ask, leases: Iterable[Lease]) -> dict[_Key, Live]:
@@ -109,9 +107,8 @@ def _take(found: Collected, run: Live, entry: Entry, wanted: _Wanted | None) -> 
     # Who is ahead is at the next node already, and finishes it here.
     if entry.lease.apart and not entry.ahead and _ends_superstep(entry):
         now = timezone.now()
-        back = Ending(status=RunStatus.PENDING, at=now, wake_at=now)  # it did not lose its worker
+        back = Ending(transition=transitions.END_ISOLATION, at=now)
         _collect(found, run, replace(entry, ending=back))
-        found.makes_work = True
         return Fenced(f"Run {entry.lease.run_id} goes on among the others.")
     _collect(found, run, entry)
     return None
@@ -149,8 +146,8 @@ class _Wanted:
         if _ends_superstep(entry):
             self._pause(found, run, entry, row)
             return Fenced(f"Run {row.pk} was paused.")
-        if row.paused_at and entry.ending and entry.ending.status not in TERMINAL:
-            event = pauses.told(row.pause_by, row.pause_reason, timezone.now())
+        if row.paused_at and entry.ending and not entry.ending.transition.is_terminal:
+            event = pauses.paused_event_of(row)
             entry = replace(entry, events=[*entry.events, event])
         _collect(found, run, entry)
         return None
@@ -159,13 +156,12 @@ class _Wanted:
         now = timezone.now()
         _collect(found, run, entry)
         if row.paused_at:
-            event = pauses.told(row.pause_by, row.pause_reason, now)
+            event = pauses.paused_event_of(row)
         else:
             pause = self.workflows.get(row.workflow)
             by, reason = (pause.paused_by, pause.reason) if pause else ("", "")
-            event = pauses.told(by, reason, now, row.workflow)
-        # `wake_at` tells the claim that the run goes on, and did not lose its worker.
-        ending = Ending(status=RunStatus.PENDING, at=now, wake_at=now)
+            event = pauses.paused_event(by, reason, now, row.workflow)
+        ending = Ending(transition=transitions.PAUSE, at=now)
         _collect(found, run, Entry(lease=entry.lease, events=[event], ending=ending))
 
 
@@ -173,8 +169,8 @@ def _cancel(found: Collected, run: Live, entry: Entry, row: Run) -> None:
     now = timezone.now()
     if entry.supersteps and not row.rolled_back:
         _collect(found, run, replace(entry, ending=None))
-    event = cancellation.told(row.cancel_by, row.cancel_reason, now)
-    ending = Ending(status=RunStatus.CANCELLED, at=now)
+    event = cancellation.cancelled_event(row.cancel_by, row.cancel_reason, now)
+    ending = Ending(transition=transitions.CANCEL, at=now)
     _collect(found, run, Entry(lease=entry.lease, events=[event], ending=ending))
 
 
@@ -190,11 +186,11 @@ def _ends_superstep(entry: Entry) -> bool:
 
 def _collect(found: Collected, run: Live, entry: Entry) -> None:
     run.changed = True
-    found.told(run, entry.events)
+    found.add_events(run, entry.events)
     found.artifacts.extend(entry.artifacts)
     for superstep in entry.supersteps:
         found.stepped(run, superstep)
     for record in entry.records:
         found.noted(run, record)
     if entry.ending is not None:
-        found.ended(run, entry.ending)
+        found.add_ending(run, entry.ending)

@@ -19,9 +19,9 @@ from django.db.models import Q
 from runs import locks, rows
 from runs.columns import column, form, table
 from runs.engine import events
-from runs.engine.events import Event as Told
-from runs.models import Event, Run, RunStatus
-from runs.notify import changes
+from runs.engine.events import Event
+from runs.lifecycle import notification, transitions
+from runs.models import Run, RunStatus
 
 _REQUESTED = Q(cancel_requested_at__isnull=False)
 
@@ -31,49 +31,28 @@ def requested(run_id: UUID) -> bool:
     return Run.objects.filter(_REQUESTED, pk=run_id).exists()
 
 
-def told(by: str, reason: str, now: datetime) -> Told:
-    """The last event of a run that was cancelled."""
-    return Told(name=events.CANCELLED, ts=now, data=orjson.dumps({"reason": reason, "by": by}))
+def cancelled_event(by: str, reason: str, now: datetime) -> Event:
+    """The last event of a cancelled run."""
+    return Event(name=events.CANCELLED, ts=now, data=orjson.dumps({"reason": reason, "by": by}))
 
 
 def request(run: Run, by: str, reason: str, now: datetime) -> None:
-    """Put it on record that `run`, which the caller has locked and which has not ended, is to be
-    cancelled; end it at once when nobody executes it."""
-    run.cancel_requested_at = run.updated_at = now
+    """Record a request to cancel `run`, which the caller has locked and which has not ended. A run
+    that no worker executes ends at once; the worker of a running one is notified."""
+    run.cancel_requested_at = now
     run.cancel_by, run.cancel_reason = by, reason
-    run.save(
-        update_fields=[
-            "cancel_requested_at", "cancel_by", "cancel_reason", "rolled_back", "updated_at",
-        ]
-    )  # fmt: skip
+    columns = ("cancel_requested_at", "cancel_by", "cancel_reason", "rolled_back")
+    transitions.record(run, *columns, now=now)
     if run.status != RunStatus.RUNNING:
         end(run, Q(), now)
-        run.refresh_from_db()
-    changes.notify_changes()
-    changes.notify_workers()  # the worker that holds it
+    notification.notify_workers()
 
 
 def end(run: Run, still: Q, now: datetime) -> bool:
-    """End `run`, whose request is on record, with its last event in one transaction. False when it
-    is no longer as it was read, or no longer as `still` says."""
-    event = told(run.cancel_by, run.cancel_reason, now)
-    with transaction.atomic():
-        # With the seq that was read: the event must get the next number, whoever wrote since.
-        ours = Run.objects.filter(still, pk=run.pk, seq=run.seq, attempt=run.attempt).update(
-            status=RunStatus.CANCELLED,
-            seq=run.seq + 1,
-            lease_owner=None,
-            lease_expires_at=None,
-            wake_at=None,
-            finished_at=now,
-            updated_at=now,
-        )
-        if ours:
-            Event.objects.create(
-                run_id=run.pk, seq=run.seq + 1, name=event.name, ts=now, data=event.data.decode()
-            )
-            changes.notify_changes()
-    return bool(ours)
+    """End `run`, whose request is on record. False when it is no longer as it was read, or no
+    longer as `still` says."""
+    event = cancelled_event(run.cancel_by, run.cancel_reason, now)
+    return transitions.apply(run, transitions.CANCEL, now=now, event=event, guard=still)
 
 
 def acknowledge(worker_id: UUID, now: datetime) -> list[str]:

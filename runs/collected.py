@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,11 +18,12 @@ from runs.engine.events import Event as Told
 from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
 from runs.entries import Ending
 from runs.fields import indexed, stored_name
-from runs.models import LARGE, TERMINAL, Checkpoint, Event, PendingWrite, Run, State, Thread
+from runs.lifecycle import event_log
+from runs.lifecycle.transitions import columns
+from runs.models import LARGE, Checkpoint, Event, PendingWrite, Run, State, Thread
 
 Attach = Callable[[ArtifactRef], None]
 
-EVENT = ("run_id", "seq", "name", "ts", "node", "step", "namespace", "task_id", "data")
 STATE = (
     "thread_id",
     "namespace",
@@ -57,16 +59,6 @@ PENDING = (
     "idx",
     "value",
 )
-_WRITTEN = ("seq", "entries", "updated_at")
-_MOVED = ("step", "checkpoint_id")
-_ENDED = (
-    "status",
-    "error",
-    "finished_at",
-    "lease_owner",
-    "lease_expires_at",
-    "wake_at",
-)
 _HEAD = ("checkpoint_id", "updated_at")
 
 _KIND, _ASKED = PENDING.index("kind"), "interrupt"
@@ -85,12 +77,13 @@ class Live:
     changed: bool = False
     progressed: bool = False
     moved_to: Row | None = None
-    end: Row | None = None
+    #: The new values of the row that its transition has; None while the attempt goes on.
+    end: dict[str, Any] | None = None
 
 
 @dataclass
 class Collected:
-    """The rows of one batch so far, whether a worker is to hear of it, and whether a run ends."""
+    """The rows of one batch so far."""
 
     form: Form
     events: list[Row] = field(default_factory=list)
@@ -99,8 +92,10 @@ class Collected:
     pending: dict[Row, list[Row]] = field(default_factory=dict)
     over: list[Row] = field(default_factory=list)
     artifacts: list[ArtifactRef] = field(default_factory=list)
+    #: Whether a run may be claimed at once: workers are notified.
     makes_work: bool = False
-    ends: bool = False
+    #: Whether a run has ended.
+    ends_run: bool = False
 
     @property
     def count(self) -> int:
@@ -109,11 +104,11 @@ class Collected:
         pending = sum(len(group) for group in self.pending.values())
         return pending + sum(map(len, kinds)) + len(self.artifacts)
 
-    def told(self, run: Live, events: Sequence[Told]) -> None:
+    def add_events(self, run: Live, events: Sequence[Told]) -> None:
         """The next events of a run."""
         if events:
-            self.events += event_rows(self.form, run.lease.run_id, run.seq, events)
-            run.seq += len(events)
+            self.events += event_log.rows(self.form, run.lease.run_id, run.seq, events)
+            run.seq = event_log.seq_after(run.seq, events)
 
     def noted(self, run: Live, record: Record) -> None:
         """What is recorded of a superstep before its end."""
@@ -127,7 +122,7 @@ class Collected:
         run_id = as_id(checkpoint.run_id)
         parent_id = as_id(checkpoint.parent_id) if checkpoint.parent_id else None
         namespace = stored_name(checkpoint.namespace)
-        self.told(run, superstep.events)
+        self.add_events(run, superstep.events)
         # Whoever begins again and again gets as far as the input each time.
         run.progressed |= checkpoint.source != "input"
         if not checkpoint.namespace:
@@ -172,22 +167,17 @@ class Collected:
             self.pending[over] = asked
         self.over.append(over)
 
-    def ended(self, run: Live, ending: Ending) -> None:
+    def add_ending(self, run: Live, ending: Ending) -> None:
         """The end of an attempt."""
-        as_time = self.form.time
-        self.ends |= ending.status in TERMINAL
-        run.end = (
-            ending.status,
-            None if ending.error is None else json.dumps(ending.error),
-            as_time(ending.at) if ending.status in TERMINAL else None,
-            None,
-            None,
-            as_time(ending.wake_at) if ending.wake_at is not None else None,
-        )
+        transition = ending.transition
+        self.ends_run |= transition.is_terminal
+        self.makes_work |= transition.makes_work
+        more = {} if ending.error is None else {"error": json.dumps(ending.error)}
+        run.end = columns(transition, now=ending.at, wake_at=ending.wake_at, **more)
 
     def send(self, connection: BaseDatabaseWrapper, runs: Iterable[Live], attach: Attach) -> None:
         """Write it all; the caller owns the transaction."""
-        rows.insert(connection, Event, EVENT, self.events)
+        rows.insert(connection, Event, event_log.EVENT_COLUMNS, self.events)
         rows.insert(connection, State, STATE, self.states)
         rows.insert(connection, Checkpoint, CHECKPOINT, self.checkpoints)
         but = ("kind", _ASKED)
@@ -203,21 +193,23 @@ class Collected:
         changes: dict[tuple[str, ...], list[Row]] = {}
         heads: dict[str, Row] = {}
         for run in runs:
-            columns: tuple[str, ...] = _WRITTEN
-            values: tuple[Any, ...] = (run.seq, run.entries, now)
+            values = {} if run.end is None else self._adapted(run.end)
+            values |= {"seq": run.seq, "entries": run.entries, "updated_at": now}
             if run.progressed:
-                columns, values = (*columns, "crashes"), (*values, 0)
+                values["crashes"] = 0
             if run.moved_to is not None:
-                columns, values = (*columns, *_MOVED), (*values, *run.moved_to)
+                values["step"], values["checkpoint_id"] = run.moved_to
                 thread_id = self.form.id(run.lease.thread_id)
                 heads[thread_id] = (run.moved_to[1], now, thread_id)
-            if run.end is not None:
-                columns, values = (*columns, *_ENDED), (*values, *run.end)
-            row = (*values, self.form.id(run.lease.run_id))
-            changes.setdefault(columns, []).append(row)
-        for columns, given in changes.items():
-            rows.update(connection, Run, columns, given)
+            row = (*values.values(), self.form.id(run.lease.run_id))
+            changes.setdefault(tuple(values), []).append(row)
+        for names, given in changes.items():
+            rows.update(connection, Run, names, given)
         rows.update(connection, Thread, _HEAD, list(heads.values()))
+
+    def _adapted(self, values: dict[str, Any]) -> dict[str, Any]:
+        as_time = self.form.time
+        return {k: as_time(v) if isinstance(v, datetime) else v for k, v in values.items()}
 
 
 def collected(connection: BaseDatabaseWrapper) -> Collected:
@@ -229,26 +221,6 @@ def _place(namespace: str) -> tuple[str, str | None]:
     """The columns `namespace` and `full_namespace` of a checkpoint."""
     short = indexed(namespace)
     return stored_name(short), None if short is namespace else stored_name(namespace)
-
-
-def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> list[Row]:
-    """The rows of a run's next events, when `seq` is the number of its last."""
-    as_id, as_time = form.id, form.time
-    run_id = as_id(run_id)
-    return [
-        (
-            run_id,
-            number,
-            event.name,
-            as_time(event.ts),
-            stored_name(event.node),
-            event.step,
-            stored_name(event.namespace),
-            as_id(event.task_id) if event.task_id else None,
-            event.data.decode(),
-        )
-        for number, event in enumerate(events, start=seq + 1)
-    ]
 
 
 def note_rows(form: Form, lease: Lease, record: Record) -> list[Row]:

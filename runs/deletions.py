@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models.signals import post_delete
 from django.utils import timezone
 
+from runs.lifecycle import notification
 from runs.models import DeletedRun, Run
-from runs.notify import changes
 
 #: How long a note is kept: longer than any list goes without being read again.
 KEPT = timedelta(hours=1)
@@ -37,7 +37,7 @@ def _note(instance: Run, using: str, **_: Any) -> None:
         },
     )
     _forget(using)
-    changes.notify_changes()
+    notification.notify_watchers()
 
 
 def _forget(using: str) -> None:

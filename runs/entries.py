@@ -10,6 +10,8 @@ from typing import Any
 
 from runs.engine.events import Event
 from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
+from runs.lifecycle.transitions import Transition
+from runs.models import RunStatus
 
 #: What an entry, a superstep and an event weigh beside their data. Bytes.
 OVERHEAD = 400
@@ -17,13 +19,21 @@ OVERHEAD = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How an attempt ends: in a terminal status, back in the queue as `pending`, or waiting as
-    `interrupted` or `sleeping`; `wake_at` is when the sweep puts it back."""
+    """How an attempt ends.
 
-    status: str
+    Raises ValueError for a transition that is none of a running run.
+    """
+
+    transition: Transition
     at: datetime
+    #: What a run that fails keeps of its error.
     error: dict[str, Any] | None = None
+    #: When the sweep wakes a run that waits.
     wake_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if RunStatus.RUNNING not in self.transition.sources:
+            raise ValueError(f"Transition {self.transition.name!r} ends no attempt.")
 
 
 @dataclass(slots=True, kw_only=True)

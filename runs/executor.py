@@ -25,7 +25,7 @@ from runs.errors import Problem
 from runs.guard import ConnectionGuard
 from runs.journal import DurableJournal
 from runs.leases import Claimed
-from runs.models import RunStatus
+from runs.lifecycle import transitions
 
 _log = logging.getLogger("fastgraph.run")
 
@@ -127,7 +127,7 @@ class Executor:
             ),
         ]
         faults.point("before_finish")
-        ending = Ending(status=RunStatus.COMPLETED, at=now)
+        ending = Ending(transition=transitions.COMPLETE, at=now)
         journal.flush()
         await self.journal.end(execution.lease, ending, told, [result])
         faults.point("after_finish")
@@ -135,14 +135,14 @@ class Executor:
     async def _park(self, execution: Execution, journal: PacedJournal, outcome: Outcome) -> None:
         now = execution.clock.now()
         if outcome.interrupts:
-            status, name = RunStatus.INTERRUPTED, events.INTERRUPTED
+            transition, name = transitions.INTERRUPT, events.INTERRUPTED
             told: dict[str, Any] = {"interrupts": list(map(vars, outcome.interrupts))}
         else:
-            status, name = RunStatus.SLEEPING, events.SLEEPING
+            transition, name = transitions.SLEEP, events.SLEEPING
             told = {"until": outcome.until.isoformat() if outcome.until else None}
         event = Event(name=name, ts=now, data=serde.dumps(told))
         faults.point("before_finish")
-        ending = Ending(status=status, at=now, wake_at=outcome.until)
+        ending = Ending(transition=transition, at=now, wake_at=outcome.until)
         journal.flush()
         await self.journal.end(execution.lease, ending, [event])
         faults.point("after_finish")
@@ -162,7 +162,7 @@ class Executor:
             task_id=error.task_id if isinstance(error, NodeError) else None,
             data=serde.dumps(short),
         )
-        ending = Ending(status=RunStatus.FAILED, at=now, error=told)
+        ending = Ending(transition=transitions.FAIL, at=now, error=told)
         journal.flush()
         try:
             await self.journal.end(claimed.lease, ending, [event])
@@ -173,7 +173,7 @@ class Executor:
             await self.journal.end(claimed.lease, ending, [event])
 
     async def _put_back(self, claimed: Claimed, journal: PacedJournal) -> None:
-        ending = Ending(status=RunStatus.PENDING, at=SystemClock().now())
+        ending = Ending(transition=transitions.STOP, at=SystemClock().now())
         try:
             journal.flush()
             await self.journal.end(claimed.lease, ending)

@@ -15,14 +15,15 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import availability, limits, locks, pauses, rows
+from runs import availability, limits, locks, models, pauses, rows
 from runs.availability import Only, unknown_before
-from runs.collected import EVENT
-from runs.columns import Row, adapted, column, table
+from runs.columns import Row, adapted, column, form, table
 from runs.conf import conf
-from runs.engine import events
+from runs.engine.events import Event
 from runs.engine.ports import Lease
-from runs.models import Event, Payload, Run, RunStatus, Worker, WorkflowPause
+from runs.lifecycle import event_log, notification
+from runs.lifecycle.transitions import STOP, apply_to_all, claim_of, columns
+from runs.models import Payload, Run, RunStatus, Worker, WorkflowPause
 from runs.prepared import Prepared
 
 #: How long `renew` waits for runs that are locked, and between two looks. Seconds.
@@ -55,7 +56,7 @@ class _Pending(NamedTuple):
     priority: int
     created_at: datetime
     started_at: datetime | None
-    wake_at: datetime | None
+    pending_reason: str
     checkpoint_id: UUID | None
     durability: str
     concurrency_key: str | None
@@ -130,11 +131,8 @@ def _claim(worker_id: UUID, limit: int, apart: bool, known: Set[str] | None) -> 
         now = timezone.now()  # not before the lock was had: no run starts before it was created
         until = now + timedelta(seconds=conf().lease_seconds)
         written.expect(2 * len(found))
-        held = [_held(run, worker_id, now, until) for run in found]
-        rows.update(connection, Run, _HELD, adapted(connection, held))
-        begun = [_begun(run, worker_id, now) for run in found]
-        rows.insert(connection, Event, EVENT, adapted(connection, begun))
-        written.announce(ended=False)
+        _record_claims(found, worker_id, now, until)
+        notification.notify_with(written, ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]
 
@@ -175,14 +173,7 @@ def give_back(worker_id: UUID, only: Collection[str] | None = None) -> int:
     if only is not None:
         held = held.filter(id__in=only, cancel_requested_at=None)
     with transaction.atomic():
-        free = locks.free(held)
-        pauses.tell(free)
-        return Run.objects.filter(pk__in=free).update(
-            status=RunStatus.PENDING,
-            lease_owner=None,
-            lease_expires_at=None,
-            updated_at=timezone.now(),
-        )
+        return apply_to_all(locks.free(held), STOP, now=timezone.now())
 
 
 def in_flight() -> dict[UUID, int]:
@@ -223,20 +214,6 @@ def _claimable(
     if full:
         pending = pending.exclude(workflow__in=full)
     return pending.order_by("-priority", "created_at", "id")
-
-
-#: What of a run the claim changes.
-_HELD = (
-    "status",
-    "attempt",
-    "entries",
-    "seq",
-    "started_at",
-    "lease_owner",
-    "lease_expires_at",
-    "wake_at",
-    "updated_at",
-)
 
 
 def _all_next(
@@ -319,31 +296,34 @@ def _first_of_each_thread(found: Sequence[_Pending]) -> list[_Pending]:
     return list(first.values())
 
 
-def _held(run: _Pending, worker_id: UUID, now: datetime, until: datetime) -> Row:
-    """The new values of `_HELD`, and the key. From what was read: the rows are locked."""
-    began = run.started_at or now
-    return (
-        RunStatus.RUNNING.value,
-        run.attempt + 1,
-        0,
-        run.seq + 1,
-        began,
-        worker_id,
-        until,
-        None,
-        now,
-        run.id,
-    )
-
-
-def _begun(run: _Pending, worker_id: UUID, now: datetime) -> Row:
-    attempt = run.attempt + 1
-    if run.wake_at is not None:  # it was waiting, and its time has come
-        name = events.RESUMED
-    else:
-        name = events.STARTED if attempt == 1 else events.RECOVERED
-    data = orjson.dumps({"attempt": attempt, "worker": str(worker_id)})
-    return (run.id, run.seq + 1, name, now, "", None, "", None, data)
+def _record_claims(
+    found: Sequence[_Pending], worker_id: UUID, now: datetime, until: datetime
+) -> None:
+    """Update the claimed runs and append their events. `found` is what was read: the rows are
+    locked."""
+    as_form = form(connection.vendor)
+    changes: list[dict[str, Any]] = []
+    events: list[Row] = []
+    for run in found:
+        transition = claim_of(run.pending_reason, run.attempt)
+        data = orjson.dumps({"attempt": run.attempt + 1, "worker": str(worker_id)})
+        event = Event(name=transition.event or "", ts=now, data=data)
+        events += event_log.rows(as_form, str(run.id), run.seq, [event])
+        changes.append(
+            columns(
+                transition,
+                now=now,
+                attempt=run.attempt + 1,
+                entries=0,
+                seq=event_log.seq_after(run.seq, [event]),
+                started_at=run.started_at or now,
+                lease_owner=worker_id,
+                lease_expires_at=until,
+            )
+        )
+    values = [(*change.values(), run.id) for change, run in zip(changes, found, strict=True)]
+    rows.update(connection, Run, tuple(changes[0]), adapted(connection, values))
+    rows.insert(connection, models.Event, event_log.EVENT_COLUMNS, events)
 
 
 def _payloads(found: Sequence[_Pending]) -> dict[UUID, Any]:

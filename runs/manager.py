@@ -18,14 +18,13 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from runs import cancellation, keys, multitask, rows, wakeup, workflows
-from runs.engine import names
+from runs import cancellation, keys, multitask, rows, workflows
+from runs.engine import events, names
 from runs.engine.durability import DURABILITIES
-from runs.engine.events import CREATED
 from runs.errors import Problem
 from runs.forks import fork
+from runs.lifecycle import notification, transitions
 from runs.models import Checkpoint, Event, Payload, Run, RunStatus, Thread
-from runs.notify import changes
 from runs.payloads import Fault, pointer, schema_faults, type_faults, value_faults
 
 MAX_NAME = 200
@@ -127,7 +126,7 @@ def insert_runs(wanted: Sequence[ValidatedRun], opened: rows.Written) -> list[Ru
     multitask.lock_runs(given)
     known = _lock_threads(list(given))
     made = [Thread() for one in wanted if one.new.thread is None]
-    wakeup.ring(ask=opened.ask)  # first, because it asks before it writes
+    notification.wake_worker(opened.ask)  # first, because it asks before it writes
     opened.expect(len(made) + 2 * len(wanted))
     rows.create(connection, Thread, made)
     fresh = iter(made)
@@ -146,21 +145,18 @@ def insert_runs(wanted: Sequence[ValidatedRun], opened: rows.Written) -> list[Ru
             concurrency_limit=one.place.limit,
             idempotency_key=one.key,
             fingerprint=one.fingerprint,
-            seq=1,
         )
         for one in wanted
     ]
     for run, one in zip(runs, wanted, strict=True):
-        run.updated_at = run.created_at
         if one.new.thread is not None:
             multitask.make_way(run.thread, one.new.multitask_strategy, run.pk)
     payloads = Payload.apart(runs)
+    first_events = [transitions.created(run, _created_event(run)) for run in runs]
     rows.create(connection, Run, runs)
     rows.create(connection, Payload, payloads)
-    told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
-    events = [_told(run, CREATED, data) for run, data in told]
-    rows.create(connection, Event, events)
-    opened.announce(ended=bool(given))  # of those that make way for them
+    rows.create(connection, Event, first_events)
+    notification.notify_with(opened, ended=bool(given))  # of those that make way for them
     return runs
 
 
@@ -225,10 +221,14 @@ def _go_on(
         if changes:
             forked = fork(run, checkpoint, changes)
             run.checkpoint_id = forked.id
-            told = {"checkpoint_id": str(forked.id), "next": forked.next_nodes}
-            run.seq += 1
-            _event(run, "checkpoint", told, step=forked.step)
-            run.save(update_fields=["checkpoint_id", "seq"])
+            data = {"checkpoint_id": str(forked.id), "next": forked.next_nodes}
+            event = events.Event(
+                name=events.CHECKPOINT,
+                ts=run.created_at,
+                step=forked.step,
+                data=orjson.dumps(data),
+            )
+            transitions.record(run, "checkpoint_id", now=run.created_at, appended=[event])
         return run
 
 
@@ -251,25 +251,20 @@ def _copy(source: Run, workflow: workflows.Workflow, thread: Thread, payload: An
 
 def _insert(run: Run) -> Run:
     """Run, event 1 and wake-up; the caller owns the transaction."""
-    run.seq = 1
-    run.updated_at = run.created_at
     payloads = Payload.apart([run])
+    first_event = transitions.created(run, _created_event(run))
     run.save(force_insert=True)
     rows.create(connection, Payload, payloads)
-    _event(run, CREATED, {"workflow": run.workflow, "name": run.name})
-    wakeup.ring()
-    changes.notify_changes()
+    first_event.save(force_insert=True)
+    notification.wake_worker()
+    notification.notify_watchers()
     return run
 
 
-def _event(run: Run, name: str, told: Mapping[str, Any], *, step: int | None = None) -> None:
-    """Event number `run.seq`, of a run that nobody executes yet."""
-    _told(run, name, told, step=step).save(force_insert=True)
-
-
-def _told(run: Run, name: str, told: Mapping[str, Any], *, step: int | None = None) -> Event:
-    data = orjson.dumps(told).decode()
-    return Event(run=run, seq=run.seq, name=name, ts=run.created_at, step=step, data=data)
+def _created_event(run: Run) -> events.Event:
+    """Event 1 of a new run."""
+    data = orjson.dumps({"workflow": run.workflow, "name": run.name})
+    return events.Event(name=events.CREATED, ts=run.created_at, data=data)
 
 
 def _lock_thread(thread_id: UUID) -> Thread:

@@ -38,6 +38,25 @@ class RunStatus(models.TextChoices):
     CANCELLED = "cancelled"
 
 
+class PendingReason(models.TextChoices):
+    """Why a run is pending; it decides which event its next claim appends (`runs.lifecycle`)."""
+
+    #: It is new: `started`.
+    CREATED = "created"
+    #: Its questions were answered: `resumed`.
+    ANSWERED = "answered"
+    #: The time that it waited for has come: `resumed`.
+    WOKEN = "woken"
+    #: It stopped at the end of a superstep for a pause: `resumed`.
+    PAUSED = "paused"
+    #: It was isolated as a suspect and made progress: `resumed`.
+    PROVEN = "proven"
+    #: Its worker stopped or gave it up: `recovered`.
+    STOPPED = "stopped"
+    #: Its worker was lost: `recovered`.
+    LOST = "lost"
+
+
 class Durability(models.TextChoices):
     """`runs.engine.durability` says what they promise."""
 
@@ -79,6 +98,13 @@ class Run(models.Model):
     workflow_version = models.CharField(max_length=MAX_NAME, default="1")
     name = models.CharField(max_length=200, blank=True, default="")
     status = models.CharField(max_length=12, choices=RunStatus, default=RunStatus.PENDING)
+    pending_reason = models.CharField(
+        max_length=12,
+        choices=PendingReason,
+        default=PendingReason.CREATED,
+        blank=True,
+        help_text="why it is pending; empty in any other status",
+    )
     payload = JsonTextField(
         null=True, blank=True, help_text="what it was given; empty when that is large: see Payload"
     )
@@ -112,7 +138,9 @@ class Run(models.Model):
     )
     lease_owner = models.UUIDField(null=True, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    wake_at = models.DateTimeField(null=True, blank=True)
+    wake_at = models.DateTimeField(
+        null=True, blank=True, help_text="when the sweep wakes it, while it sleeps or asks"
+    )
 
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     cancel_acknowledged_at = models.DateTimeField(

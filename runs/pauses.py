@@ -8,17 +8,15 @@ whatever reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from uuid import UUID
 
 import orjson
-from django.db.models import F
 from django.utils import timezone
 
 from runs.engine import events
-from runs.engine.events import Event as Told
-from runs.models import Event, Run, WorkflowPause
+from runs.engine.events import Event
+from runs.models import Run, WorkflowPause
 
 #: For the columns of a query on runs: whether the run's workflow is paused now.
 OF_WORKFLOW = (
@@ -27,31 +25,21 @@ OF_WORKFLOW = (
 )
 
 
-def told(by: str, reason: str, now: datetime, workflow: str = "") -> Told:
-    """The event of a run that was paused; `workflow` when all of its runs were."""
+def paused_event(by: str, reason: str, now: datetime, workflow: str = "") -> Event:
+    """The event of a paused run. `workflow`: its name if all of its runs are paused."""
     of = {"workflow": workflow} if workflow else {}
     data = {"reason": reason, "by": by, **of}
-    return Told(name=events.PAUSED, ts=now, data=orjson.dumps(data))
+    return Event(name=events.PAUSED, ts=now, data=orjson.dumps(data))
 
 
-def unpaused(by: str) -> Told:
+def paused_event_of(run: Run) -> Event:
+    """The event of `run`, which is paused itself and stops now."""
+    return paused_event(run.pause_by, run.pause_reason, timezone.now())
+
+
+def unpaused_event(by: str, now: datetime) -> Event:
     """The event of a run that somebody unpaused."""
-    return Told(name=events.UNPAUSED, ts=timezone.now(), data=orjson.dumps({"by": by}))
-
-
-def tell(run_ids: Collection[UUID]) -> None:
-    """Say of those of these runs that are paused that they are, in their next event. The caller
-    has locked them, and takes them from a worker that had not come to say it."""
-    paused = Run.objects.filter(pk__in=run_ids, paused_at__isnull=False)
-    now = timezone.now()
-    said = []
-    for run in paused:
-        event = told(run.pause_by, run.pause_reason, now)
-        data = event.data.decode()
-        said.append(Event(run_id=run.pk, seq=run.seq + 1, name=event.name, ts=now, data=data))
-    if said:
-        Event.objects.bulk_create(said)
-        paused.update(seq=F("seq") + 1)
+    return Event(name=events.UNPAUSED, ts=now, data=orjson.dumps({"by": by}))
 
 
 def of_workflow(name: str) -> WorkflowPause | None:

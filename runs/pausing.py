@@ -10,14 +10,15 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from runs import availability, pauses, wakeup, workflows
-from runs.engine.events import Event as Told
+from runs import availability, pauses, workflows
 from runs.errors import Problem
-from runs.models import Event, Run, RunStatus, WorkflowPause
-from runs.notify import changes
+from runs.lifecycle import notification, transitions
+from runs.models import Run, RunStatus, WorkflowPause
 from runs.payloads import value_faults
 
 MAX_REASON = 500
+
+_COLUMNS = ("paused_at", "pause_by", "pause_reason")
 
 
 def pause_run(run_id: UUID, *, by: str = "", reason: str = "") -> Run:
@@ -36,9 +37,10 @@ def pause_run(run_id: UUID, *, by: str = "", reason: str = "") -> Run:
         if run.paused_at is None:
             run.paused_at = now = timezone.now()
             run.pause_by, run.pause_reason = by, reason
-            if run.status != RunStatus.RUNNING:  # nobody else writes its events
-                _tell(run, pauses.told(by, reason, now))
-            _save(run, "paused_at", "pause_by", "pause_reason")
+            # A running one appends the event when it stops.
+            stopped = run.status != RunStatus.RUNNING
+            event = [pauses.paused_event(by, reason, now)] if stopped else []
+            transitions.record(run, *_COLUMNS, now=now, appended=event)
     return run
 
 
@@ -49,12 +51,11 @@ def unpause_run(run_id: UUID, *, by: str = "") -> Run:
         run = _locked(run_id)
         if run.paused_at is None or run.finished:
             raise Problem(409, "not_paused", _not_paused(run))
-        run.paused_at = None
+        run.paused_at, now = None, timezone.now()
         run.pause_by = run.pause_reason = ""
-        if run.status != RunStatus.RUNNING:
-            _tell(run, pauses.unpaused(by))
-        _save(run, "paused_at", "pause_by", "pause_reason")
-        wakeup.ring()
+        stopped = run.status != RunStatus.RUNNING
+        event = [pauses.unpaused_event(by, now)] if stopped else []
+        transitions.record(run, *_COLUMNS, now=now, appended=event, makes_work=True)
     return run
 
 
@@ -69,7 +70,7 @@ def pause_workflow(name: str, *, by: str = "", reason: str = "") -> WorkflowPaus
         WorkflowPause.objects.bulk_create(
             [WorkflowPause(workflow=name, paused_by=by, reason=reason)], ignore_conflicts=True
         )
-        changes.notify_changes()
+        notification.notify_watchers()
         return WorkflowPause.objects.filter(workflow=name).latest("paused_at", "id")
 
 
@@ -85,8 +86,8 @@ def unpause_workflow(name: str, *, by: str = "") -> WorkflowPause:
             raise Problem(409, "not_paused", f"Workflow {name!r} is not paused.")
         found.ended_at, found.ended_by = timezone.now(), by
         found.save(update_fields=["ended_at", "ended_by"])
-        wakeup.ring()
-        changes.notify_changes()
+        notification.wake_worker()
+        notification.notify_watchers()
         return found
 
 
@@ -110,19 +111,6 @@ def _locked(run_id: UUID) -> Run:
     if run is None:
         raise Problem(404, "unknown_run", f"There is no run {run_id}.")
     return run
-
-
-def _tell(run: Run, event: Told) -> None:
-    run.seq += 1
-    Event.objects.create(
-        run_id=run.pk, seq=run.seq, name=event.name, ts=event.ts, data=event.data.decode()
-    )
-
-
-def _save(run: Run, *columns: str) -> None:
-    run.updated_at = timezone.now()
-    run.save(update_fields=[*columns, "seq", "updated_at"])
-    changes.notify_changes()
 
 
 def _not_paused(run: Run) -> str:

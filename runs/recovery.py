@@ -6,7 +6,6 @@ changes nothing.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
+import orjson
 from django.db import DatabaseError, transaction
 from django.db.models import F, Q, QuerySet
 
@@ -22,7 +22,6 @@ from runs import (
     cancellation,
     leases,
     locks,
-    pauses,
     processes,
     silent_workers,
     wakeup,
@@ -30,8 +29,10 @@ from runs import (
 )
 from runs.conf import conf
 from runs.engine import events
-from runs.models import WAITING, Event, Run, RunStatus, Worker
-from runs.notify import changes
+from runs.engine.events import Event
+from runs.lifecycle import notification, transitions
+from runs.lifecycle.transitions import apply_to_all
+from runs.models import WAITING, Run, RunStatus, Worker
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +125,6 @@ def _change(found: _Found, now: datetime) -> Swept:
         workers=workers,
         rang=_ring_if_needed(),
     )
-    if recovered or woken:  # the others were announced, each where it ended
-        changes.notify_changes(ended=False)
     if recovered or failed:
         logger.warning(_told(recovered, failed))
     return swept
@@ -196,47 +195,26 @@ def _put_back(lost: Q, now: datetime) -> int:
     left = Q(crashes__lt=conf().max_attempts - 1, cancel_requested_at=None)
     with transaction.atomic():
         free = locks.free(Run.objects.filter(lost, left))
-        pauses.tell(free)
-        return Run.objects.filter(pk__in=free).update(
-            status=RunStatus.PENDING,
-            crashes=F("crashes") + 1,
-            lease_owner=None,
-            lease_expires_at=None,
-            updated_at=now,
-        )
+        return apply_to_all(free, transitions.LOSE, now=now, crashes=F("crashes") + 1)
 
 
 def _wake(due: QuerySet[Run], now: datetime) -> int:
-    # The claim takes `wake_at` away: it tells a run that goes on from one that lost its worker.
     with transaction.atomic():
-        found = Run.objects.filter(pk__in=locks.free(due))
-        return found.update(status=RunStatus.PENDING, updated_at=now)
+        return apply_to_all(locks.free(due), transitions.WAKE, now=now)
 
 
-def _fail(run: Run, lost: Q, now: datetime) -> int:
-    """End `run` with its last event, in one transaction; 0 when somebody was faster."""
+def _fail(run: Run, lost: Q, now: datetime) -> bool:
+    """End `run` with its last event, in one transaction; False when somebody was faster."""
     crashes = run.crashes + 1
     error = {"type": CRASHED, "message": _explanation(run, crashes), "node": None}
+    event = Event(name=events.FAILED, ts=now, data=orjson.dumps(error))
+    still = lost & Q(crashes=run.crashes)
     with transaction.atomic():
         if not locks.free(Run.objects.filter(pk=run.pk)):
-            return 0
-        # With the seq that was read: the event must get the next number, whoever wrote since.
-        ours = Run.objects.filter(lost, pk=run.pk, crashes=run.crashes, seq=run.seq).update(
-            status=RunStatus.FAILED,
-            crashes=crashes,
-            seq=run.seq + 1,
-            error=error,
-            lease_owner=None,
-            lease_expires_at=None,
-            finished_at=now,
-            updated_at=now,
+            return False
+        return transitions.apply(
+            run, transitions.FAIL, now=now, event=event, guard=still, crashes=crashes, error=error
         )
-        if ours:
-            Event.objects.create(
-                run_id=run.pk, seq=run.seq + 1, name=events.FAILED, ts=now, data=json.dumps(error)
-            )
-            changes.notify_changes()
-    return ours
 
 
 def _explanation(run: Run, crashes: int) -> str:
@@ -263,11 +241,11 @@ def _ring_if_needed() -> bool:
     """
     known = workflows.registered()
     if leases.any_pending(apart=True, known=known):
-        wakeup.ring(apart=True)
+        notification.wake_worker(isolated=True)
     # Not for what waits its turn, is paused, or is of a workflow that this host lacks: that would
     # keep a worker awake for nothing.
     needed = leases.any_pending(known=known) or not host_has_worker()
     if not needed or wakeup.queued():
         return False
-    wakeup.ring()
+    notification.wake_worker()
     return True

@@ -10,14 +10,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from runs import history, wakeup, workflows
+from runs import history, workflows
 from runs.engine import Command, GraphError
 from runs.engine import notes as engine_notes
 from runs.engine.checkpoint import Note
 from runs.engine.graph import Graph, StateView
 from runs.errors import Problem
+from runs.lifecycle import transitions
 from runs.models import PendingWrite, Run, RunStatus
-from runs.notify import changes
 from runs.payloads import type_faults
 
 
@@ -32,12 +32,8 @@ def resume_run(run_id: UUID, command: Command[Any]) -> Run:
         if run.status != RunStatus.INTERRUPTED:
             raise Problem(409, "not_interrupted", _why_not(run))
         _record(run, command)
-        now = timezone.now()
-        # `wake_at` tells the claim that the run goes on, and did not lose its worker.
-        run.status, run.wake_at, run.updated_at = RunStatus.PENDING, now, now
-        run.save(update_fields=["status", "wake_at", "updated_at"])
-        wakeup.ring()
-        changes.notify_changes()
+        if not transitions.apply(run, transitions.RESUME, now=timezone.now()):
+            raise Problem(409, "not_interrupted", _why_not(run))
         return run
 
 

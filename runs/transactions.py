@@ -18,8 +18,8 @@ from runs.engine import faults
 from runs.engine.checkpoint import Checkpoint, Note
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease, Record, Transacted
+from runs.lifecycle import notification
 from runs.models import PendingWrite
-from runs.notify import changes
 from runs.notify.changes import CommitHint
 from runs.outages import is_outage
 
@@ -125,11 +125,11 @@ def _keep(lease: Lease, checkpoint: Checkpoint, done: Transacted, attach: Attach
     )
     found = collected(connection)
     found.noted(run, record)
-    found.told(run, done.events)
+    found.add_events(run, done.events)
     found.artifacts.extend(done.artifacts)
     run.changed = True
     found.send(connection, [run], attach)
-    changes.notify_changes(ended=False)
+    notification.notify_watchers(ended=False)
 
 
 def _find(attempt: _Attempt) -> Note | None:

@@ -31,7 +31,6 @@ from runs import (
     processes,
     shutdown,
     standstills,
-    wakeup,
     workflows,
 )
 from runs.conf import conf
@@ -314,7 +313,6 @@ class Worker:
             ]
             if waiting and (count := leases.give_back(self.id, waiting)):
                 _log.warning("%s runs are put back, because the event loop stands still", count)
-                wakeup.ring()
 
     def _replace_when_full_of_strays(self, loop: asyncio.AbstractEventLoop) -> None:
         """Nodes that outlive their runs hold threads, or come back to the event loop. When they are

@@ -192,7 +192,7 @@ class RunAdmin(GuardedDeletion):
             {
                 "fields": ("attempt", "crashes", "priority", "durability", "concurrency_key",
                            "concurrency_limit", "seq", "step", "checkpoint", "source",
-                           "lease_owner", "lease_expires_at", "wake_at"),
+                           "pending_reason", "lease_owner", "lease_expires_at", "wake_at"),
             },
         ),
         (
@@ -210,7 +210,8 @@ class RunAdmin(GuardedDeletion):
         "failure",
         "created_at", "started_at", "finished_at", "took", "updated_at", "attempt", "crashes",
         "priority", "durability", "seq", "step", "checkpoint", "source", "lease_owner",
-        "lease_expires_at", "wake_at", "cancel_requested_at", "cancel_acknowledged_at", "cancel_by",
+        "lease_expires_at", "wake_at", "pending_reason", "cancel_requested_at",
+        "cancel_acknowledged_at", "cancel_by",
         "cancel_reason", "rolled_back", "paused_at", "pause_by", "pause_reason", "concurrency_key",
         "concurrency_limit",
     )  # fmt: skip

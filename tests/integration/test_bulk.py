@@ -12,6 +12,7 @@ from django.db import DataError, connection
 from runs import batch, bulk, rows
 from runs.engine.ports import Lease, Record
 from runs.entries import Ending, Entry
+from runs.lifecycle import transitions
 from runs.models import Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
 from tests.contract.builders import NOW, checkpoint, custom, full, note, superstep, task_id
 
@@ -62,7 +63,7 @@ def test_the_outcome_is_the_same(count: int) -> None:
     for lease, made in zip(leases, first, strict=True):
         step = superstep(checkpoint(lease, 1, parent=made))
         ended.append(Entry(lease=lease, number=3, supersteps=[step]))
-        ending = Ending(status=RunStatus.FAILED, at=NOW, error={"type": "é"})
+        ending = Ending(transition=transitions.FAIL, at=NOW, error={"type": "é"})
         ended.append(Entry(lease=lease, number=4, ending=ending))
     write(ended)
     assert not PendingWrite.objects.exists()

@@ -55,7 +55,7 @@ def test_a_suspect_is_one_of_the_others_again_with_its_next_superstep(
     register: Register, drain: Callable[[], None]
 ) -> None:
     run = pending(register(counting()))
-    Run.objects.filter(id=run.id).update(crashes=2, attempt=2)
+    Run.objects.filter(id=run.id).update(crashes=2, attempt=2, pending_reason="lost")
     drain()
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("pending", 2), "it is not for those"

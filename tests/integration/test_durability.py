@@ -30,6 +30,7 @@ from runs.engine.ports import Lease, Superstep
 from runs.entries import Ending, Entry
 from runs.executor import Executor
 from runs.journal import DurableJournal
+from runs.lifecycle import transitions
 from runs.manager import NewRun, create_run, replay_run
 from runs.models import Checkpoint, Event, Run
 from runs.resumption import resume_run
@@ -217,7 +218,7 @@ async def test_what_a_cancelled_exit_run_did_is_kept(work: Callable[[], None]) -
         made = checkpoint(lease, step, parent=made)
         await keeping.commit(lease, superstep(made))
     await keeping.settle(lease)
-    await journal.end(lease, Ending(status="pending", at=timezone.now()))
+    await journal.end(lease, Ending(transition=transitions.STOP, at=timezone.now()))
     await asyncio.to_thread(journal.close)
     status, kept, names = await asyncio.to_thread(found, lease.run_id)
     assert (status, kept) == ("cancelled", 3)

@@ -21,9 +21,10 @@ from runs.engine.ids import checkpoint_id, uuid7
 from runs.engine.ports import Lease, Superstep
 from runs.entries import Ending, Entry
 from runs.journal import DurableJournal
+from runs.lifecycle import transitions
 from runs.models import Checkpoint as CheckpointRow
 from runs.models import Event as EventRow
-from runs.models import Run, RunStatus, Thread
+from runs.models import Run, Thread
 
 T = TypeVar("T")
 
@@ -115,7 +116,7 @@ async def test_what_was_committed_counts_when_the_run_is_put_back_in_the_same_br
     lease: Lease,
 ) -> None:
     """As when a worker stops while a superstep is on its way to the disk."""
-    ending = Ending(status=RunStatus.PENDING, at=timezone.now())
+    ending = Ending(transition=transitions.STOP, at=timezone.now())
     entries = [
         Entry(lease=lease, number=1, supersteps=[superstep(lease, 0)]),
         Entry(lease=lease, number=2, ending=ending),
