@@ -1,4 +1,4 @@
-"""Forks: a checkpoint again, with some of its state changed."""
+"""Forks: a copy of a checkpoint with some of its state changed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from runs.engine import ids, serde
+from runs import history
+from runs.engine import serde
 from runs.models import Checkpoint, Run, State
 
 
 def fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint:
-    """A checkpoint of `run` at the step of `parent`, with the same to run next: its state is that
-    of `parent` with each channel in `changes` set to the value given there (set, not merged by the
-    channel's reducer). Both are on one thread; the caller owns the transaction."""
-    version = UUID(
-        ids.checkpoint_id(
-            run_id=str(run.id),
-            millis=int(run.created_at.timestamp() * 1000),
-            namespace=parent.path,
-            step=parent.step,
-        )
+    """A checkpoint of `run` at the step of `parent`, on the same thread, with the same to run next
+    and the same questions.
+
+    Each channel in `changes` is set to its value there, not merged by the reducer of the channel;
+    the other channels are as at `parent`. The caller owns the transaction.
+    """
+    forked = history.checkpoint_of(parent).fork(
+        run_id=str(run.id),
+        created_ms=int(run.created_at.timestamp() * 1000),
+        now=timezone.now(),
     )
+    version = UUID(forked.checkpoint_id)
     values = {channel: serde.dumps(value).decode() for channel, value in changes.items()}
     State.objects.bulk_create(
         State(
@@ -37,7 +39,7 @@ def fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint
         )
         for channel, value in values.items()
     )
-    versions = serde.loads(parent.versions) | dict.fromkeys(values, str(version))
+    versions = dict(forked.versions) | dict.fromkeys(values, forked.checkpoint_id)
     return Checkpoint.objects.create(
         id=version,
         thread_id=parent.thread_id,
@@ -45,9 +47,9 @@ def fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoint
         namespace=parent.namespace,
         full_namespace=parent.full_namespace,
         parent_id=parent.id,
-        step=parent.step,
-        source="fork",
+        step=forked.step,
+        source=forked.source,
         versions=serde.dumps(versions).decode(),
-        frontier=parent.frontier,
-        created_at=timezone.now(),
+        frontier=forked.frontier.dumps().decode(),
+        created_at=forked.created_at,
     )

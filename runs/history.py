@@ -43,7 +43,7 @@ def load(
         row = query.filter(id__in=head).first() or query.order_by("-id").first()
     if row is None:
         return None
-    checkpoint = _checkpoint(row)
+    checkpoint = checkpoint_of(row)
     return Saved(
         checkpoint=checkpoint,
         chains=_chains(row, checkpoint.versions),
@@ -58,7 +58,7 @@ def checkpoints(thread_id: str, namespace: str, limit: int | None) -> list[Check
     query = models.Checkpoint.objects.filter(
         thread_id=UUID(thread_id), namespace=indexed(namespace)
     )
-    return [_checkpoint(row) for row in query.order_by("-id")[:limit]]
+    return [checkpoint_of(row) for row in query.order_by("-id")[:limit]]
 
 
 def read_state(graph: Graph, thread_id: UUID, checkpoint_id: UUID) -> StateView | None:
@@ -67,12 +67,13 @@ def read_state(graph: Graph, thread_id: UUID, checkpoint_id: UUID) -> StateView 
     row = models.Checkpoint.objects.filter(thread_id=thread_id, id=checkpoint_id).first()
     if row is None:
         return None
-    checkpoint = _checkpoint(row)
+    checkpoint = checkpoint_of(row)
     position = restore(graph, checkpoint, _chains(row, checkpoint.versions), shown=True)
     return StateView(checkpoint=checkpoint, values=position.values)
 
 
-def _checkpoint(row: models.Checkpoint) -> Checkpoint:
+def checkpoint_of(row: models.Checkpoint) -> Checkpoint:
+    """The checkpoint of a row."""
     return Checkpoint(
         checkpoint_id=str(row.id),
         thread_id=str(row.thread_id),

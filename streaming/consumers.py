@@ -22,11 +22,12 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from streaming import hub, wire
 from streaming.batch import FrameBatch
 from streaming.commands import Commands
-from streaming.conversation import Session, together
+from streaming.conversation import Session
 from streaming.feed import FeedSubscriber, SubscriberTooSlow
 from streaming.queries import CloseSocket, parse_feed, parse_run
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
+from streaming.tasks import run_until_first_ends
 
 logger = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ class SessionConsumer(StreamConsumer):
         """Greet, and do `works` beside the session, until one of them ends or raises."""
         try:
             await self._session.send(READY)
-            await together(self._session.run(), *(work() for work in works))
+            await run_until_first_ends(self._session.run(), *(work() for work in works))
         finally:
             await self._session.close()
 

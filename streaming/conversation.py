@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import orjson
 from asgiref.typing import WebSocketScope
@@ -15,6 +13,7 @@ from streaming.commands import Commands
 from streaming.messages import Command, InvalidMessage, Message, parse
 from streaming.queries import CloseSocket
 from streaming.subscriptions import FrameSink, Subscriptions
+from streaming.tasks import run_until_first_ends
 
 INBOX_BYTES = (
     256 * 1024
@@ -51,7 +50,7 @@ class Session:
 
     async def run(self) -> None:
         """Answer messages while the client is connected. Raises what ends the socket."""
-        await together(self._listen(), self._subscriptions.failing())
+        await run_until_first_ends(self._listen(), self._subscriptions.failing())
 
     async def send(self, frame: bytes) -> None:
         """Send a frame that answers no message."""
@@ -115,16 +114,3 @@ class Session:
 def _frame(event: str, own: str | int | None, **fields: object) -> bytes:
     """An answer, with the `id` of the message that it answers if that had one."""
     return orjson.dumps({"event": event, **({} if own is None else {"id": own}), **fields})
-
-
-async def together(*works: Coroutine[Any, Any, None]) -> None:
-    """Do all of them until one of them ends or raises; then the others are cancelled."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in done:
-        task.result()

@@ -16,13 +16,13 @@ from runs.errors import Problem
 from runs.frames import Frame
 from runs.models import Thread
 from streaming import hub
-from streaming.conversation import together
 from streaming.endpoint import Request, or_unavailable, until_disconnect
 from streaming.event_stream import MODE_PARAMETER, EventWriter
 from streaming.feed import FeedSubscriber, Filter, SubscriberTooSlow
 from streaming.modes import parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Quota, UnknownRun
+from streaming.tasks import run_until_first_ends
 from streaming.thread_cursor import ParsedCursor, parse
 from streaming.thread_log import (
     ForeignCursor,
@@ -101,9 +101,11 @@ class _Following:
                 await self._writer.begin()
                 await self._send(first or ())
                 del first  # it may be large, and the stream long
-                await together(self._send_all(past, changes), self._beat(), self._failing())
+                await run_until_first_ends(
+                    self._send_all(past, changes), self._beat(), self._failing()
+                )
         except (Closed, SubscriberTooSlow, UnknownRun):
-            pass  # the client comes back with its cursor, and is told of a deleted thread then
+            pass  # the client comes back with its cursor, and gets 404 then for a deleted thread
         finally:
             for task in self._tasks:
                 task.cancel()

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from . import serde
+from . import ids, serde
 from .copies import Values
 from .errors import NotStorableError
 from .values import value
@@ -131,6 +131,21 @@ class Checkpoint:
     versions: Mapping[str, str]
     frontier: Frontier
     created_at: datetime
+
+    def fork(self, *, run_id: str, created_ms: int, now: datetime) -> Checkpoint:
+        """A copy of this checkpoint for another run of the thread to go on from. Its tasks ask the
+        same questions under the same ids."""
+        return replace(
+            self,
+            checkpoint_id=ids.checkpoint_id(
+                run_id=run_id, millis=created_ms, namespace=self.namespace, step=self.step
+            ),
+            run_id=run_id,
+            parent_id=self.checkpoint_id,
+            source="fork",
+            frontier=replace(self.frontier, origin=self.frontier.origin or self.checkpoint_id),
+            created_at=now,
+        )
 
 
 @value(frozen=True, slots=True, kw_only=True)

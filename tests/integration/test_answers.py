@@ -20,7 +20,7 @@ from artifacts.models import Artifact
 from artifacts.store import read, store
 from runs import workflows
 from runs.engine import END, START, Context, StateGraph, interrupt
-from runs.manager import NewRun, create_run
+from runs.manager import NewRun, create_run, replay_run
 from runs.models import Event, PendingWrite, Run, RunStatus
 from runs.pausing import pause_run
 from runs.worker import Worker
@@ -313,3 +313,18 @@ def test_from_the_command_line(
     assert sorted(output(run)) == sorted(["in", "by hand", "yes", "aside", "in"])
     with pytest.raises(CommandError, match="only an interrupted run"):
         call_command("resume_run", str(run.id), "--answer", "1")
+
+
+@pytest.mark.parametrize("changes", [{}, {"log": ["changed"]}])
+def test_replay_of_interrupted_run_asks_under_the_same_id(
+    waiting: Callable[..., Run], drain: Callable[[], None], changes: dict[str, Any]
+) -> None:
+    first = waiting(ask)
+    again = replay_run(first.id, from_step=0, changes=changes)
+    drain()
+    again.refresh_from_db()
+    assert again.status == "interrupted", again.error
+    assert asked(again) == asked(first)
+    twice = replay_run(again.id, from_step=0, changes={"log": ["twice"]}) if changes else again
+    drain()
+    assert asked(twice) == asked(first), "a fork of a fork"
