@@ -29,7 +29,7 @@ def build() -> ASGI3Application:
     from fastgraph_site.lifespan import Lifespan
     from fastgraph_site.pool import WsgiPool
     from fastgraph_site.streams import Streams
-    from streaming import hub
+    from streaming.hub import hub
     from streaming.routing import sockets
 
     commands = SocketCommands()

@@ -23,10 +23,10 @@ from fastgraph_site import problems
 from fastgraph_site.creations import PATHS
 from fastgraph_site.overload import RETRY_AFTER
 from runs.errors import Problem
-from streaming import long_poll, waits
-from streaming.endpoint import read_query, until_disconnect
-from streaming.reader import Closed
-from streaming.subscriber import UnknownRun
+from streaming.http import long_poll, waits
+from streaming.http.endpoint import read_query, until_disconnect
+from streaming.hub.reader import Closed
+from streaming.hub.subscriber import UnknownRun
 
 _CREATED = (200, 201)
 GRACE_SECONDS = 2.0  # beyond the time, for the database to answer

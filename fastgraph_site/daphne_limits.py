@@ -18,7 +18,7 @@ from fastgraph_site.hosts import refused_target
 from fastgraph_site.http_protocol import response_of
 from fastgraph_site.overload import SeldomLog, too_many_connections
 from runs.errors import Problem
-from streaming import messages
+from streaming.websocket import client_messages
 
 
 class LimitedRequest(WebRequest):
@@ -122,7 +122,7 @@ class LimitedSocket(WebSocketProtocol):
     _refused = False
 
     def onConnect(self, request: Any) -> Any:
-        self._allowance = messages.frame_limit()
+        self._allowance = client_messages.frame_limit()
         return super().onConnect(request)
 
     def onFrameBegin(self) -> None:

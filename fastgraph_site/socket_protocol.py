@@ -17,8 +17,8 @@ from websockets.typing import StatusLike
 from fastgraph_site.bodies import Held
 from runs.api.problems import MEDIA_TYPE, body_of
 from runs.errors import Problem
-from streaming import messages
-from streaming.wire import EXTENSION
+from streaming.hub.websocket_bytes import EXTENSION
+from streaming.websocket import client_messages
 
 MAX_FRAGMENTS = 1024  # of one message
 #: A client that was refused may have sent more: so much of it is taken, and left unread, for so
@@ -35,7 +35,7 @@ class _ServerProtocol(ServerProtocol):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        self._allowance = messages.frame_limit()
+        self._allowance = client_messages.frame_limit()
         self._fragments = 0
 
     def recv_frame(self, frame: Frame) -> None:

@@ -77,7 +77,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Streams end only when they are told, and open requests are waited for.
-        from streaming import hub
+        from streaming.hub import hub
 
         hub.disconnect_all()
         await super().shutdown(sockets)

@@ -11,12 +11,12 @@ from django.http import QueryDict
 from django.urls import re_path
 
 from runs.errors import Problem
-from streaming.commands import Commands
-from streaming.consumers import FeedConsumer, RunConsumer, UnknownConsumer
-from streaming.endpoint import Endpoint, Request, read_query
-from streaming.event_stream import RunStream
-from streaming.long_poll import RunEvents, RunWait
-from streaming.thread_stream import ThreadStream
+from streaming.http.endpoint import Endpoint, Request, read_query
+from streaming.http.long_poll import RunEvents, RunWait
+from streaming.http.run_events import RunStream
+from streaming.http.thread_events import ThreadStream
+from streaming.websocket.commands import Commands
+from streaming.websocket.consumers import FeedConsumer, RunConsumer, UnknownConsumer
 
 
 def sockets(commands: Commands | None = None) -> URLRouter:

@@ -6,7 +6,7 @@ from typing import Any
 
 from runs.api.parameters import Parameter
 from runs.api.problems import MEDIA_TYPE
-from streaming.long_poll import UNTIL_END
+from streaming.http.long_poll import UNTIL_END
 from streaming.routing import ENDPOINTS, EVENTS
 
 _ANSWERS = {

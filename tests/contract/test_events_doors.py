@@ -16,7 +16,7 @@ from django.db import connections
 from fastgraph_site.pool import WsgiPool
 from fastgraph_site.streams import Streams
 from runs.models import Event, Run, RunStatus, Thread
-from streaming import hub
+from streaming.hub import hub
 from tests.site.requests import LOCAL, Exchange
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,7 +12,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
 from fastgraph_site.socket_protocol import WireProtocol
-from streaming import wire
+from streaming.hub import websocket_bytes
 
 REQUEST = (
     b"GET /api/ws/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -47,7 +47,7 @@ def ended(protocol: WireProtocol) -> None:
 
 async def test_ready_bytes_are_written_as_they_are_for_as_long_as_there_is_room() -> None:
     protocol, transport = await connected()
-    write = wire.raw_writer(protocol.scope)
+    write = websocket_bytes.raw_writer(protocol.scope)
     assert write is not None
     assert write(b"one")
     protocol.pause_writing()
@@ -64,7 +64,7 @@ async def test_ready_bytes_are_written_as_they_are_for_as_long_as_there_is_room(
     "message",
     [
         {"type": "websocket.send", "text": "{}"},
-        {"type": "websocket.send", wire.EXTENSION: b"\x81\x02{}"},
+        {"type": "websocket.send", websocket_bytes.EXTENSION: b"\x81\x02{}"},
         {"type": "websocket.close", "code": 1000},
     ],
 )
@@ -76,7 +76,7 @@ async def test_what_is_sent_after_rubbish_has_closed_it_meets_a_client_that_is_g
     written = len(transport.write.mock_calls)
     with pytest.raises(ClientDisconnected):
         await protocol.send(message)
-    write = wire.raw_writer(protocol.scope)
+    write = websocket_bytes.raw_writer(protocol.scope)
     assert write is not None
     assert not write(b"\x81\x02{}")
     assert len(transport.write.mock_calls) == written

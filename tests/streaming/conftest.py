@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streaming import hub
+from streaming.hub import hub
 
 
 @pytest.fixture(autouse=True)

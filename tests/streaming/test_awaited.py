@@ -13,7 +13,7 @@ from fastgraph_site import awaited
 from fastgraph_site.awaited import WaitForEndMiddleware
 from runs.models import Run
 from runs.summaries import detail
-from streaming import hub
+from streaming.hub import hub
 from tests.site.requests import LOCAL, Exchange
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import until
@@ -126,7 +126,9 @@ async def test_a_run_that_is_deleted_meanwhile_is_answered_as_it_was_made() -> N
     assert json.loads(exchange.body)["id"] == str(maker.made)
 
 
-@pytest.mark.parametrize("asked", ["streaming.roll_call.ended", "streaming.long_poll._run_detail"])
+@pytest.mark.parametrize(
+    "asked", ["streaming.hub.moved_runs.ended", "streaming.http.long_poll._run_detail"]
+)
 async def test_a_database_that_is_away_keeps_no_answer_back(
     monkeypatch: pytest.MonkeyPatch, asked: str
 ) -> None:

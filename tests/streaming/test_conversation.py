@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from runs.models import Run
-from streaming import hub, messages, subscriptions
-from streaming.subscriber import QUEUE_BYTES
+from streaming.hub import hub
+from streaming.hub.subscriber import QUEUE_BYTES
+from streaming.websocket import client_messages, subscriptions
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
 from tests.streaming.sockets import Client, StuckClient, connected, until
 from tests.streaming.test_scale import create_runs, delete
@@ -175,8 +176,8 @@ async def test_a_bad_cursor_is_answered_with_an_error(after: Any) -> None:
 
 
 async def test_too_many_messages_close_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "MESSAGE_BURST", 5)
-    monkeypatch.setattr(messages, "MESSAGES_PER_SECOND", 0.0)
+    monkeypatch.setattr(client_messages, "MESSAGE_BURST", 5)
+    monkeypatch.setattr(client_messages, "MESSAGES_PER_SECOND", 0.0)
     async with connected(SOCKET) as client:
         await client.receive_event("ready")
         for _ in range(5):

@@ -10,10 +10,10 @@ import pytest
 from django.db import OperationalError
 
 from runs.models import Run
-from streaming.hub import Hub, current
+from streaming.hub.hub import Hub, current
+from streaming.hub.reader import Closed
+from streaming.hub.subscriber import UnknownRun
 from streaming.listening.listeners import OnChange
-from streaming.reader import Closed
-from streaming.subscriber import UnknownRun
 from tests.streaming.http import get
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import until
@@ -143,8 +143,8 @@ async def test_a_database_that_is_away_is_a_503_problem(monkeypatch: pytest.Monk
         raise OperationalError("the database is away")
 
     run_id = await committed(create_run)
-    monkeypatch.setattr("streaming.endpoint.OPENING", 0.1)
-    monkeypatch.setattr("streaming.long_poll._run_detail", away)
+    monkeypatch.setattr("streaming.http.endpoint.OPENING", 0.1)
+    monkeypatch.setattr("streaming.http.long_poll._run_detail", away)
     refused = await get(f"/api/runs/{run_id}/wait?timeout=60")
     assert (refused.status, refused.code) == (503, "database_unavailable")
 

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from streaming import event_stream, hub
+from streaming.http import run_events
+from streaming.hub import hub
 from tests.site.requests import Exchange
 from tests.streaming.http import elsewhere, event_arrives, exchange, following, get, parse, seqs
 from tests.streaming.http import streams as application
@@ -109,7 +110,7 @@ async def test_modes_choose_events(modes: str, passing: list[str]) -> None:
 
 
 async def test_modes_leave_the_cursor_where_the_log_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "BEAT", 0.02)
+    monkeypatch.setattr(run_events, "BEAT", 0.02)
     run_id = await committed(create_run, "started", *["custom"] * 50)
     async with following(f"/api/runs/{run_id}/stream?modes=updates") as client:
         await until(lambda: parse(client.body)[1] == "52", "the comment tells the cursor")
@@ -117,7 +118,7 @@ async def test_modes_leave_the_cursor_where_the_log_is(monkeypatch: pytest.Monke
 
 
 async def test_a_silent_stream_sends_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "BEAT", 0.02)
+    monkeypatch.setattr(run_events, "BEAT", 0.02)
     run_id = await committed(create_run)
     async with following(f"/api/runs/{run_id}/stream") as client:
         await until(lambda: client.body.count(b": still here") >= 3, "comments arrive")
@@ -129,7 +130,7 @@ async def test_a_silent_stream_sends_comments(monkeypatch: pytest.MonkeyPatch) -
 async def test_comments_come_also_while_everything_is_filtered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(event_stream, "BEAT", 0.001)
+    monkeypatch.setattr(run_events, "BEAT", 0.001)
     run_id = await committed(create_run, "started", *["custom"] * 400)
     async with following(f"/api/runs/{run_id}/stream?modes=updates") as client:
         await until(lambda: b": still here" in client.body, "a comment arrives")

@@ -17,9 +17,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from runs import frames as log
-from streaming import subscriber
-from streaming.hub import Hub
-from streaming.modes import MODES, parse_modes
+from streaming.http.stream_modes import MODES, parse_modes
+from streaming.hub import subscriber
+from streaming.hub.hub import Hub
 from tests.streaming.http import exchange, get, parse, streams
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
 from tests.streaming.sockets import READY, connected

@@ -15,7 +15,7 @@ from django.utils import timezone
 from runs import deletions
 from runs.models import DeletedRun, Run, Thread
 from runs.summaries import COLUMNS, summarise, timestamp
-from streaming import feed, hub
+from streaming.hub import hub, run_feed
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
 from tests.streaming.sockets import PATIENCE, Client, connected
 
@@ -174,7 +174,7 @@ async def test_a_commit_that_becomes_visible_late_is_sent(
 ) -> None:
     """Its time is before that of a change that was sent already: a little in every look, more in
     some."""
-    monkeypatch.setattr(feed, "FAR_EVERY_SECONDS", far_every)
+    monkeypatch.setattr(run_feed, "FAR_EVERY_SECONDS", far_every)
     late = await committed(create_run)
     async with connected("/api/ws/") as client:
         await client.receive_event("ready")
@@ -199,14 +199,14 @@ async def test_host_with_a_fast_clock_hides_no_other_runs() -> None:
 
 
 async def test_one_that_does_not_read_is_closed_with_1013(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed, "MAX_WAITING_RUNS", 3)
+    monkeypatch.setattr(run_feed, "MAX_WAITING_RUNS", 3)
     async with hub.current().feed.subscribe() as lagging, asyncio.timeout(PATIENCE):
         async with hub.current().feed.subscribe() as other:
             for _ in range(5):
                 run_id = await committed(create_run)
                 while str(run_id).encode() not in b"".join(await other.next()):
                     pass
-        with pytest.raises(feed.SubscriberTooSlow):
+        with pytest.raises(run_feed.SubscriberTooSlow):
             await lagging.next()
 
 

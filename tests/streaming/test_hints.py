@@ -11,7 +11,7 @@ from channels.layers import channel_layers
 from django.conf import settings
 from django.test import override_settings
 
-from streaming.hub import Hub, installed_listeners
+from streaming.hub.hub import Hub, installed_listeners
 from streaming.listening import channel_layer
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import until

@@ -13,10 +13,10 @@ from django.db import OperationalError, connection, connections
 
 from runs import frames as log
 from runs.frames import Page
-from streaming import hub, subscriber
-from streaming.hub import Hub
+from streaming.hub import hub, subscriber
+from streaming.hub.hub import Hub
+from streaming.hub.reader import Closed
 from streaming.listening.listeners import OnChange
-from streaming.reader import Closed
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import PATIENCE, StuckClient, connected, until
 
@@ -208,7 +208,7 @@ async def test_an_outage_is_logged_once(
     own = Hub()
     assert await follow(own, run_id) == [1, 2]
     assert not failures
-    levels = [r.levelno for r in caplog.records if r.name == "streaming.reader"]
+    levels = [r.levelno for r in caplog.records if r.name == "streaming.hub.reader"]
     assert levels == [logging.WARNING] * 2  # its beginning and its end
     await own.close()
 

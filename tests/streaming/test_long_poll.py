@@ -12,7 +12,7 @@ import pytest
 from runs.frames import read
 from runs.models import Run
 from runs.summaries import detail
-from streaming import hub
+from streaming.hub import hub
 from tests.site.requests import Exchange
 from tests.streaming.http import exchange, get, streams
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run

@@ -19,8 +19,9 @@ from runs import event_rows, frames, rows
 from runs.frames import MAX_PAGE_BYTES
 from runs.models import Event, Run
 from runs.why import causes
-from streaming import hub, thread_log, thread_stream
-from streaming.batch import PAGE_BYTES
+from streaming.http import thread_events, thread_log
+from streaming.hub import hub
+from streaming.hub.frame_batch import PAGE_BYTES
 from tests.streaming.http import following, get
 from tests.streaming.http import seqs as sent_seqs
 from tests.streaming.journal_rows import append, committed, create_run
@@ -135,9 +136,9 @@ async def test_what_is_new_of_a_thread(reads: Reads) -> None:
     assert sent_seqs(client.body) == list(range(1, LAST))
     assert max(reads.sizes) <= hub.LOOK_BYTES + NEXT
     page, _ = await committed(
-        frames.read_thread, thread, 0, limit=1000, size=thread_stream.LOOK_BYTES
+        frames.read_thread, thread, 0, limit=1000, size=thread_events.LOOK_BYTES
     )
-    assert sum(len(frame.body) for frame in page) <= thread_stream.LOOK_BYTES
+    assert sum(len(frame.body) for frame in page) <= thread_events.LOOK_BYTES
 
 
 async def test_runs_of_a_thread_that_went_on_in_turns(

@@ -8,9 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from runs.frames import Frame, Page
-from streaming.hub import Hub
-from streaming.pages import PAGE_READS, Pages
-from streaming.reader import Closed
+from streaming.hub.hub import Hub
+from streaming.hub.log_pages import PAGE_READS, Pages
+from streaming.hub.reader import Closed
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.test_hub import NEVER, follow
 

@@ -10,7 +10,8 @@ import pytest
 from channels.testing import WebsocketCommunicator
 
 from runs.models import Run
-from streaming import hub, messages
+from streaming.hub import hub
+from streaming.websocket import client_messages
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
 from tests.streaming.sockets import PATIENCE, connected, router, until
 
@@ -189,7 +190,7 @@ async def test_a_message_that_is_too_big_closes_with_1009() -> None:
 
 
 async def test_too_many_messages_close_with_4429(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "MESSAGE_BURST", 5)
+    monkeypatch.setattr(client_messages, "MESSAGE_BURST", 5)
     run_id = await committed(create_run)
     async with connected(f"/api/ws/{run_id}") as client:
         for _ in range(7):

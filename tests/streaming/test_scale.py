@@ -9,9 +9,9 @@ import pytest
 
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread
-from streaming import hub, roll_call, subscriber
-from streaming.hub import Hub
-from streaming.subscriber import UnknownRun
+from streaming.hub import hub, moved_runs, subscriber
+from streaming.hub.hub import Hub
+from streaming.hub.subscriber import UnknownRun
 from tests.streaming.http import exchange, following, get, streams
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import PATIENCE, connected, until
@@ -39,8 +39,8 @@ async def test_moved_since_returns_moved_and_deleted_runs() -> None:
     await committed(append, finished, "completed")
     gone = uuid4()
     heads = {still: 1, moved: 2, finished: 1, gone: 7}
-    assert await committed(roll_call.moved_since, heads) == ({moved, finished}, {gone})
-    assert await committed(roll_call.moved_since, {still: 1}) == (set(), set())
+    assert await committed(moved_runs.moved_since, heads) == ({moved, finished}, {gone})
+    assert await committed(moved_runs.moved_since, {still: 1}) == (set(), set())
 
 
 async def test_thousands_of_watched_runs_cost_few_queries() -> None:

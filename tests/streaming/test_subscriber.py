@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from runs.frames import Frame
-from streaming.batch import FrameBatch
-from streaming.subscriber import QUEUE_FRAMES, Subscriber
-from streaming.wire import PIECE_BYTES
+from streaming.hub.frame_batch import FrameBatch
+from streaming.hub.subscriber import QUEUE_FRAMES, Subscriber
+from streaming.hub.websocket_bytes import PIECE_BYTES
 
 RUN = uuid4()
 

@@ -12,8 +12,9 @@ import pytest
 
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread
-from streaming import event_stream, hub
-from streaming.thread_log import LATE_RUN
+from streaming.http import run_events
+from streaming.http.thread_log import LATE_RUN
+from streaming.hub import hub
 from tests.site.requests import Exchange
 from tests.streaming.http import following, get, parse
 from tests.streaming.journal_rows import append, committed, create_run
@@ -240,7 +241,7 @@ async def test_the_cursor_of_another_thread_is_refused() -> None:
 
 
 async def test_silence_is_filled_with_comments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_stream, "BEAT", 0.02)
+    monkeypatch.setattr(run_events, "BEAT", 0.02)
     thread, run_id = await new_thread()
     async with following(f"/api/threads/{thread}/stream?modes=updates") as client:
         await committed(append, run_id, "custom", "custom")

@@ -14,8 +14,9 @@ from django.db import OperationalError, connection
 from runs import frames
 from runs.frames import Page
 from runs.models import Run
-from streaming import endpoint, event_stream, hub
-from streaming.pages import PAGE_READS
+from streaming.http import endpoint, run_events
+from streaming.hub import hub
+from streaming.hub.log_pages import PAGE_READS
 from tests.streaming.http import exchange, following, get, parse, seqs, streams
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import until
@@ -94,8 +95,8 @@ async def test_a_page_that_cannot_be_read_takes_nobodys_turn(
 async def test_started_stream_sends_comments_and_goes_on(
     monkeypatch: pytest.MonkeyPatch, of_thread: bool
 ) -> None:
-    monkeypatch.setattr(event_stream, "BEAT", 0.02)
-    monkeypatch.setattr(event_stream, "MOMENT", 0.02)
+    monkeypatch.setattr(run_events, "BEAT", 0.02)
+    monkeypatch.setattr(run_events, "MOMENT", 0.02)
     run_id = await committed(create_run, "started")
     address = f"/api/runs/{run_id}/stream"
     if of_thread:

@@ -12,7 +12,7 @@ from channels.testing import WebsocketCommunicator
 from websockets.protocol import CLIENT, Protocol
 
 from runs.frames import Frame
-from streaming import hub, wire
+from streaming.hub import hub, websocket_bytes
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import PATIENCE, router, until
 
@@ -33,15 +33,15 @@ def texts(data: bytes) -> list[bytes]:
 
 def test_each_frame_is_a_message_of_its_own_whatever_its_length() -> None:
     frames = [frame(size) for size in (0, 1, 125, 126, 65_535, 65_536, 200_000, 3)]
-    found = b"".join(wire.pieces(frames))
+    found = b"".join(websocket_bytes.pieces(frames))
     assert texts(found) == [each.body for each in frames]
 
 
 def test_pieces_are_small_and_messages_whole() -> None:
-    pieces = list(wire.pieces(frame(1000) for _ in range(100)))
+    pieces = list(websocket_bytes.pieces(frame(1000) for _ in range(100)))
     assert len(pieces) > 5
     assert all(texts(piece) for piece in pieces)
-    assert max(map(len, pieces)) < wire.PIECE_BYTES + 2000
+    assert max(map(len, pieces)) < websocket_bytes.PIECE_BYTES + 2000
 
 
 @pytest.mark.parametrize("path", ["/api/ws/{}", "/api/ws/?feed=off"])
@@ -50,7 +50,7 @@ async def test_a_server_that_takes_bytes_gets_the_same_text(path: str) -> None:
     await committed(append, run_id, *["custom"] * 300, size=300)
     await committed(append, run_id, "completed")
     socket = WebsocketCommunicator(router, path.format(run_id))
-    socket.scope["extensions"] = {wire.EXTENSION: {}}
+    socket.scope["extensions"] = {websocket_bytes.EXTENSION: {}}
     assert (await socket.connect(PATIENCE))[0]
     if "feed" in path:
         await socket.send_to(text_data=json.dumps({"type": "subscribe", "run_id": str(run_id)}))
@@ -58,7 +58,7 @@ async def test_a_server_that_takes_bytes_gets_the_same_text(path: str) -> None:
     async with asyncio.timeout(PATIENCE):
         while b'"completed"' not in found:
             message = await socket.receive_output(PATIENCE)
-            found += message.get(wire.EXTENSION, b"")
+            found += message.get(websocket_bytes.EXTENSION, b"")
             messages += 1
     await socket.disconnect(timeout=PATIENCE)
     assert [json.loads(text)["seq"] for text in texts(found)] == list(range(1, 304))
@@ -79,12 +79,12 @@ async def test_what_a_live_client_has_room_for_is_written_at_once_and_the_rest_s
         found.append(ready)
         return True
 
-    socket.scope["extensions"] = {wire.EXTENSION: {"write": write}}
+    socket.scope["extensions"] = {websocket_bytes.EXTENSION: {"write": write}}
     assert (await socket.connect(PATIENCE))[0]
 
     async def read() -> None:
         while (message := await socket.receive_output(PATIENCE))["type"] != "websocket.close":
-            found.append(message.get(wire.EXTENSION, b""))
+            found.append(message.get(websocket_bytes.EXTENSION, b""))
 
     reading = asyncio.create_task(read())
     await until(lambda: hub.current().live, "it is live")

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
-from streaming import hub
-from streaming.batch import FrameBatch
-from streaming.queries import CloseSocket
-from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Quota, UnknownRun
+from streaming.hub import hub
+from streaming.hub.frame_batch import FrameBatch
+from streaming.hub.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Quota, UnknownRun
+from streaming.websocket.url_params import CloseSocket
 
 MAX_SUBSCRIPTIONS = 500  # runs that one socket may follow
 

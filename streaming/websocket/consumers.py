@@ -19,15 +19,15 @@ import orjson
 from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from streaming import hub, wire
-from streaming.batch import FrameBatch
-from streaming.commands import Commands
-from streaming.conversation import Session
-from streaming.feed import FeedSubscriber, SubscriberTooSlow
-from streaming.queries import CloseSocket, parse_feed, parse_run
-from streaming.reader import Closed
-from streaming.subscriber import Subscriber, UnknownRun
-from streaming.tasks import run_until_first_ends
+from streaming.hub import hub, websocket_bytes
+from streaming.hub.frame_batch import FrameBatch
+from streaming.hub.reader import Closed
+from streaming.hub.run_feed import FeedSubscriber, SubscriberTooSlow
+from streaming.hub.subscriber import Subscriber, UnknownRun
+from streaming.hub.tasks import run_until_first_ends
+from streaming.websocket.commands import Commands
+from streaming.websocket.session import Session
+from streaming.websocket.url_params import CloseSocket, parse_feed, parse_run
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +88,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def send_frames(self, frames: FrameBatch) -> None:
         """Send each as a message; return when there is room for more."""
-        if wire.supports_raw(self.scope):
-            for piece in frames.cached(wire.messages):
-                await self.base_send({"type": "websocket.send", wire.EXTENSION: piece})
+        if websocket_bytes.supports_raw(self.scope):
+            for piece in frames.cached(websocket_bytes.messages):
+                await self.base_send({"type": "websocket.send", websocket_bytes.EXTENSION: piece})
         else:
             for frame in frames:
                 await self.send(text_data=frame.body.decode())
@@ -129,7 +129,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
 class SessionConsumer(StreamConsumer):
     """A socket that greets with the version of the protocol and answers the messages of the client
-    (`streaming/conversation.py`)."""
+    (`streaming/websocket/session.py`)."""
 
     subscribing = False  # whether the client may subscribe to runs
 
@@ -159,7 +159,7 @@ class RunConsumer(SessionConsumer):
 
     async def stream(self) -> None:
         query = parse_run(self.scope["url_route"]["kwargs"]["run_id"], self.scope["query_string"])
-        direct_write = wire.raw_writer(self.scope)
+        direct_write = websocket_bytes.raw_writer(self.scope)
         subscribing = hub.current().subscribe(
             query.run_id, after=query.after, direct_write=direct_write
         )

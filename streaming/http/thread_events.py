@@ -15,16 +15,11 @@ from runs.api.parameters import Parameter, bad_parameter, parse_uuid
 from runs.errors import Problem
 from runs.frames import Frame
 from runs.models import Thread
-from streaming import hub
-from streaming.endpoint import Request, or_unavailable, until_disconnect
-from streaming.event_stream import MODE_PARAMETER, EventWriter
-from streaming.feed import FeedSubscriber, Filter, SubscriberTooSlow
-from streaming.modes import parse_modes
-from streaming.reader import Closed
-from streaming.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Quota, UnknownRun
-from streaming.tasks import run_until_first_ends
-from streaming.thread_cursor import ParsedCursor, parse
-from streaming.thread_log import (
+from streaming.http.endpoint import Request, or_unavailable, until_disconnect
+from streaming.http.run_events import MODE_PARAMETER, EventWriter
+from streaming.http.stream_modes import parse_modes
+from streaming.http.thread_cursor import ParsedCursor, parse
+from streaming.http.thread_log import (
     ForeignCursor,
     ThreadPosition,
     cursor_at,
@@ -32,6 +27,11 @@ from streaming.thread_log import (
     newer_runs,
     read_position,
 )
+from streaming.hub import hub
+from streaming.hub.reader import Closed
+from streaming.hub.run_feed import FeedSubscriber, Filter, SubscriberTooSlow
+from streaming.hub.subscriber import QUEUE_BYTES, QUEUE_FRAMES, Quota, UnknownRun
+from streaming.hub.tasks import run_until_first_ends
 
 LOOK_FRAMES, LOOK_BYTES = 500, 512 * 1024  # that are read at once
 

@@ -10,8 +10,8 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from runs import frames as log
-from streaming.batch import PAGE_BYTES, FrameBatch
-from streaming.reader import Reader, Unanswered, pauses
+from streaming.hub.frame_batch import PAGE_BYTES, FrameBatch
+from streaming.hub.reader import Reader, Unanswered, pauses
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,17 +15,17 @@ from weakref import WeakKeyDictionary
 from runs import frames as log
 from runs.models import TERMINAL, Run
 from runs.prepared import One
-from streaming import roll_call
-from streaming.batch import PAGE_BYTES, FrameBatch
-from streaming.endings import CompletionWatcher
-from streaming.feed import Feed
+from streaming.hub import moved_runs
+from streaming.hub.frame_batch import PAGE_BYTES, FrameBatch
+from streaming.hub.log_pages import PAGE_READS, Pages
+from streaming.hub.reader import Closed, Reader
+from streaming.hub.run_endings import CompletionWatcher
+from streaming.hub.run_feed import Feed
+from streaming.hub.subscriber import DirectWrite, Quota, Subscriber, UnknownRun
 from streaming.listening.channel_layer import Hints, crossing_layer
 from streaming.listening.database import DatabaseChanges
 from streaming.listening.listeners import ChangeListeners, Listener
 from streaming.listening.poller import Poller
-from streaming.pages import PAGE_READS, Pages
-from streaming.reader import Closed, Reader
-from streaming.subscriber import DirectWrite, Quota, Subscriber, UnknownRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -210,7 +210,7 @@ class Hub:
     async def _find_moved(self, watched: dict[UUID, Watch]) -> list[tuple[UUID, Watch]]:
         """The watched runs that have new events. Subscribers to a deleted run fail."""
         heads = {run_id: watch.head for run_id, watch in watched.items()}
-        moved, gone = await self._reader.read(roll_call.moved_since, heads)
+        moved, gone = await self._reader.read(moved_runs.moved_since, heads)
         self.log_reads += 1
         for run_id in gone:
             for subscriber in watched[run_id].subscribers:

@@ -15,8 +15,8 @@ from django.db.models.functions import Coalesce
 
 from runs.frames import Frame, Page
 from runs.models import TERMINAL, Event, Run, Thread
-from streaming import hub
-from streaming.thread_cursor import ParsedCursor, ThreadCursor
+from streaming.http.thread_cursor import ParsedCursor, ThreadCursor
+from streaming.hub import hub
 
 PIECE = 32 * 1024  # bytes that are given at once
 PAGE = 64  # events of one run that are read at once

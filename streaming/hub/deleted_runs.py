@@ -8,7 +8,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from runs.models import DeletedRun
-from streaming.reader import Reader
+from streaming.hub.reader import Reader
 
 
 class Deletions:

@@ -16,10 +16,10 @@ from django.utils import timezone
 
 from runs.models import TERMINAL, DeletedRun, Run
 from runs.summaries import COLUMNS, summarise
-from streaming.deletions import Deletions
+from streaming.hub.deleted_runs import Deletions
+from streaming.hub.reader import Closed, Reader
 from streaming.listening.listeners import ChangeListeners
 from streaming.listening.poller import Poller
-from streaming.reader import Closed, Reader
 
 PAUSE_SECONDS = 0.1  # between two looks: what a run does in between is one change
 NEAR = timedelta(seconds=2)  # how far back each look goes: commits are not in the order of time

@@ -8,12 +8,12 @@ import orjson
 from asgiref.typing import WebSocketScope
 
 from runs.errors import Problem
-from streaming import messages
-from streaming.commands import Commands
-from streaming.messages import Command, InvalidMessage, Message, parse
-from streaming.queries import CloseSocket
-from streaming.subscriptions import FrameSink, Subscriptions
-from streaming.tasks import run_until_first_ends
+from streaming.hub.tasks import run_until_first_ends
+from streaming.websocket import client_messages
+from streaming.websocket.client_messages import Command, InvalidMessage, Message, parse
+from streaming.websocket.commands import Commands
+from streaming.websocket.subscriptions import FrameSink, Subscriptions
+from streaming.websocket.url_params import CloseSocket
 
 INBOX_BYTES = (
     256 * 1024
@@ -39,7 +39,7 @@ class Session:
         self._subscriptions = Subscriptions(sink)
         self._inbox: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._inbox_bytes = 0
-        self._rate_limit = messages.message_limit()
+        self._rate_limit = client_messages.message_limit()
 
     def receive(self, text: str | bytes) -> None:
         """Take a message. Raises CloseSocket 4429 if there are too many, or too many unanswered."""

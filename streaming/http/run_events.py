@@ -12,12 +12,12 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 from runs.api.parameters import EVENTS_AFTER, Parameter
 from runs.errors import Problem
 from runs.frames import Frame
-from streaming.batch import FrameBatch
 from streaming.cursors import parse_seq
-from streaming.endpoint import Request, or_unavailable, subscribed, until_disconnect
-from streaming.modes import MODES, Modes, parse_modes
-from streaming.reader import Closed
-from streaming.subscriber import Subscriber, UnknownRun
+from streaming.http.endpoint import Request, or_unavailable, subscribed, until_disconnect
+from streaming.http.stream_modes import MODES, Modes, parse_modes
+from streaming.hub.frame_batch import FrameBatch
+from streaming.hub.reader import Closed
+from streaming.hub.subscriber import Subscriber, UnknownRun
 
 MOMENT = 1.0  # seconds that a due comment waits for a read
 BEAT = 15.0  # seconds without a byte, after which a comment keeps the connection from being cut

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from runs.frames import Page
-from streaming import wire
+from streaming.hub.websocket_bytes import PIECE_BYTES, messages
 
 PAGE_BYTES = 32 * 1024  # of a page, unless it is one frame; a client that does not read keeps one
 MAX_PAGE_FRAMES = 500
@@ -39,7 +39,7 @@ class FrameBatch(Page):
     @cached_property
     def websocket_bytes(self) -> bytes | None:
         """The frames as WebSocket messages; None if they are too long for one write."""
-        return b"".join(self.cached(wire.messages)) if self.size <= wire.PIECE_BYTES else None
+        return b"".join(self.cached(messages)) if self.size <= PIECE_BYTES else None
 
     def cached(self, make: Callable[[FrameBatch], T]) -> T:
         """The result of `make` for these frames, computed once and kept as long as they are."""

@@ -9,8 +9,8 @@ from typing import Protocol
 from uuid import UUID
 
 from runs.frames import Frame
-from streaming.batch import FrameBatch
-from streaming.reader import Closed
+from streaming.hub.frame_batch import FrameBatch
+from streaming.hub.reader import Closed
 
 QUEUE_FRAMES = 256  # what a subscriber may have waiting before it must read the log itself
 QUEUE_BYTES = 64 * 1024

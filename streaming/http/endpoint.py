@@ -20,9 +20,9 @@ from runs.api import parameters
 from runs.api.base import unknown
 from runs.api.parameters import Parameter
 from runs.errors import Problem
-from streaming import hub
-from streaming.reader import Closed
-from streaming.subscriber import Subscriber, UnknownRun
+from streaming.hub import hub
+from streaming.hub.reader import Closed
+from streaming.hub.subscriber import Subscriber, UnknownRun
 
 T = TypeVar("T")
 

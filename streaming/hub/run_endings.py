@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from streaming import roll_call
+from streaming.hub import moved_runs
+from streaming.hub.reader import Closed, Reader
+from streaming.hub.subscriber import UnknownRun
 from streaming.listening.listeners import ChangeListeners
 from streaming.listening.poller import Poller
-from streaming.reader import Closed, Reader
-from streaming.subscriber import UnknownRun
 
 
 class CompletionWatcher:
@@ -71,7 +71,7 @@ class CompletionWatcher:
         await self._poller.stop()
 
     async def _look(self) -> bool:
-        ended, gone = await self._reader.read(roll_call.ended, list(self._waiting))
+        ended, gone = await self._reader.read(moved_runs.ended, list(self._waiting))
         self.looks += 1
         for run_id in ended:
             self._resolve(run_id)

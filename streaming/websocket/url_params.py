@@ -9,7 +9,7 @@ from uuid import UUID
 from runs.api.parameters import parse_uuid
 from runs.models import RunStatus
 from streaming.cursors import parse_seq
-from streaming.feed import Filter
+from streaming.hub.run_feed import Filter
 
 
 class CloseSocket(Exception):

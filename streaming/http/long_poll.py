@@ -15,17 +15,18 @@ from runs.frames import MAX_PAGE_BYTES, events_page
 from runs.models import TERMINAL, Run
 from runs.prepared import One
 from runs.summaries import detail
-from streaming import hub, waits
-from streaming.batch import FrameBatch
-from streaming.endpoint import (
+from streaming.http import waits
+from streaming.http.endpoint import (
     Request,
     or_unavailable,
     send_json,
     subscribed,
     until_disconnect,
 )
-from streaming.reader import Closed
-from streaming.subscriber import Subscriber, UnknownRun
+from streaming.hub import hub
+from streaming.hub.frame_batch import FrameBatch
+from streaming.hub.reader import Closed
+from streaming.hub.subscriber import Subscriber, UnknownRun
 
 MAX_WAIT_SECONDS = 60  # seconds; proxies cut what is silent for longer
 
