@@ -102,6 +102,6 @@ def test_only_our_own_threads_are_limited(settings: Settings) -> None:
         connection.close()
         assert limit() == "1s", "also of a new connection"
     finally:
-        idle._thread.ours = False
+        idle.spare_here()
         connection.close()
     assert limit() == "0"
