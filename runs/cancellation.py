@@ -17,7 +17,8 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from runs import doorbell, locks, rows
-from runs.columns import column, form, table
+from runs.columns import column, table
+from runs.db.dialect import dialect
 from runs.engine import events
 from runs.engine.events import Event as Told
 from runs.models import Event, Run, RunStatus
@@ -78,7 +79,7 @@ def end(run: Run, still: Q, now: datetime) -> bool:
 def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
     """The ids of the runs that the worker holds and is to stop, of which it is on record now that
     it knows. One that somebody else has locked is left for the next time."""
-    owner = form(connection.vendor).id(str(worker_id))
+    owner = dialect(connection).id(str(worker_id))
     found = rows.ask(connection, _to_stop(), [owner])  # past the ORM: it is asked all the time
     known = [UUID(str(run_id)) for run_id, acknowledged in found if acknowledged is not None]
     if len(known) < len(found):

@@ -11,7 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from runs import rows
-from runs.columns import Form, Row, form
+from runs.columns import Form, Row
+from runs.db.dialect import dialect
 from runs.engine import serde
 from runs.engine.events import Event as Told
 from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
@@ -101,13 +102,6 @@ class Collected:
     artifacts: list[ArtifactRef] = field(default_factory=list)
     makes_work: bool = False
     ends: bool = False
-
-    @property
-    def count(self) -> int:
-        """About how many rows it is, but for those of the runs themselves."""
-        kinds: tuple[Sequence[Any], ...] = (self.events, self.states, self.checkpoints, self.over)
-        pending = sum(len(group) for group in self.pending.values())
-        return pending + sum(map(len, kinds)) + len(self.artifacts)
 
     def told(self, run: Live, events: Sequence[Told]) -> None:
         """The next events of a run."""
@@ -222,7 +216,7 @@ class Collected:
 
 def collected(connection: BaseDatabaseWrapper) -> Collected:
     """An empty batch for the database of `connection`."""
-    return Collected(form=form(connection.vendor))
+    return Collected(form=dialect(connection))
 
 
 def _place(namespace: str) -> tuple[str, str | None]:

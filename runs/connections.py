@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runs.db.connections import (
+    ROLLED_BACK,
     abandon,
     before_setup,
     end_session,
@@ -18,6 +19,7 @@ from runs.db.connections import (
 )
 
 __all__ = [
+    "ROLLED_BACK",
     "abandon",
     "before_setup",
     "end_session",

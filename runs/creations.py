@@ -11,15 +11,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from django.db import Error as DatabaseFault
 from django.db import connection
 
-from runs import manager, rows, wakeup
+from runs import manager
+from runs.db.errors import TRANSIENT, is_transient
+from runs.db.transaction import fast_transaction
 from runs.errors import Problem
 from runs.manager import Checked, NewRun
 from runs.models import Run
 from runs.multitask import ENQUEUE
-from runs.outages import is_outage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +103,9 @@ def _apart(wanted: _Group) -> tuple[_Group, list[_Group]]:
 def _grant(group: _Group) -> dict[int, Made | Exception]:
     if not group:
         return {}
-    wakeup.prepare()
     try:
-        with rows.written(connection, ordinary=_asks_the_orm(group)) as opened:
-            return _insert(group, opened)
+        with fast_transaction(connection):
+            return _insert(group)
     except Exception as error:
         if _concerns_all(error):
             return dict.fromkeys(group, error)
@@ -116,30 +115,25 @@ def _grant(group: _Group) -> dict[int, Made | Exception]:
         return _after(error, group)
 
 
-def _asks_the_orm(group: _Group) -> bool:
-    """Whether rows are to be found and locked, for which Django must know of the transaction."""
-    return any(one.key or one.new.thread for wanted in group.values() for one in wanted)
-
-
 def _concerns_all(error: Exception) -> bool:
     """Whether the database is away or locked, rather than something in a wish wrong."""
-    return is_outage(error)
+    return is_transient(error)
 
 
 def _after(error: Exception, group: _Group) -> dict[int, Made | Exception]:
     """What became of a wish that failed alone: somebody else with its key may have been faster."""
     (place,) = group
     try:
-        made = _made_before(group) if isinstance(error, DatabaseFault) else {}
-    except DatabaseFault:
+        made = _made_before(group) if isinstance(error, TRANSIENT) else {}
+    except TRANSIENT:
         made = {}
     return {place: made.get(place, error)}
 
 
-def _insert(group: _Group, opened: rows.Written) -> dict[int, Made | Exception]:
+def _insert(group: _Group) -> dict[int, Made | Exception]:
     outcomes = _made_before(group)
     left = {place: wanted for place, wanted in group.items() if place not in outcomes}
-    runs = iter(manager.insert([one for wanted in left.values() for one in wanted], opened))
+    runs = iter(manager.insert([one for wanted in left.values() for one in wanted]))
     for place, wanted in left.items():
         outcomes[place] = Made(runs=[next(runs) for _ in wanted])
     return outcomes

@@ -15,11 +15,13 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import availability, limits, locks, pauses, rows
+from runs import availability, doorbell, limits, locks, pauses, rows
 from runs.availability import Only, unknown_before
 from runs.collected import EVENT
 from runs.columns import Row, adapted, column, table
 from runs.conf import conf
+from runs.db.dialect import dialect
+from runs.db.transaction import fast_transaction
 from runs.engine import events
 from runs.engine.ports import Lease
 from runs.models import Event, Payload, Run, RunStatus, Worker, WorkflowPause
@@ -113,28 +115,25 @@ def claim(
 def _claim(worker_id: UUID, limit: int, apart: bool, known: Set[str] | None) -> list[Claimed]:
     full = limits.full_workflows()
     mixed = known is not None and availability.others_wait()
-    prepared = _next(apart, suspicious()).compiled()
-    with rows.written(connection, ordinary=mixed or bool(full)) as written:
-        written.ended = False  # also when there is nothing to claim
+    with fast_transaction(connection):
         read: Iterable[Sequence[Any]]
         if mixed:
             read = _first_of_all(limit, known, full, apart)
         elif full:
             read = _all_next(full, apart=apart, suspicious=suspicious())[:limit]
         else:
-            read = prepared.rows(limit, written.ask)
-        free = _on_free_threads([_Pending(*row) for row in read], written.ask)
+            read = _next(apart, suspicious()).rows(limit)
+        free = _on_free_threads([_Pending(*row) for row in read])
         found = limits.fitting(_known(_first_of_each_thread(free), known))
         if not found:
             return []
         now = timezone.now()  # not before the lock was had: no run starts before it was created
         until = now + timedelta(seconds=conf().lease_seconds)
-        written.expect(2 * len(found))
         held = [_held(run, worker_id, now, until) for run in found]
         rows.update(connection, Run, _HELD, adapted(connection, held))
         begun = [_begun(run, worker_id, now) for run in found]
         rows.insert(connection, Event, EVENT, adapted(connection, begun))
-        written.announce(ended=False)
+        doorbell.announce(ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]
 
@@ -164,7 +163,7 @@ def _prolong(own: QuerySet[Run], until: datetime) -> bool:
     left = own.filter(Q(lease_expires_at__lt=until) | Q(lease_expires_at=None))
     with transaction.atomic():
         Run.objects.filter(pk__in=locks.free(left)).update(lease_expires_at=until)
-    return connection.features.has_select_for_update and left.exists()
+    return not dialect(connection).locks_whole_database and left.exists()
 
 
 def give_back(worker_id: UUID, only: Collection[str] | None = None) -> int:
@@ -303,12 +302,12 @@ _BUSY = (
 )
 
 
-def _on_free_threads(found: list[_Pending], ask: rows.Ask) -> list[_Pending]:
-    if not found or not connection.features.has_select_for_update:
+def _on_free_threads(found: list[_Pending]) -> list[_Pending]:
+    if not found or dialect(connection).locks_whole_database:
         return found  # SQLite: the transaction holds the whole database
     # Looked at once more: the query above may have begun before another one's commit.
     threads = [str(run.thread_id) for run in found]
-    busy = {thread_id for (thread_id,) in ask(_BUSY, [threads])}
+    busy = {thread_id for (thread_id,) in rows.ask(connection, _BUSY, [threads])}
     return [run for run in found if run.thread_id not in busy]
 
 

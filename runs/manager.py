@@ -19,6 +19,7 @@ from django.db.models import Max, Min
 from django.utils import timezone
 
 from runs import cancellation, doorbell, keys, multitask, rows, wakeup, workflows
+from runs.db.transaction import fast_transaction
 from runs.engine import names
 from runs.engine.durability import DURABILITIES
 from runs.engine.events import CREATED
@@ -78,8 +79,8 @@ def create_runs(news: Sequence[NewRun]) -> list[Run]:
     Problem 422 for the first that does not fit, as `create_run`; where there are several, faults
     are at `/<index>/…`."""
     wanted = check(news)
-    with rows.written(connection, ordinary=True) as opened:
-        return insert(wanted, opened)
+    with fast_transaction(connection):
+        return insert(wanted)
 
 
 def check(news: Sequence[NewRun]) -> list[Checked]:
@@ -116,9 +117,9 @@ def _of_batch(problem: Problem, index: int, news: Sequence[NewRun]) -> Problem:
     return Problem(problem.status, problem.code, f"Run {index}: {problem.detail}", errors)
 
 
-def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
+def insert(wanted: Sequence[Checked]) -> list[Run]:
     """Threads, runs, events 1 and one wake-up, a fixed number of statements, in the transaction
-    `opened`: an ordinary one if threads are given. Problem 422 for an unknown thread, 409 for one
+    that is open. Problem 422 for an unknown thread, 409 for one
     that is to be rejected."""
     if not wanted:
         return []
@@ -126,8 +127,7 @@ def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
     multitask.lock_runs(given)
     known = _lock_threads(list(given))
     made = [Thread() for one in wanted if one.new.thread is None]
-    wakeup.ring(ask=opened.ask)  # first, because it asks before it writes
-    opened.expect(len(made) + 2 * len(wanted))
+    wakeup.ring()  # first, because it asks before it writes
     rows.create(connection, Thread, made)
     fresh = iter(made)
     runs = [
@@ -159,7 +159,7 @@ def insert(wanted: Sequence[Checked], opened: rows.Written) -> list[Run]:
     told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
     events = [_told(run, CREATED, data) for run, data in told]
     rows.create(connection, Event, events)
-    opened.announce(ended=bool(given))  # of those that make way for them
+    doorbell.announce(ended=bool(given))  # of those that make way for them
     return runs
 
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-import orjson
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from runs import rows
-from runs.columns import column, table
+from runs.db.columns import column, table
+from runs.db.dialect import dialect
+from runs.db.statements import fetch
 from runs.models import TERMINAL, Run
 
-# The heads go as one parameter: a condition of thousands of terms is refused by SQLite, and slow
-# to parse everywhere.
-_WATCHED = {
-    "sqlite": "(SELECT key AS id, value AS head FROM json_each(%s))",
-    "postgresql": "(SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS given (id, head))",
-}
+# The heads go as a fixed number of parameters: a condition of thousands of terms is refused by
+# SQLite, and slow to parse everywhere.
 _ID, _SEQ, _STATUS = (column(Run, name) for name in ("id", "seq", "status"))
 _CALL = f"""
     SELECT watched.id, run.{_ID} FROM {{}} AS watched
@@ -41,10 +37,9 @@ def ended(run_ids: Iterable[UUID]) -> tuple[set[UUID], set[UUID]]:
 
 def _which(true: str, heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
     connection = connections[DEFAULT_DB_ALIAS]
-    given: list[object] = [list(heads), list(heads.values())]
-    if connection.vendor == "sqlite":
-        given = [orjson.dumps({run_id.hex: head for run_id, head in heads.items()}).decode()]
-    statement = _CALL.format(_WATCHED[connection.vendor], true)
-    found = [(UUID(str(run_id)), there) for run_id, there in rows.ask(connection, statement, given)]
+    known = dialect(connection)
+    statement = _CALL.format(known.pairs_table(), true)
+    rows = fetch(connection, statement, known.pairs(heads))
+    found = [(UUID(str(run_id)), there) for run_id, there in rows]
     gone = {run_id for run_id, there in found if there is None}
     return {run_id for run_id, _ in found} - gone, gone

@@ -32,6 +32,8 @@ class Dialect(Protocol):
     #: How the driver takes values of Python types that it does not know.
     adapters: Mapping[type, Callable[[Any], Any]]
 
+    def __hash__(self) -> int: ...
+
     def id(self, text: str) -> str:
         """An id, from its text, as the driver takes it."""
         ...
@@ -140,6 +142,12 @@ def dialect(connection: BaseDatabaseWrapper) -> Dialect:
 def dialect_or_none(connection: BaseDatabaseWrapper) -> Dialect | None:
     """The dialect of a connection that may be of user code, to any database."""
     return DIALECTS.get(connection.vendor)
+
+
+def locks_whole_database(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a transaction that writes there, of ours or of user code, locks out all others."""
+    known = dialect_or_none(connection)
+    return known is not None and known.locks_whole_database
 
 
 def unsupported(connection: BaseDatabaseWrapper) -> str:
