@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from runs import (
@@ -30,6 +30,7 @@ from runs import (
     workflows,
 )
 from runs.conf import conf
+from runs.db.errors import TRANSIENT
 from runs.engine import events
 from runs.models import WAITING, Event, Run, RunStatus, Worker
 
@@ -66,7 +67,7 @@ def sweep(now: datetime) -> Swept:
     else has locked are left to the next sweep."""
     try:
         found = _find(now)
-    except DatabaseError:
+    except TRANSIENT:
         _Process.disturbed = True
         silent_workers.forget()
         raise

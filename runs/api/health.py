@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import database_file, open_transactions, outages, slot_holders, slots, standstills
+from runs import database_file, open_transactions, slot_holders, slots, standstills
 from runs.api.base import ApiViewSet
 from runs.api.schemas import HealthSerializer
 from runs.api.workers import alive_since
 from runs.conf import conf
+from runs.db import errors
+from runs.db.errors import TRANSIENT
 from runs.models import Run, RunStatus, Worker
 from runs.open_transactions import OpenTransaction
 from runs.standstills import Standstill
@@ -53,10 +55,10 @@ class HealthViewSet(ApiViewSet):
                 str(status): Run.objects.filter(status=status).order_by().count()
                 for status in (RunStatus.PENDING, RunStatus.RUNNING)
             }
-        except (DatabaseError, InterfaceError) as error:
+        except TRANSIENT as error:
             logger.warning("Health check: %s", error)
-            return Response(_down(outages.explain(error)), status=503)
-        if damage := outages.damage():
+            return Response(_down(errors.explain(error)), status=503)
+        if damage := errors.damage():
             return Response(_down(damage), status=503)
         long = open_transactions.published()
         return Response(_up(len(awake), obstacle, live, long, standstills.published()))

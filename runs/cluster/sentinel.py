@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from django.db import Error as DatabaseError
 from django.db import connections
 from django_q import cluster as q2
 from django_q.conf import Conf
@@ -24,6 +23,7 @@ from runs.cluster.declared import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.schedules import queue_due_schedules
 from runs.cluster.timers import Timer
+from runs.db.retry import Outage
 from runs.flags import Flag
 
 #: How long a stopping cluster waits for its workers before it kills them.
@@ -78,6 +78,7 @@ class Sentinel(q2.Sentinel):
         self.task_queue = RecordQueue(spool, Conf.QUEUE_LIMIT)
         self.result_queue = ResultQueue(spool)
         self._schedule_at = monotonic() + _SCHEDULE_SECONDS
+        self._outage = Outage("the schedules")
         self.start()
 
     def spawn_process(self, target: Callable[..., object], *args: object) -> Child:
@@ -137,11 +138,7 @@ class Sentinel(q2.Sentinel):
 
     def _keep_schedules(self) -> None:
         close_old_django_connections()
-        try:
-            queue_due_schedules(self.broker)
-        except DatabaseError as error:
-            q2_logger.warning("The schedules cannot be kept, trying again: %s", error)
-            connections.close_all()
+        self._outage.unless_away(lambda: queue_due_schedules(self.broker), None)
 
     def stop(self) -> None:
         """End everything: unread jobs go back to the queue, busy workers have the grace period,

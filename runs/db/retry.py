@@ -75,12 +75,13 @@ class Outage:
 
 
 def on_connection(call: Callable[[], T], alias: str = DEFAULT_DB_ALIAS) -> T:
-    """The answer of `call`. After an error of the database this thread's connection is closed: it
-    may be dead, and the next query gets a new one."""
+    """The answer of `call`. When the database is away this thread's connection is closed: it may be
+    dead, and the next query gets a new one."""
     try:
         return call()
-    except TRANSIENT:
-        close(alias)
+    except TRANSIENT as error:
+        if is_transient(error):
+            close(alias)
         raise
 
 
