@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from artifacts.store import store
 from runs import leases, worker
+from runs.doorbell import doorbell as worker_doorbell
 from runs.engine import START, StateGraph
 from runs.models import Run
 from runs.process import supervised_thread
@@ -110,7 +111,7 @@ def test_work_is_noticed_after_errors_of_the_listener(
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
     made: list[Any] = []
     closed: list[Any] = []
-    listening, doorbell = threading.Event(), worker.doorbell
+    listening, doorbell = threading.Event(), worker_doorbell
 
     class Broken:
         def wait(self, seconds: float) -> bool:
