@@ -32,9 +32,9 @@ from artifacts.reading import (
     open_regular,
     open_stored,
 )
-from runs import rows
-from runs.columns import form
 from runs.conf import conf
+from runs.db import statements
+from runs.db.dialect import dialect
 from runs.engine.names import content
 from runs.engine.ports import ArtifactRef, Blob
 from runs.errors import Problem
@@ -92,18 +92,18 @@ class FileStore:
         """Insert or replace the row of `ref`, in the transaction that the caller has open and
         shares with other runs: whatever could be wrong with one artifact was refused before its
         bytes were written (`runs.engine.names`)."""
-        as_form = form(connection.vendor)
+        known = dialect(connection)
         row = (
-            as_form.id(ref.artifact_id),
-            as_form.id(ref.run_id),
+            known.id(ref.artifact_id),
+            known.id(ref.run_id),
             stored_name(ref.node),
             ref.name,
             ref.media_type,
             ref.size,
             ref.sha256,
-            as_form.time(timezone.now()),
+            known.time(timezone.now()),
         )
-        rows.upsert(connection, Artifact, _COLUMNS, row)
+        statements.upsert(connection, Artifact, _COLUMNS, row)
 
     def open(self, sha256: str) -> BinaryIO:
         """The file with this name, to be read and closed by the caller, whatever is in it by now;

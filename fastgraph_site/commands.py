@@ -10,15 +10,14 @@ from uuid import UUID
 from asgiref.typing import WebSocketScope
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.db import Error as DatabaseFault
 from django.db import close_old_connections
 from django.http import HttpRequest, parse_cookie
 
 from fastgraph_site.local_user import user_of
 from runs import manager, resumption
+from runs.db.errors import TRANSIENT, explain, is_transient
 from runs.engine import Command
 from runs.errors import Problem
-from runs.outages import explain, is_outage
 from runs.payloads import value_faults
 from streaming.threads import DatabaseThreads
 
@@ -64,8 +63,8 @@ def _answered(act: Callable[[], T]) -> T:
     close_old_connections()  # one that the database has closed meanwhile
     try:
         return act()
-    except DatabaseFault as error:
-        if not is_outage(error):
+    except TRANSIENT as error:
+        if not is_transient(error):
             raise
         waiting = "The database does not answer at the moment. Try again in a few seconds."
         detail = explain(error) or waiting

@@ -44,8 +44,7 @@ def execute(arguments: Sequence[str]) -> None:
     """Carry out a command line, once Django is loaded. An exit of an app's check or migration ends
     the process with a sentence. So does a database that is damaged or away, unless the command is
     one of the user's, which may use another."""
-    from django.db import DatabaseError  # these once Django is set up
-
+    from runs.db.errors import TRANSIENT  # these once Django is set up
     from runs.management.database import fault
 
     try:
@@ -53,7 +52,7 @@ def execute(arguments: Sequence[str]) -> None:
             execute_from_command_line(list(arguments))
     except ExitRefusedError as error:
         _end(MISCONFIGURED, f"{' '.join(arguments[:2])} was not carried out: {error}")
-    except DatabaseError as error:
+    except TRANSIENT as error:
         if "--traceback" in arguments or not _is_own(arguments) or not (why := fault(error)):
             raise
         _end(1, f"{CommandError.__name__}: {why}")

@@ -11,17 +11,23 @@ from functools import cache
 from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from runs import cancellation, pauses, rows
+from runs import cancellation, pauses
 from runs.collected import Attach, Collected, Live, collected
-from runs.columns import column, form, table
+from runs.db import statements
+from runs.db.columns import column, table
+from runs.db.dialect import dialect
+from runs.db.transaction import fast_transaction
 from runs.engine.errors import Fenced
 from runs.engine.ports import Lease
 from runs.entries import Ending, Entry
 from runs.lifecycle import notification, transitions
 from runs.models import Run, RunStatus, WorkflowPause
 
+#: By the primary key, not by the index of all that run.
+_STATUS = column(Run, "status")
 #: A run's id and attempt.
 _Key = tuple[str, int]
 
@@ -44,9 +50,9 @@ def write(entries: Sequence[Entry], attach: Attach) -> Outcome:
     or in place of any other end; of one that is rolled back not even these are kept. A run that is
     paused, or that is executed apart, goes back to the queue with its next superstep."""
     database = connections[DEFAULT_DB_ALIAS]  # found once: `connection` is looked up at each use
-    with rows.written(database) as transaction:
+    with fast_transaction(database):
         leases = {(entry.lease.run_id, entry.lease.attempt): entry.lease for entry in entries}
-        live = guard(database.vendor, transaction.ask, leases.values())
+        live = guard(database, leases.values())
         wanted = _Wanted.read(live) if any(run.wanted for run in live.values()) else None
         found = collected(database)
         fenced: dict[int, Fenced] = {}
@@ -60,44 +66,33 @@ def write(entries: Sequence[Entry], attach: Attach) -> Outcome:
                 run.entries = entry.number
                 if (stopped := _take(found, run, entry, wanted)) is not None:
                     fenced[position] = stopped
-        transaction.expect(found.count)
         found.send(database, live.values(), attach)
-        notification.notify_with(transaction, ended=found.ends_run, makes_work=found.makes_work)
+        notification.notify(ended=found.ends_run, makes_work=found.makes_work)
     return Outcome(fenced=fenced, ended=found.ends_run)
 
 
-def guard(vendor: str, ask: rows.Ask, leases: Iterable[Lease]) -> dict[_Key, Live]:
+def guard(connection: BaseDatabaseWrapper, leases: Iterable[Lease]) -> dict[_Key, Live]:
     """The runs that are still running under the attempt that writes. Their rows stay locked until
     the end of the transaction (on SQLite all of the database is), in the order of their ids, so
     that two writers cannot wait for each other."""
-    as_form = form(vendor)
-    by_key = {(as_form.id(lease.run_id), lease.attempt): lease for lease in leases}
+    known = dialect(connection)
+    by_key = {(known.id(lease.run_id), lease.attempt): lease for lease in leases}
     keys = sorted({run_id for run_id, _ in by_key})
     live: dict[_Key, Live] = {}
-    for run_id, attempt, entries, seq, wanted in ask(*_question(vendor, keys)):
+    key, where = column(Run, "id"), f"{known.unindexed(_STATUS)} = '{RunStatus.RUNNING}'"
+    question, params = known.lock_rows(_select(), key=key, where=where, ids=keys)
+    for run_id, attempt, entries, seq, wanted in statements.fetch(connection, question, params):
         lease = by_key.get((str(run_id), attempt))
         if lease is not None:
             live[lease.run_id, attempt] = Live(lease, entries, seq, bool(wanted))
     return live
 
 
-def _question(vendor: str, keys: list[str]) -> tuple[str, Sequence[object]]:
-    if vendor == "sqlite":
-        return _guarded(vendor).format(", ".join(["%s"] * len(keys))), keys
-    return _guarded(vendor), [keys]
-
-
 @cache
-def _guarded(vendor: str) -> str:
-    key, status = column(Run, "id"), column(Run, "status")
+def _select() -> str:
     names = ", ".join(column(Run, name) for name in ("id", "attempt", "entries", "seq"))
     stops = [f"{column(Run, name)} IS NOT NULL" for name in ("cancel_requested_at", "paused_at")]
-    statement = f"SELECT {names}, {' OR '.join([*stops, pauses.OF_WORKFLOW])} FROM {table(Run)}"  # noqa: S608
-    if vendor == "sqlite":
-        # The unary plus: by the primary key, not by the index of all that run.
-        return f"{statement} WHERE +{status} = '{RunStatus.RUNNING}' AND {key} IN ({{}})"
-    where = f"{status} = '{RunStatus.RUNNING}' AND {key} = ANY(%s::uuid[])"
-    return f"{statement} WHERE {where} ORDER BY {key} FOR UPDATE"
+    return f"SELECT {names}, {' OR '.join([*stops, pauses.OF_WORKFLOW])} FROM {table(Run)}"  # noqa: S608
 
 
 def _take(found: Collected, run: Live, entry: Entry, wanted: _Wanted | None) -> Fenced | None:

@@ -8,14 +8,14 @@ import time
 from contextlib import suppress
 from datetime import timedelta
 
-from django.db import Error as DatabaseFault
-from django.db import connections
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 
 from runs import availability, jobs, leases, recovery, slots, standstills, wakeup, workflows
 from runs.conf import conf
+from runs.db.errors import TRANSIENT
+from runs.db.retry import Outage, close
 from runs.notify.changes import WORKERS, ChangeListener, listen, notify_workers
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 _WAIT_SECONDS = 0.2  # for a notification; the pusher looks whether it should stop in between
 _LOOK_SECONDS = 1.0  # without a notification: for locks that lapse
 _SLOT_SECONDS = 0.05  # between two looks while no slot is free, whatever is notified
-_FAULT_SECONDS = 0.5
 
 
 class NotifiedBroker(ORM):
@@ -34,6 +33,7 @@ class NotifiedBroker(ORM):
     def __init__(self, list_key: str | None = None) -> None:
         super().__init__(list_key)
         self._changes: ChangeListener | None = None
+        self._outage = Outage("the queue")
         self._look_at = 0.0
         self._muted_until = 0.0
         self._sweep_at = 0.0
@@ -43,19 +43,27 @@ class NotifiedBroker(ORM):
         for: to raise would end the pusher."""
         try:
             self._sweep_when_due()
-            return self._next_jobs()
-        except DatabaseFault as fault:
-            logger.warning("The queue cannot be read, trying again: %s", fault)
-            self._changes = None
-            connections[Conf.ORM].close()
-            time.sleep(_FAULT_SECONDS)
+            jobs = self._next_jobs()
+        except TRANSIENT as error:
+            pause = self._outage.failed(error)
+            self._close_connections()
+            time.sleep(pause)
             return None
+        self._outage.answered()
+        return jobs
+
+    def _close_connections(self) -> None:
+        """The connections may be dead: the next call has new ones."""
+        changes, self._changes = self._changes, None
+        if changes is not None:
+            changes.close()
+        close(Conf.ORM)
 
     def enqueue(self, task: str) -> int:
         """Queue any job and notify the brokers with the commit. A job without a notification is
         found by the next look."""
         job: int = super().enqueue(task)
-        with suppress(DatabaseFault):
+        with suppress(*TRANSIENT):
             notify_workers()
         return job
 
@@ -127,7 +135,7 @@ class NotifiedBroker(ORM):
         self._sweep_at = time.monotonic() + conf().sweep_seconds
         try:
             recovery.sweep(timezone.now())
-        except DatabaseFault:
+        except TRANSIENT:
             raise
         except Exception:  # the queue must go on
             logger.exception("The sweep failed")

@@ -18,52 +18,27 @@ from django_q.models import Schedule
 
 from runs import jobs
 from runs.conf import conf
+from runs.db.dialect import dialect, unsupported
 
 
 @register()
 def database_is_supported(**kwargs: Any) -> list[CheckMessage]:
     """runs.E001 and E002: the claim, the journal and the hub are written for two databases, and
     SQLite fails under load without IMMEDIATE ("database is locked")."""
-    config = settings.DATABASES["default"]
-    vendor = connections["default"].vendor
-    if vendor not in ("sqlite", "postgresql"):
-        return [
-            Error(
-                f"Runs cannot be kept in {config['ENGINE']}.",
-                hint="Give DATABASE_URL a postgres:// or sqlite:/// address, or leave it empty.",
-                id="runs.E001",
-            )
-        ]
-    mode = str(config.get("OPTIONS", {}).get("transaction_mode", "")).upper()
-    if vendor == "sqlite" and mode not in ("IMMEDIATE", "EXCLUSIVE"):
-        return [
-            Error(
-                "SQLite transactions are not IMMEDIATE: two writers will fail each other.",
-                hint="Take over DATABASES['default']['OPTIONS'] of fastgraph_site.settings.",
-                id="runs.E002",
-            )
-        ]
-    return []
+    connection = connections["default"]
+    if why := unsupported(connection):
+        hint = "Give DATABASE_URL a postgres:// or sqlite:/// address, or leave it empty."
+        return [Error(why, hint=hint, id="runs.E001")]
+    return dialect(connection).issues(settings.DATABASES["default"])
 
 
 @register(Tags.database)
-def sqlite_keeps_a_wal(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """runs.E003: without a write-ahead log readers block the writer. SQLite falls back silently
-    where the file system has no shared memory. Asked with `check --database` and `migrate`."""
+def database_is_sound(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """runs.E003: SQLite without a write-ahead log. Asked with `check --database` and `migrate`."""
     connection = connections["default"]
-    if "default" not in (databases or ()) or connection.vendor != "sqlite":
+    if "default" not in (databases or ()) or unsupported(connection):
         return []
-    with connection.cursor() as cursor:
-        mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
-    if mode in ("wal", "memory"):  # a database in memory has no file, hence no log
-        return []
-    return [
-        Error(
-            f"SQLite keeps its journal as {mode!r} instead of 'wal'.",
-            hint="Put FASTGRAPH_DATA_DIR on a local disk (not NFS), or use Postgres.",
-            id="runs.E003",
-        )
-    ]
+    return dialect(connection).live_issues(connection)
 
 
 @register()

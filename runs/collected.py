@@ -11,8 +11,9 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from runs import rows
-from runs.columns import Form, Row, form
+from runs.db import statements
+from runs.db.columns import Row
+from runs.db.dialect import Dialect, dialect
 from runs.engine import serde
 from runs.engine.events import Event as Told
 from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
@@ -85,7 +86,7 @@ class Live:
 class Collected:
     """The rows of one batch so far."""
 
-    form: Form
+    form: Dialect
     events: list[Row] = field(default_factory=list)
     states: list[Row] = field(default_factory=list)
     checkpoints: list[Row] = field(default_factory=list)
@@ -96,13 +97,6 @@ class Collected:
     makes_work: bool = False
     #: Whether a run has ended.
     ends_run: bool = False
-
-    @property
-    def count(self) -> int:
-        """About how many rows it is, but for those of the runs themselves."""
-        kinds: tuple[Sequence[Any], ...] = (self.events, self.states, self.checkpoints, self.over)
-        pending = sum(len(group) for group in self.pending.values())
-        return pending + sum(map(len, kinds)) + len(self.artifacts)
 
     def add_events(self, run: Live, events: Sequence[Told]) -> None:
         """The next events of a run."""
@@ -177,13 +171,13 @@ class Collected:
 
     def send(self, connection: BaseDatabaseWrapper, runs: Iterable[Live], attach: Attach) -> None:
         """Write it all; the caller owns the transaction."""
-        rows.insert(connection, Event, event_log.EVENT_COLUMNS, self.events)
-        rows.insert(connection, State, STATE, self.states)
-        rows.insert(connection, Checkpoint, CHECKPOINT, self.checkpoints)
+        statements.insert(connection, Event, event_log.EVENT_COLUMNS, self.events)
+        statements.insert(connection, State, STATE, self.states)
+        statements.insert(connection, Checkpoint, CHECKPOINT, self.checkpoints)
         but = ("kind", _ASKED)
-        rows.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), self.over, but=but)
+        statements.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), self.over, but=but)
         pending = [row for group in self.pending.values() for row in group]
-        rows.insert(connection, PendingWrite, PENDING, pending, or_ignore=True)
+        statements.insert(connection, PendingWrite, PENDING, pending, or_ignore=True)
         self._send_runs(connection, [run for run in runs if run.changed])
         for ref in self.artifacts:
             attach(ref)
@@ -204,8 +198,8 @@ class Collected:
             row = (*values.values(), self.form.id(run.lease.run_id))
             changes.setdefault(tuple(values), []).append(row)
         for names, given in changes.items():
-            rows.update(connection, Run, names, given)
-        rows.update(connection, Thread, _HEAD, list(heads.values()))
+            statements.update(connection, Run, names, given)
+        statements.update(connection, Thread, _HEAD, list(heads.values()))
 
     def _adapted(self, values: dict[str, Any]) -> dict[str, Any]:
         as_time = self.form.time
@@ -214,7 +208,7 @@ class Collected:
 
 def collected(connection: BaseDatabaseWrapper) -> Collected:
     """An empty batch for the database of `connection`."""
-    return Collected(form=form(connection.vendor))
+    return Collected(form=dialect(connection))
 
 
 def _place(namespace: str) -> tuple[str, str | None]:
@@ -223,7 +217,7 @@ def _place(namespace: str) -> tuple[str, str | None]:
     return stored_name(short), None if short is namespace else stored_name(namespace)
 
 
-def note_rows(form: Form, lease: Lease, record: Record) -> list[Row]:
+def note_rows(form: Dialect, lease: Lease, record: Record) -> list[Row]:
     """The rows of a record's notes."""
     thread_id, run_id = form.id(lease.thread_id), form.id(lease.run_id)
     checkpoint_id, namespace = form.id(record.checkpoint_id), stored_name(record.namespace)

@@ -6,15 +6,15 @@ page has room for: however much the next events weigh together, no more than a p
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import cache
 from uuid import UUID
 
 from django.db import connection
 
-from runs import rows
-from runs.columns import Row, column, form, table
+from runs.db import statements
+from runs.db.columns import Row, column, table
+from runs.db.dialect import Dialect, dialect
 from runs.models import Event, Run
 
 #: The columns of a row before its data.
@@ -30,9 +30,9 @@ def of_runs(after: Mapping[UUID, int], *, limit: int, size: int) -> tuple[Sequen
     run and seq, and whether there are more. They are at most `limit`, and their data weigh at most
     `size` bytes together, unless it is one row alone. A row is how many bytes its data have, the
     `COLUMNS`, and the data; None for data that are too long."""
-    as_id = form(connection.vendor).id
-    given = [value for run_id, seq in after.items() for value in (as_id(str(run_id)), seq)]
-    found = rows.ask(connection, _query(connection.vendor, len(after)), [*given, limit + 1])
+    known = dialect(connection)
+    given = [value for run_id, seq in after.items() for value in (known.id(str(run_id)), seq)]
+    found = statements.fetch(connection, _query(known, len(after)), [*given, limit + 1])
     return _page(found, limit, size)
 
 
@@ -41,14 +41,14 @@ def of_thread(
 ) -> tuple[Sequence[Row], bool]:
     """The same for all runs of a thread: those with ids above `beyond`, up to `newest`, ordered by
     id."""
-    vendor = connection.vendor
-    given = [beyond, newest, form(vendor).id(str(thread_id)), limit + 1]
-    return _page(rows.ask(connection, _query_of_thread(vendor), given), limit, size)
+    known = dialect(connection)
+    given = [beyond, newest, known.id(str(thread_id)), limit + 1]
+    return _page(statements.fetch(connection, _query_of_thread(known), given), limit, size)
 
 
 def newest_id() -> int:
     """The id of the newest event of all runs; 0 when there is none."""
-    ((newest,),) = rows.ask(connection, f"SELECT MAX(id) FROM {table(Event)}", [])  # noqa: S608
+    ((newest,),) = statements.fetch(connection, f"SELECT MAX(id) FROM {table(Event)}", [])  # noqa: S608
     return newest or 0
 
 
@@ -94,35 +94,33 @@ def _texts(ids: Sequence[int]) -> dict[int, str]:
         f"SELECT id, SUBSTR({column(Event, 'data')}, 1, {LONGEST + 1}) "  # noqa: S608
         f"FROM {table(Event)} WHERE id IN ({places})"
     )
-    return dict(rows.ask(connection, asked, ids))  # type: ignore[arg-type]
+    return dict(statements.fetch(connection, asked, ids))  # type: ignore[arg-type]
 
 
 @cache
-def _query(vendor: str, runs: int) -> str:
+def _query(known: Dialect, runs: int) -> str:
     key, seq = column(Event, "run_id"), column(Event, "seq")
     where = " OR ".join([f"({key} = %s AND {seq} > %s)"] * runs)
     return (
-        f"SELECT {_selected(vendor)} FROM {table(Event)} WHERE {where} "  # noqa: S608
+        f"SELECT {_selected(known)} FROM {table(Event)} WHERE {where} "  # noqa: S608
         f"ORDER BY {key}, {seq} LIMIT %s"
     )
 
 
 @cache
-def _query_of_thread(vendor: str) -> str:
+def _query_of_thread(known: Dialect) -> str:
     run = column(Event, "run_id")
-    # The unary plus: by the ids of events, of which few are new, not by all events of the runs.
-    own = f"+{run}" if vendor == "sqlite" else run
+    # By the ids of events, of which few are new, not by all events of the runs.
+    own = known.unindexed(run)
     runs = f"SELECT {column(Run, 'id')} FROM {table(Run)} WHERE {column(Run, 'thread_id')} = %s"  # noqa: S608
     return (
-        f"SELECT {_selected(vendor)} FROM {table(Event)} WHERE id > %s AND id <= %s "  # noqa: S608
+        f"SELECT {_selected(known)} FROM {table(Event)} WHERE id > %s AND id <= %s "  # noqa: S608
         f"AND {own} IN ({runs}) ORDER BY id LIMIT %s"
     )
 
 
-def _selected(vendor: str) -> str:
+def _selected(known: Dialect) -> str:
     names = ", ".join(column(Event, name) for name in COLUMNS)
     data = column(Event, "data")
-    octets = f"OCTET_LENGTH({data})"
-    if vendor == "sqlite" and sqlite3.sqlite_version_info < (3, 43):
-        octets = f"LENGTH(CAST({data} AS BLOB))"
+    octets = known.byte_length(data)
     return f"{octets}, {names}, CASE WHEN {octets} <= {SMALL} THEN {data} END"

@@ -15,7 +15,9 @@ from django.db.backends.signals import connection_created
 from django.db.models import CharField, Transform
 from django.db.models.sql.compiler import SQLCompiler
 
-_SQLITE = "fastgraph_fold"
+from runs.db.dialect import dialect_or_none
+
+_FUNCTION = "fastgraph_fold"
 #: Of the International Components for Unicode: lower case as Unicode has it, whatever the locale.
 _COLLATION = "und-x-icu"
 #: What Unicode folds and does not lower: the last sigma, the iota below a vowel, old Cyrillic
@@ -59,7 +61,7 @@ class Folded(Transform):
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> Any:
-        return self.as_sql(compiler, connection, function=_SQLITE, **context)
+        return self.as_sql(compiler, connection, function=_FUNCTION, **context)
 
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
@@ -70,13 +72,13 @@ class Folded(Transform):
 
 
 def connect() -> None:
-    """Give every connection to SQLite its part; called once a process."""
+    """Give every connection the function that its SQL lacks; called once a process."""
     connection_created.connect(_prepare, dispatch_uid="runs.folding")
 
 
 def _prepare(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    if connection.vendor == "sqlite":
-        connection.connection.create_function(_SQLITE, 1, fold, deterministic=True)
+    if (known := dialect_or_none(connection)) is not None:
+        known.add_function(connection, _FUNCTION, fold)
 
 
 _known: dict[str, bool] = {}

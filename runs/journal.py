@@ -7,17 +7,18 @@ connections of their own, so that neither waits for the other.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import Error, close_old_connections, connections
+from django.db import close_old_connections, connections
 
 from runs import history, transactions
+from runs.db.retry import Outage, on_connection, while_away_async
 from runs.engine import serde
 from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
@@ -26,10 +27,7 @@ from runs.entries import Ending, Entry, Waiter
 from runs.models import Event as EventRow
 from runs.models import Thread
 from runs.notify.changes import CommitHint
-from runs.outages import is_outage
-from runs.writer import FIRST_PAUSE, LONGEST_PAUSE, QUEUE_BYTES, Writer
-
-_log = logging.getLogger("fastgraph.journal")
+from runs.writer import QUEUE_BYTES, Writer
 
 T = TypeVar("T")
 
@@ -51,6 +49,7 @@ class DurableJournal:
         self._attach = attach
         self._hint = hint
         self._writer = Writer(attach, hint, queue_bytes)
+        self._outage = Outage("the journal's reader")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="journal-reader")
 
     async def load(
@@ -140,23 +139,17 @@ class DurableJournal:
     async def _read(self, function: Callable[..., T], *args: Any) -> T:
         """What `function` reads, and again while the database cannot be read: a run that begins, or
         is taken up, while the database restarts has done nothing wrong."""
-        loop = asyncio.get_running_loop()
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return await loop.run_in_executor(self._readers, _fresh, function, *args)
-            except Error as error:
-                if not is_outage(error):
-                    raise
-                _log.warning("The journal cannot be read, trying again: %s", error)
-            await asyncio.sleep(pause)  # not in the reader's thread: others may have more luck
-            pause = min(2 * pause, LONGEST_PAUSE)
+        loop, query = asyncio.get_running_loop(), partial(_fresh, function, *args)
+        # The pauses are not in the reader's thread: others may have more luck.
+        return await while_away_async(
+            lambda: loop.run_in_executor(self._readers, query), outage=self._outage
+        )
 
 
 def _fresh(function: Callable[..., T], *args: Any) -> T:
     # A connection that the server has closed meanwhile is found out here, not in the query.
     close_old_connections()
-    return function(*args)
+    return on_connection(partial(function, *args))
 
 
 def _let_go(together: threading.Barrier, seconds: float) -> None:

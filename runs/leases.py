@@ -15,16 +15,20 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import availability, limits, locks, models, pauses, rows
+from runs import availability, limits, models, pauses
 from runs.availability import Only, unknown_before
-from runs.columns import Row, adapted, column, form, table
 from runs.conf import conf
+from runs.db import locking, statements
+from runs.db.columns import Row, column, table
+from runs.db.compiled import CompiledQuery
+from runs.db.dialect import dialect
+from runs.db.statements import adapted
+from runs.db.transaction import fast_transaction
 from runs.engine.events import Event
 from runs.engine.ports import Lease
 from runs.lifecycle import event_log, notification
 from runs.lifecycle.transitions import STOP, apply_to_all, claim_of, columns
 from runs.models import Payload, Run, RunStatus, Worker, WorkflowPause
-from runs.prepared import Prepared
 
 #: How long `renew` waits for runs that are locked, and between two looks. Seconds.
 _RENEW_SECONDS, _RENEW_PAUSE = 0.25, 0.01
@@ -114,25 +118,22 @@ def claim(
 def _claim(worker_id: UUID, limit: int, apart: bool, known: Set[str] | None) -> list[Claimed]:
     full = limits.full_workflows()
     mixed = known is not None and availability.others_wait()
-    prepared = _next(apart, suspicious()).compiled()
-    with rows.written(connection, ordinary=mixed or bool(full)) as written:
-        written.ended = False  # also when there is nothing to claim
+    with fast_transaction(connection):
         read: Iterable[Sequence[Any]]
         if mixed:
             read = _first_of_all(limit, known, full, apart)
         elif full:
             read = _all_next(full, apart=apart, suspicious=suspicious())[:limit]
         else:
-            read = prepared.rows(limit, written.ask)
-        free = _on_free_threads([_Pending(*row) for row in read], written.ask)
+            read = _next(apart, suspicious()).rows(limit)
+        free = _on_free_threads([_Pending(*row) for row in read])
         found = limits.fitting(_known(_first_of_each_thread(free), known))
         if not found:
             return []
         now = timezone.now()  # not before the lock was had: no run starts before it was created
         until = now + timedelta(seconds=conf().lease_seconds)
-        written.expect(2 * len(found))
         _record_claims(found, worker_id, now, until)
-        notification.notify_with(written, ended=False)
+        notification.notify(ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]
 
@@ -161,8 +162,8 @@ def _prolong(own: QuerySet[Run], until: datetime) -> bool:
     left."""
     left = own.filter(Q(lease_expires_at__lt=until) | Q(lease_expires_at=None))
     with transaction.atomic():
-        Run.objects.filter(pk__in=locks.free(left)).update(lease_expires_at=until)
-    return connection.features.has_select_for_update and left.exists()
+        Run.objects.filter(pk__in=locking.lock_available(left)).update(lease_expires_at=until)
+    return not dialect(connection).locks_whole_database and left.exists()
 
 
 def give_back(worker_id: UUID, only: Collection[str] | None = None) -> int:
@@ -173,7 +174,7 @@ def give_back(worker_id: UUID, only: Collection[str] | None = None) -> int:
     if only is not None:
         held = held.filter(id__in=only, cancel_requested_at=None)
     with transaction.atomic():
-        return apply_to_all(locks.free(held), STOP, now=timezone.now())
+        return apply_to_all(locking.lock_available(held), STOP, now=timezone.now())
 
 
 def in_flight() -> dict[UUID, int]:
@@ -226,22 +227,22 @@ def _all_next(
 
 
 @cache
-def _first(apart: bool, suspicious: int, only: Only | None = None) -> Prepared:
+def _first(apart: bool, suspicious: int, only: Only | None = None) -> CompiledQuery:
     claimable = partial(_claimable, apart=apart, suspicious=suspicious, only=only)
-    return Prepared(lambda: claimable().order_by().values_list("id", "workflow"))
+    return CompiledQuery(lambda: claimable().order_by().values_list("id", "workflow"))
 
 
 @cache
-def _next(apart: bool, suspicious: int, only: Only | None = None) -> Prepared:
-    return Prepared(partial(_all_next, apart=apart, suspicious=suspicious, only=only))
+def _next(apart: bool, suspicious: int, only: Only | None = None) -> CompiledQuery:
+    return CompiledQuery(partial(_all_next, apart=apart, suspicious=suspicious, only=only))
 
 
 def _of_each(
-    build: Callable[[bool, int, Only], Prepared],
+    build: Callable[[bool, int, Only], CompiledQuery],
     known: Set[str] | None,
     full: Collection[str],
     apart: bool,
-) -> list[Prepared]:
+) -> list[CompiledQuery]:
     """One query for each known workflow that waits, has a place and is not paused. Where runs of
     other workflows wait too, one query over all would read past each of them: maybe a million."""
     if known is None:
@@ -280,12 +281,12 @@ _BUSY = (
 )
 
 
-def _on_free_threads(found: list[_Pending], ask: rows.Ask) -> list[_Pending]:
-    if not found or not connection.features.has_select_for_update:
+def _on_free_threads(found: list[_Pending]) -> list[_Pending]:
+    if not found or dialect(connection).locks_whole_database:
         return found  # SQLite: the transaction holds the whole database
     # Looked at once more: the query above may have begun before another one's commit.
     threads = [str(run.thread_id) for run in found]
-    busy = {thread_id for (thread_id,) in ask(_BUSY, [threads])}
+    busy = {thread_id for (thread_id,) in statements.fetch(connection, _BUSY, [threads])}
     return [run for run in found if run.thread_id not in busy]
 
 
@@ -301,7 +302,7 @@ def _record_claims(
 ) -> None:
     """Update the claimed runs and append their events. `found` is what was read: the rows are
     locked."""
-    as_form = form(connection.vendor)
+    as_form = dialect(connection)
     changes: list[dict[str, Any]] = []
     events: list[Row] = []
     for run in found:
@@ -322,8 +323,8 @@ def _record_claims(
             )
         )
     values = [(*change.values(), run.id) for change, run in zip(changes, found, strict=True)]
-    rows.update(connection, Run, tuple(changes[0]), adapted(connection, values))
-    rows.insert(connection, models.Event, event_log.EVENT_COLUMNS, events)
+    statements.update(connection, Run, tuple(changes[0]), adapted(connection, values))
+    statements.insert(connection, models.Event, event_log.EVENT_COLUMNS, events)
 
 
 def _payloads(found: Sequence[_Pending]) -> dict[UUID, Any]:

@@ -15,10 +15,8 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from runs import workflows
+from runs.db.dialect import dialect
 from runs.models import Run, RunStatus
-
-#: The Postgres advisory lock of those who claim runs with limits: an arbitrary number.
-_LOCK = 0x66_67_6C_69_6D_69_74
 
 
 class Limited(Protocol):
@@ -64,7 +62,7 @@ def fitting(found: Sequence[R]) -> list[R]:
     names = {run.workflow for run in found if run.workflow in limits}
     if not keys and not names:
         return list(found)
-    _let_no_other_count()
+    dialect(connection).lock_counters(connection)
     by_key: Counter[str | None] = Counter()
     by_workflow: Counter[str] = Counter()
     running = _running(Q(concurrency_key__in=keys) | Q(workflow__in=names))
@@ -98,12 +96,3 @@ def _running(which: Q) -> Mapping[tuple[str, str | None], int]:
     running = Run.objects.filter(which, status=RunStatus.RUNNING).order_by()
     counted = running.values_list("workflow", "concurrency_key").annotate(Count("id"))
     return {(workflow, key): count for workflow, key, count in counted}
-
-
-def _let_no_other_count() -> None:
-    """On Postgres another claim may be about to take the places that we count. Who has this lock
-    sees, with the next statement, all that those before it took. On SQLite the transaction holds
-    the whole database."""
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])

@@ -18,7 +18,9 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from runs import cancellation, keys, multitask, rows, workflows
+from runs import cancellation, keys, multitask, workflows
+from runs.db import statements
+from runs.db.transaction import fast_transaction
 from runs.engine import events, names
 from runs.engine.durability import DURABILITIES
 from runs.errors import Problem
@@ -78,8 +80,8 @@ def create_runs(news: Sequence[NewRun]) -> list[Run]:
     Problem 422 for the first that does not fit, as `create_run`; where there are several, faults
     are at `/<index>/…`."""
     wanted = validate(news)
-    with rows.written(connection, ordinary=True) as opened:
-        return insert_runs(wanted, opened)
+    with fast_transaction(connection):
+        return insert_runs(wanted)
 
 
 def validate(news: Sequence[NewRun]) -> list[ValidatedRun]:
@@ -116,9 +118,9 @@ def _of_batch(problem: Problem, index: int, news: Sequence[NewRun]) -> Problem:
     return Problem(problem.status, problem.code, f"Run {index}: {problem.detail}", errors)
 
 
-def insert_runs(wanted: Sequence[ValidatedRun], opened: rows.Written) -> list[Run]:
+def insert_runs(wanted: Sequence[ValidatedRun]) -> list[Run]:
     """Threads, runs, events 1 and one wake-up, a fixed number of statements, in the transaction
-    `opened`: an ordinary one if threads are given. Problem 422 for an unknown thread, 409 for one
+    that is open. Problem 422 for an unknown thread, 409 for one
     that is to be rejected."""
     if not wanted:
         return []
@@ -126,9 +128,8 @@ def insert_runs(wanted: Sequence[ValidatedRun], opened: rows.Written) -> list[Ru
     multitask.lock_runs(given)
     known = _lock_threads(list(given))
     made = [Thread() for one in wanted if one.new.thread is None]
-    notification.wake_worker(opened.ask)  # first, because it asks before it writes
-    opened.expect(len(made) + 2 * len(wanted))
-    rows.create(connection, Thread, made)
+    notification.wake_worker()  # first, because it asks before it writes
+    statements.create(connection, Thread, made)
     fresh = iter(made)
     runs = [
         Run(
@@ -153,10 +154,10 @@ def insert_runs(wanted: Sequence[ValidatedRun], opened: rows.Written) -> list[Ru
             multitask.make_way(run.thread, one.new.multitask_strategy, run.pk)
     payloads = Payload.apart(runs)
     first_events = [transitions.created(run, _created_event(run)) for run in runs]
-    rows.create(connection, Run, runs)
-    rows.create(connection, Payload, payloads)
-    rows.create(connection, Event, first_events)
-    notification.notify_with(opened, ended=bool(given))  # of those that make way for them
+    statements.create(connection, Run, runs)
+    statements.create(connection, Payload, payloads)
+    statements.create(connection, Event, first_events)
+    notification.notify(ended=bool(given))  # of those that make way for them
     return runs
 
 
@@ -254,7 +255,7 @@ def _insert(run: Run) -> Run:
     payloads = Payload.apart([run])
     first_event = transitions.created(run, _created_event(run))
     run.save(force_insert=True)
-    rows.create(connection, Payload, payloads)
+    statements.create(connection, Payload, payloads)
     first_event.save(force_insert=True)
     notification.wake_worker()
     notification.notify_watchers()

@@ -22,8 +22,10 @@ from weakref import ref
 from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs import callers, idle, reports
-from runs.connections import abandon, in_transaction
+from runs import callers, reports
+from runs.db import idle_timeout
+from runs.db.connections import abandon, in_transaction
+from runs.db.dialect import locks_whole_database
 
 _log = logging.getLogger("fastgraph.node")
 
@@ -49,7 +51,7 @@ class OpenTransaction:
 
     holder: str
     database: str
-    vendor: str
+    locks_whole_database: bool
     seconds: float
     run_id: str
     node: str
@@ -58,10 +60,10 @@ class OpenTransaction:
     @property
     def locks_database(self) -> bool:
         """Whether nothing of a run can be recorded meanwhile."""
-        return self.vendor == "sqlite" and self.database == DEFAULT_DB_ALIAS
+        return self.locks_whole_database and self.database == DEFAULT_DB_ALIAS
 
     def __str__(self) -> str:
-        locks = " Nobody else can write to it meanwhile." if self.vendor == "sqlite" else ""
+        locks = " Nobody else can write to it meanwhile." if self.locks_whole_database else ""
         return (
             f"{self.holder} has held a transaction open on database {self.database!r} for"
             f" {self.seconds:.0f} s (process {self.process}).{locks}"
@@ -88,7 +90,7 @@ _opened: dict[int, _Opened] = {}
 def add(connection: BaseDatabaseWrapper) -> None:
     """Look at this connection from now on, until it is collected. Called when it has connected."""
     thread, key = threading.current_thread(), id(connection)
-    if idle.is_ours() or thread.name.startswith(_READERS):
+    if idle_timeout.is_enabled() or thread.name.startswith(_READERS):
         return
     _opened[key] = opened = _Opened(ref(connection, _forgetting(key)), thread)
     if callers.here() is None:
@@ -192,7 +194,7 @@ def _transaction(
     return OpenTransaction(
         holder=str(caller) if caller is not None else _thread(opened),
         database=connection.alias,
-        vendor=connection.vendor,
+        locks_whole_database=locks_whole_database(connection),
         seconds=round(seconds, 1),
         run_id=caller.run_id if caller is not None else "",
         node=caller.node if caller is not None else "",

@@ -14,20 +14,13 @@ from time import monotonic
 from uuid import UUID
 
 import orjson
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
-from runs import (
-    availability,
-    cancellation,
-    leases,
-    locks,
-    processes,
-    silent_workers,
-    wakeup,
-    workflows,
-)
+from runs import availability, cancellation, leases, processes, silent_workers, wakeup, workflows
 from runs.conf import conf
+from runs.db import locking
+from runs.db.errors import TRANSIENT
 from runs.engine import events
 from runs.engine.events import Event
 from runs.lifecycle import notification, transitions
@@ -67,7 +60,7 @@ def sweep(now: datetime) -> Swept:
     else has locked are left to the next sweep."""
     try:
         found = _find(now)
-    except DatabaseError:
+    except TRANSIENT:
         _Process.disturbed = True
         silent_workers.forget()
         raise
@@ -194,13 +187,13 @@ def _writes_are_prompt() -> bool:
 def _put_back(lost: Q, now: datetime) -> int:
     left = Q(crashes__lt=conf().max_attempts - 1, cancel_requested_at=None)
     with transaction.atomic():
-        free = locks.free(Run.objects.filter(lost, left))
+        free = locking.lock_available(Run.objects.filter(lost, left))
         return apply_to_all(free, transitions.LOSE, now=now, crashes=F("crashes") + 1)
 
 
 def _wake(due: QuerySet[Run], now: datetime) -> int:
     with transaction.atomic():
-        return apply_to_all(locks.free(due), transitions.WAKE, now=now)
+        return apply_to_all(locking.lock_available(due), transitions.WAKE, now=now)
 
 
 def _fail(run: Run, lost: Q, now: datetime) -> bool:
@@ -210,7 +203,7 @@ def _fail(run: Run, lost: Q, now: datetime) -> bool:
     event = Event(name=events.FAILED, ts=now, data=orjson.dumps(error))
     still = lost & Q(crashes=run.crashes)
     with transaction.atomic():
-        if not locks.free(Run.objects.filter(pk=run.pk)):
+        if not locking.lock_available(Run.objects.filter(pk=run.pk)):
             return False
         return transitions.apply(
             run, transitions.FAIL, now=now, event=event, guard=still, crashes=crashes, error=error

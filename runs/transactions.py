@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, Error, close_old_connections, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, close_old_connections, connection, transaction
 
-from runs import batch, cancellation, connections, idle, rows
+from runs import batch, cancellation
 from runs.collected import Attach, collected
+from runs.db import connections, idle_timeout
+from runs.db.errors import TRANSIENT, is_transient
+from runs.db.retry import close, while_away
 from runs.engine import faults
 from runs.engine.checkpoint import Checkpoint, Note
 from runs.engine.errors import Fenced
@@ -21,12 +24,11 @@ from runs.engine.ports import Lease, Record, Transacted
 from runs.lifecycle import notification
 from runs.models import PendingWrite
 from runs.notify.changes import CommitHint
-from runs.outages import is_outage
 
 _log = logging.getLogger("fastgraph.journal")
 
-#: While the database is not there: how long to try, and between two tries. Seconds.
-PATIENCE, PAUSE = 30.0, 0.2
+#: How long to wait for a database that is away. Seconds.
+AWAY_SECONDS = 30.0
 
 
 def transact(
@@ -44,7 +46,7 @@ def transact(
     close_old_connections()
     borrowed = connection.connection is not None
     try:
-        note = _until_known(_Attempt(lease, checkpoint, task_id, work, attach))
+        note = _commit_once(_Attempt(lease, checkpoint, task_id, work, attach))
         faults.point("after_transaction")
         hint(False)
         return note
@@ -68,23 +70,22 @@ class _Attempt:
     kept: bool = False
 
 
-def _until_known(attempt: _Attempt) -> Note:
-    """Try to begin while the database is not there, as the writer does; but call the work once."""
-    give_up_at = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return _transact(attempt)
-        except BaseException as error:
-            if attempt.kept and (found := _on_record(attempt)) is not None:
-                _log.warning("Task %s is committed, in spite of %r", attempt.task_id, error)
-                return found
-            if attempt.worked and is_outage(error):
-                raise Fenced(f"The transaction of task {attempt.task_id} was cut off.") from error
-            if attempt.called or not is_outage(error) or time.monotonic() > give_up_at:
-                raise
-            _log.warning("A transaction cannot begin, trying again: %s", error)
-            connection.close()
-            time.sleep(PAUSE)
+def _commit_once(attempt: _Attempt) -> Note:
+    """Try to begin while the database is away, as the writer does; but call the work once."""
+    try:
+        return while_away(
+            partial(_transact, attempt),
+            who="an atomic node",
+            give_up_at=time.monotonic() + AWAY_SECONDS,
+            stopping=lambda: attempt.called,
+        )
+    except BaseException as error:
+        if attempt.kept and (note := _find_after_error(attempt)) is not None:
+            _log.warning("Task %s is committed, in spite of %r", attempt.task_id, error)
+            return note
+        if attempt.worked and is_transient(error):
+            raise Fenced(f"The transaction of task {attempt.task_id} was cut off.") from error
+        raise
 
 
 def _transact(attempt: _Attempt) -> Note:
@@ -113,8 +114,8 @@ def _transact(attempt: _Attempt) -> Note:
 def _keep(lease: Lease, checkpoint: Checkpoint, done: Transacted, attach: Attach) -> None:
     # Guarded at the end: the row of the run is locked for as short as can be, for the writer's
     # batches, which carry other runs too, wait for it. A process that is frozen here loses it.
-    idle.end_this(connection)
-    live = batch.guard(connection.vendor, partial(rows.ask, connection), [lease])
+    idle_timeout.enable_for_transaction(connection)
+    live = batch.guard(connection, [lease])
     run = live.get((lease.run_id, lease.attempt))
     if run is None:
         raise Fenced(f"Attempt {lease.attempt} of run {lease.run_id} is over.")
@@ -141,13 +142,14 @@ def _find(attempt: _Attempt) -> Note | None:
     return Note(task_id=attempt.task_id, node=row.node, kind="writes", body=row.value.encode())
 
 
-def _on_record(attempt: _Attempt) -> Note | None:
-    give_up_at = time.monotonic() + PATIENCE
-    while time.monotonic() < give_up_at:
-        connection.close()
-        try:
-            return _find(attempt)
-        except Error as error:
-            _log.warning("Whether task %s is committed is not known: %s", attempt.task_id, error)
-            time.sleep(PAUSE)
-    return None
+def _find_after_error(attempt: _Attempt) -> Note | None:
+    """What is on record of the task; None also when the database does not say."""
+    close()
+    try:
+        return while_away(
+            partial(_find, attempt),
+            who=f"task {attempt.task_id}, which may be committed,",
+            give_up_at=time.monotonic() + AWAY_SECONDS,
+        )
+    except TRANSIENT:
+        return None

@@ -13,11 +13,10 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from runs import rows
 from runs.conf import conf
+from runs.db import statements
+from runs.db.compiled import CompiledQuery
 from runs.notify import changes
-from runs.prepared import Prepared
-from runs.rows import Ask
 
 
 def key(*, apart: bool = False) -> str:
@@ -25,40 +24,27 @@ def key(*, apart: bool = False) -> str:
     return f"{Conf.CLUSTER_NAME}:wakeup{'-apart' * apart}"
 
 
-def queued(*, apart: bool = False, ask: Ask | None = None) -> bool:
+def queued(*, apart: bool = False) -> bool:
     """Whether a wake-up lies in the queue that nobody has taken yet."""
-    return bool((_QUEUED_APART if apart else _QUEUED).rows(1, ask))
+    return bool((_QUEUED_APART if apart else _QUEUED).rows(1))
 
 
-_QUEUED = Prepared(lambda: OrmQ.objects.filter(key=key()).values_list("id"))
-_QUEUED_APART = Prepared(lambda: OrmQ.objects.filter(key=key(apart=True)).values_list("id"))
+_QUEUED = CompiledQuery(lambda: OrmQ.objects.filter(key=key()).values_list("id"))
+_QUEUED_APART = CompiledQuery(lambda: OrmQ.objects.filter(key=key(apart=True)).values_list("id"))
 
 
-def prepare() -> None:
-    """To be called before a transaction that Django does not know of and in which `ring` is."""
-    _QUEUED.compiled()
-
-
-def ring(*, apart: bool = False, ask: Ask | None = None) -> None:
+def ring(*, apart: bool = False) -> None:
     """Wake a worker, unless a wake-up is queued already. To be called inside the transaction that
-    makes work: what it queues commits or rolls back with it. `ask` is of one that Django does not
-    know of (`rows.written`).
+    makes work: what it queues commits or rolls back with it.
 
     On Postgres the wake-up that is seen here may be taken before our transaction commits. That
     costs no run: a woken worker stays awake for a while, longer than a transaction takes, and the
     sweep rings again.
     """
-    if ask is None:
-        with transaction.atomic(using=Conf.ORM, savepoint=False):
-            _ring(apart, None)
-    else:
-        _ring(apart, ask)
-
-
-def _ring(apart: bool, ask: Ask | None) -> None:
-    if not queued(apart=apart, ask=ask):
-        rows.create(connections[Conf.ORM], OrmQ, [_job(apart)])
-    changes.notify_workers()
+    with transaction.atomic(using=Conf.ORM, savepoint=False):
+        if not queued(apart=apart):
+            statements.create(connections[Conf.ORM], OrmQ, [_job(apart)])
+        changes.notify_workers()
 
 
 def _job(apart: bool) -> OrmQ:

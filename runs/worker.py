@@ -12,20 +12,19 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, connections
+from django.db import connections
 from django.db.models import Q
 from django.utils import timezone
 
 from runs import (
     callers,
     cancellation,
-    idle,
     leases,
     open_transactions,
     processes,
@@ -35,6 +34,8 @@ from runs import (
 )
 from runs.conf import conf
 from runs.database_file import DatabaseFileLost
+from runs.db import idle_timeout
+from runs.db.retry import Outage
 from runs.engine import stopping
 from runs.engine.ids import uuid7
 from runs.engine.pool import Pool
@@ -46,7 +47,7 @@ from runs.journal import DurableJournal
 from runs.leases import Claimed
 from runs.models import Worker as WorkerRow
 from runs.notify.changes import WORKERS, CommitHint, listen
-from runs.outages import explain
+from runs.process.supervised_thread import RESTART_SECONDS, SupervisedThread
 
 _log = logging.getLogger("fastgraph.worker")
 
@@ -99,6 +100,11 @@ class Worker:
         self._rang = threading.Event()
         self._seen = False  # by who listens: something to claim, so that it is not looked for twice
         self._leaving = threading.Event()
+        #: When the leases were renewed last, by `monotonic`.
+        self._renewed_at = monotonic()
+        self._claiming = Outage("the worker")
+        self._beating = Outage("the worker's heartbeat")
+        self._listening = Outage("the worker's listener")
         self._put_down = threading.Event()
         self._ended = threading.Event()
 
@@ -111,7 +117,7 @@ class Worker:
         with (
             guarded_loop(loop),
             open_transactions.reported(),
-            ThreadPoolExecutor(1, "claims", idle.end_here) as claims,
+            ThreadPoolExecutor(1, "claims", idle_timeout.enable_for_thread) as claims,
         ):
             try:
                 await loop.run_in_executor(claims, self._register)
@@ -141,9 +147,18 @@ class Worker:
     def _watched(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         """Leases are renewed and news is heard, until the very end: runs that are put back still
         need their leases."""
+        self._renewed_at = monotonic()
         watchers = [
-            threading.Thread(target=self._beat, args=(loop,), name="heartbeat"),
-            threading.Thread(target=self._listen, args=(loop,), name="changes"),
+            SupervisedThread(
+                "heartbeat",
+                partial(self._beat, loop),
+                ended=self._ended,
+                on_death=self._abandon,
+                on_error=partial(self._leave_unless_renewed, loop),
+            ),
+            SupervisedThread(
+                "changes", partial(self._listen, loop), ended=self._ended, on_death=self._abandon
+            ),
         ]
         for watcher in watchers:
             watcher.start()
@@ -162,7 +177,7 @@ class Worker:
         leave_at = monotonic() + self._settings.linger_seconds
         while not shutdown.stopping() and not self._leaving.is_set():
             self._news.clear()
-            room = self._capacity - len(self._held)
+            room = self._capacity - len(self._held) if self._keeps_leases() else 0
             if self._spare and not standstills.of_host():
                 room = 0  # whom it has helped out goes on
                 if not self._held:
@@ -223,16 +238,14 @@ class Worker:
             await asyncio.wait(running, timeout=STOP_SECONDS)
 
     def _claim(self, room: int) -> list[Claimed]:
-        try:
-            seen, self._seen = self._seen, False
-            known = workflows.registered()
-            if not seen and not leases.any_pending(apart=self._apart, known=known):
-                return []
-            return leases.claim(self.id, room, apart=self._apart, known=known)
-        except DatabaseError as error:
-            _log.warning("Runs cannot be claimed, trying again: %s", error)
-            connection.close()
+        return self._claiming.unless_away(partial(self._claim_now, room), [])
+
+    def _claim_now(self, room: int) -> list[Claimed]:
+        seen, self._seen = self._seen, False
+        known = workflows.registered()
+        if not seen and not leases.any_pending(apart=self._apart, known=known):
             return []
+        return leases.claim(self.id, room, apart=self._apart, known=known)
 
     def _register(self) -> None:
         """Find or make the row of this process, which stays from one job to the next."""
@@ -256,44 +269,57 @@ class Worker:
 
     def _go_to_sleep(self) -> None:
         try:
-            if any(not held.task.done() for held in self._held.values()):
-                leases.give_back(self.id)
-            WorkerRow.objects.filter(id=self.id).update(awake=False, heartbeat_at=timezone.now())
-        except DatabaseError as error:
-            _log.warning("The worker's row says awake until the next sweep: %s", error)
+            self._claiming.unless_away(self._sign_off, None)
         finally:
             connections.close_all()
+
+    def _sign_off(self) -> None:
+        """What this cannot write, the next sweep does."""
+        if any(not held.task.done() for held in self._held.values()):
+            leases.give_back(self.id)
+        WorkerRow.objects.filter(id=self.id).update(awake=False, heartbeat_at=timezone.now())
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew the leases and stop what is to be cancelled, from a thread of its own: a node that
         blocks the event loop must not cost the lease, and must not outlive its cancellation."""
-        idle.end_here()
-        renew_at = monotonic() + self._settings.lease_seconds / 4
-        while not self._ended.is_set():
-            self._rang.wait(min(CANCEL_LOOK, self._settings.lease_seconds / 4))
-            self._rang.clear()
-            try:
-                if monotonic() >= renew_at:
-                    self._renew(loop)
-                    renew_at = monotonic() + self._settings.lease_seconds / 4
-                self._look_for_standstills()
-                self._stop_cancelled(loop)
-                self._replace_when_full_of_strays(loop)
-            except DatabaseFileLost as error:
-                _log.error("What is executed here can be kept no more, it stops: %s", error)
-                self._leave(loop)
-            except DatabaseError as error:
-                why = explain(error) or error  # which finds out if the file lacks a part
-                _log.warning("The leases cannot be renewed, trying again: %s", why)
-                connection.close()
-            self._ended.wait(CANCEL_PAUSE)
-        connections.close_all()
+        idle_timeout.enable_for_thread()
+        try:
+            while not self._ended.is_set():
+                self._rang.wait(min(CANCEL_LOOK, self._settings.lease_seconds / 4))
+                self._rang.clear()
+                self._beating.unless_away(partial(self._beat_once, loop), None)
+                self._ended.wait(CANCEL_PAUSE)
+        finally:
+            connections.close_all()
+
+    def _beat_once(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            if monotonic() >= self._renewed_at + self._settings.lease_seconds / 4:
+                self._renew(loop)
+            self._look_for_standstills()
+            self._stop_cancelled(loop)
+            self._replace_when_full_of_strays(loop)
+        except DatabaseFileLost as error:
+            _log.error("What is executed here can be kept no more, it stops: %s", error)
+            self._leave(loop)
+
+    def _keeps_leases(self) -> bool:
+        """Whether a lease that is claimed now will be renewed: the heartbeat was there lately."""
+        return monotonic() < self._renewed_at + self._settings.lease_seconds
+
+    def _leave_unless_renewed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """After an unexpected error of the heartbeat: end the process if it fails every time."""
+        if not self._keeps_leases():
+            _log.error("The leases were not renewed for as long as they last: the process ends")
+            self._leave(loop)
 
     def _renew(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew what is executed here, and stop what is not ours any more: the sweep took it back
         while the database or this process stood still."""
         held = {run_id: h.attempt for run_id, h in list(self._held.items()) if not h.task.done()}
+        began = monotonic()
         kept = leases.renew(self.id, held)
+        self._renewed_at = began
         for run_id in held.keys() - kept:
             if (lost := self._held.get(run_id)) and lost.attempt == held[run_id]:
                 loop.call_soon_threadsafe(stopping.ask, lost.task)
@@ -343,28 +369,34 @@ class Worker:
             self._leaving.set()
             loop.call_soon_threadsafe(self._news.set)
         self._put_down.wait(STOP_SECONDS + 1)  # in vain when a node blocks the event loop
-        with suppress(DatabaseFileLost):
-            cancellation.overdue(Q(lease_owner=self.id), timezone.now())
-            leases.give_back(self.id)
-        self._abandon()
+        try:
+            self._beating.unless_away(self._give_all_back, None)  # or else the sweep does
+        finally:
+            self._abandon()
+
+    def _give_all_back(self) -> None:
+        cancellation.overdue(Q(lease_owner=self.id), timezone.now())
+        leases.give_back(self.id)
 
     def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wake the event loop when there is something to claim, and room for it. Most of what rings
         is our own commits: they must not cost the loop anything."""
-        while not self._ended.is_set():
-            try:
-                changes = listen("default", WORKERS)
-                loop.call_soon_threadsafe(self._news.set)  # for commits before the listener
-                while not self._ended.is_set():
-                    if changes.wait(0.2):
-                        self._rang.set()
-                        room = len(self._held) < self._capacity
-                        known = workflows.registered()
-                        if room and leases.any_pending(apart=self._apart, known=known):
-                            self._seen = True
-                            loop.call_soon_threadsafe(self._news.set)
-                changes.close()
-            except DatabaseError as error:
-                _log.warning("The change listener failed and is opened again: %s", error)
-                self._ended.wait(1.0)
-        connections.close_all()
+        try:
+            while not self._ended.is_set():
+                self._listening.unless_away(partial(self._listen_until_away, loop), None)
+                self._ended.wait(RESTART_SECONDS)
+        finally:
+            connections.close_all()
+
+    def _listen_until_away(self, loop: asyncio.AbstractEventLoop) -> None:
+        with closing(listen("default", WORKERS)) as changes:
+            self._listening.answered()
+            loop.call_soon_threadsafe(self._news.set)  # for what came before
+            while not self._ended.is_set():
+                if changes.wait(0.2):
+                    self._rang.set()
+                    room = len(self._held) < self._capacity
+                    known = workflows.registered()
+                    if room and leases.any_pending(apart=self._apart, known=known):
+                        self._seen = True
+                        loop.call_soon_threadsafe(self._news.set)

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
-from runs import batch, idle, shutdown
+from runs import batch, shutdown
 from runs.collected import Attach
+from runs.db import idle_timeout
+from runs.db.errors import is_transient
+from runs.db.retry import LONGEST_PAUSE_SECONDS, while_away
 from runs.engine import faults
 from runs.engine.errors import Fenced
 from runs.entries import Entry, Waiter, settle
 from runs.notify.changes import CommitHint
-from runs.outages import is_outage
 
 _log = logging.getLogger("fastgraph.journal")
 
@@ -34,8 +36,6 @@ QUEUE_BYTES = 8 * 2**20
 HELD_UP = 4
 #: Between two looks, while held up, whether the process is to stop. Seconds.
 HOLD_LOOK = 0.1
-#: Between tries while the database cannot be written. Seconds.
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
 
 
 class Writer:
@@ -103,7 +103,7 @@ class Writer:
             self._lighter.notify_all()
         self._thread.join(seconds)
         self._giving_up = True
-        self._thread.join(2 * LONGEST_PAUSE)
+        self._thread.join(2 * LONGEST_PAUSE_SECONDS)
 
     def _hold_up(self) -> None:
         # Nothing that the writer does needs the thread that is held up here.
@@ -118,7 +118,7 @@ class Writer:
         entry.number = self._numbers[attempt]
 
     def _run(self) -> None:
-        idle.end_here()
+        idle_timeout.enable_for_thread()
         try:
             while entries := self._take():
                 self._write(entries)
@@ -174,23 +174,20 @@ class Writer:
                     self._numbers.pop((entry.lease.run_id, entry.lease.attempt), None)
 
     def _try(self, entries: Sequence[Entry]) -> Mapping[int, Exception]:
-        """Write, and again while the database cannot; what stood in the way, per position."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                outcome = batch.write(entries, self._attach)
-                self._hint(outcome.ended)
-                faults.point("after_hint")
-                return outcome.fenced
-            except Exception as error:
-                if not is_outage(error):  # something in the batch cannot be stored
-                    return self._try_apart(entries, error)
-                if self._giving_up:
-                    return dict.fromkeys(range(len(entries)), error)
-                _log.warning("The journal cannot be written, trying again: %s", error)
-                connection.close()
-                time.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        """Write, and again while the database is away; what stood in the way, per position."""
+        try:
+            outcome = while_away(
+                lambda: batch.write(entries, self._attach),
+                who="the journal's writer",
+                stopping=lambda: self._giving_up,
+            )
+            self._hint(outcome.ended)
+            faults.point("after_hint")
+            return outcome.fenced
+        except Exception as error:
+            if is_transient(error):  # the writer gives up
+                return dict.fromkeys(range(len(entries)), error)
+            return self._try_apart(entries, error)  # something in the batch cannot be stored
 
     def _try_apart(self, entries: Sequence[Entry], error: Exception) -> Mapping[int, Exception]:
         """Write run by run, so that one run's bad value does not fail its neighbours."""

@@ -14,8 +14,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from django.core.management.base import CommandError
-from django.db import Error as DatabaseFault
-from django.db import connection
 from django.utils import timezone
 
 from fastgraph_site.chaos import victims
@@ -23,6 +21,7 @@ from fastgraph_site.chaos.account import Blow, unfinished
 from fastgraph_site.chaos.client import Server
 from fastgraph_site.chaos.orders import ORDERS
 from fastgraph_site.chaos.victims import Victim
+from runs.db.retry import Outage
 from runs.models import Run, RunStatus
 
 T = TypeVar("T")
@@ -177,9 +176,8 @@ class Storm:
 def _read(query: Callable[[], T]) -> T | None:
     """What the database says; None while it cannot be asked. The second try is for a connection
     that broke with a restart."""
+    outage = Outage("the storm", log=lambda line: None)
     for _ in range(2):
-        try:
-            return query()
-        except DatabaseFault:
-            connection.close()
+        if (answer := outage.unless_away(query, None)) is not None:
+            return answer
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import connection
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
@@ -15,7 +15,6 @@ from runs import (
     availability,
     database_file,
     open_transactions,
-    outages,
     slot_holders,
     slots,
     standstills,
@@ -23,6 +22,8 @@ from runs import (
 from runs.api.base import ApiViewSet
 from runs.api.schemas import HealthSerializer
 from runs.conf import conf
+from runs.db import errors
+from runs.db.errors import TRANSIENT
 from runs.models import Run, RunStatus, Worker
 from runs.open_transactions import OpenTransaction
 from runs.standstills import Standstill
@@ -61,10 +62,10 @@ class HealthViewSet(ApiViewSet):
                 str(status): Run.objects.filter(status=status).order_by().count()
                 for status in (RunStatus.PENDING, RunStatus.RUNNING)
             }
-        except (DatabaseError, InterfaceError) as error:
+        except TRANSIENT as error:
             logger.warning("Health check: %s", error)
-            return Response(_down(outages.explain(error)), status=503)
-        if damage := outages.damage():
+            return Response(_down(errors.explain(error)), status=503)
+        if damage := errors.damage():
             return Response(_down(damage), status=503)
         long = open_transactions.published()
         return Response(_up(len(awake), obstacle, live, long, standstills.published()))

@@ -20,9 +20,9 @@ from django.template.loader import render_to_string
 from rest_framework import exceptions
 from rest_framework.views import set_rollback
 
+from runs.db.errors import explain, is_transient
 from runs.errors import Problem
 from runs.open_transactions import holders
-from runs.outages import explain, is_outage
 from runs.payloads import printable
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 def told(error: Exception, method: str | None, path: str) -> Problem:
     """What a client is told of an error, and the log, where it is not the client's doing."""
-    if isinstance(error, OperationalError | InterfaceError) or is_outage(error):
+    if isinstance(error, OperationalError | InterfaceError) or is_transient(error):
         holding = holders()
         logger.warning("The database failed: %s %s", error, holding)
         why = explain(error) or f"{_NO_DATABASE} {holding}".rstrip()

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import DataError, IntegrityError, router, transaction
-from django.db import Error as DatabaseError
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_q.brokers import Broker
@@ -20,6 +19,8 @@ from django_q.conf import Conf
 from django_q.models import Schedule
 from django_q.tasks import async_task
 from django_q.utils import localtime
+
+from runs.db.errors import TRANSIENT
 
 _log = logging.getLogger("fastgraph.jobs")
 
@@ -47,7 +48,7 @@ def queue_due_schedules(broker: Broker) -> None:
             _failed.discard(pk)
         except (DataError, IntegrityError) as error:  # the values' fault, not the database's
             _set_aside(pk, error)
-        except DatabaseError:
+        except TRANSIENT:
             _failed.add(pk)
             raise
         except Exception as error:  # the fields of a schedule may hold anything

@@ -12,7 +12,8 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from runs import models
-from runs.columns import Form, Row
+from runs.db.columns import Row
+from runs.db.dialect import Dialect
 from runs.engine.events import Event
 from runs.fields import stored_name
 from runs.models import Run
@@ -26,7 +27,7 @@ def seq_after(seq: int, events: Sequence[Event]) -> int:
     return seq + len(events)
 
 
-def rows(form: Form, run_id: str, seq: int, events: Sequence[Event]) -> list[Row]:
+def rows(form: Dialect, run_id: str, seq: int, events: Sequence[Event]) -> list[Row]:
     """The rows of a run's next events, in the form of the driver. `seq`: the run's newest event."""
     as_id, as_time = form.id, form.time
     run_id = as_id(run_id)

@@ -6,7 +6,7 @@ all. A lost notification delays, it loses nothing: watchers and workers also loo
 
 from __future__ import annotations
 
-from runs import rows, wakeup
+from runs import wakeup
 from runs.notify import changes
 
 
@@ -22,15 +22,14 @@ def notify_workers() -> None:
     changes.notify_workers()
 
 
-def wake_worker(ask: rows.Ask | None = None, *, isolated: bool = False) -> None:
-    """Queue a wake-up job, unless one is queued, and notify the workers that are awake. `ask`
-    belongs to a transaction that Django does not know of (`rows.written`). `isolated`: wake the
-    workers that execute one suspect run each."""
-    wakeup.ring(apart=isolated, ask=ask)
+def wake_worker(*, isolated: bool = False) -> None:
+    """Queue a wake-up job, unless one is queued, and notify the workers that are awake.
+    `isolated`: wake the workers that execute one suspect run each."""
+    wakeup.ring(apart=isolated)
 
 
-def notify_with(opened: rows.Written, *, ended: bool, makes_work: bool = False) -> None:
-    """Notify with the commit of `opened`: the watchers, and if it `makes_work` the workers."""
-    opened.announce(ended=ended)
+def notify(*, ended: bool, makes_work: bool = False) -> None:
+    """Notify the watchers, and if the transaction `makes_work` the workers."""
+    notify_watchers(ended=ended)
     if makes_work:
         notify_workers()

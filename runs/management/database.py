@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from django.core.management.base import CommandError
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, Error, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 
-from runs.outages import explain, sqlstate
-
-#: Postgres' codes, or how they begin, of a server that lets nobody in: connections fail, a login is
-#: refused, it is shut down, it has no connection left.
-_AWAY = ("08", "28", "57P", "53300")
+from runs.db.error_kinds import ErrorKind
+from runs.db.errors import TRANSIENT, error_kind, explain
 
 
 def missing_migrations(database: BaseDatabaseWrapper | None = None) -> int:
@@ -22,33 +17,37 @@ def missing_migrations(database: BaseDatabaseWrapper | None = None) -> int:
     try:
         executor = MigrationExecutor(connection)
         return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
-    except DatabaseError as error:
+    except TRANSIENT as error:
         raise CommandError(fault(error) or _unanswered(error)) from error
 
 
-def fault(error: DatabaseError) -> str:
+def fault(error: Error) -> str:
     """What is wrong with the database and what to do, in a sentence; empty when `error` is about
     what was asked of it."""
     if why := explain(error):
         return why
-    code = getattr(error.__cause__, "sqlite_errorcode", None)
-    if code is not None:
-        locked = code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-        return "The database is locked by another process. Try again when that is done." * locked
-    state = sqlstate(error)
-    if not isinstance(error, OperationalError) or (state and not state.startswith(_AWAY)):
-        return ""
+    match error_kind(error):
+        case ErrorKind.LOCKED:
+            return "The database is locked by another process. Try again when that is done."
+        case ErrorKind.UNREACHABLE:
+            return _unreachable(error)
+    # Our own refusals of a file have no error of a driver behind them.
+    refused = isinstance(error, OperationalError) and error.__cause__ is None
+    return _unreachable(error) if refused else ""
+
+
+def _unreachable(error: Error) -> str:
     return (
         f"The database cannot be reached: {_line(error)} "
         "Check DATABASE_URL, and that the database server runs."
     )
 
 
-def _unanswered(error: DatabaseError) -> str:
+def _unanswered(error: Error) -> str:
     return f"The database does not say which migrations it has: {_line(error)}"
 
 
-def _line(error: DatabaseError) -> str:
+def _line(error: Error) -> str:
     return " ".join(str(error).split())
 
 

@@ -14,19 +14,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import Error as DatabaseFault
-from django.db import connection
 from django.utils import timezone
 
 from runs import availability, frames
+from runs.db.retry import while_away
 from runs.errors import Problem
 from runs.frames import Frame
 from runs.models import Run, RunStatus
-from runs.outages import explain, is_outage
 
 LOOK_SECONDS = 0.05
-#: Between two tries while the database is away.
-AGAIN_SECONDS = 0.5
 BATCH = 500
 #: How long a run may stay unclaimed before we say that nobody is there. A new cluster has no
 #: worker on record before its first run.
@@ -174,23 +170,7 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
 
 def _patiently(query: Callable[[], T], warn: Say) -> T:
     """The answer of `query`, however long the database is away."""
-    waited = False
-    while True:
-        try:
-            answer = query()
-        except DatabaseFault as error:
-            if not is_outage(error):
-                raise
-            if not waited:
-                why = explain(error) or " ".join(str(error).split())
-                warn(f"The database does not answer, waiting for it: {why}")
-            waited = True
-            connection.close()
-            time.sleep(AGAIN_SECONDS)
-        else:
-            if waited:
-                warn("The database answers again.")
-            return answer
+    return while_away(query, who="this command", log=warn)
 
 
 def _say_error(run: Run, say: Say) -> None:

@@ -11,14 +11,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
-from django.db import Error, connection
+from django.db import connection
 
-from runs import manager, rows, wakeup
+from runs import manager
+from runs.db.errors import TRANSIENT, is_transient
+from runs.db.transaction import fast_transaction
 from runs.errors import Problem
 from runs.manager import NewRun, ValidatedRun
 from runs.models import Run
 from runs.multitask import ENQUEUE
-from runs.outages import is_outage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,12 +116,11 @@ def _split_conflicting(group: _Group) -> tuple[_Group, list[_Group]]:
 def _insert_group(group: _Group) -> _Outcomes:
     if not group:
         return {}
-    wakeup.prepare()
     try:
-        with rows.written(connection, ordinary=_needs_orm(group)) as opened:
-            return _insert(group, opened)
+        with fast_transaction(connection):
+            return _insert(group)
     except Exception as error:
-        if is_outage(error):  # the database is away or locked: no request is at fault
+        if is_transient(error):  # the database is away or locked: no request is at fault
             return dict.fromkeys(group, error)
         if len(group) > 1:
             outcomes: _Outcomes = {}
@@ -130,25 +130,20 @@ def _insert_group(group: _Group) -> _Outcomes:
         return _after_error(error, group)
 
 
-def _needs_orm(group: _Group) -> bool:
-    """Whether rows are read and locked, for which Django must know of the transaction."""
-    return any(run.key or run.new.thread for runs in group.values() for run in runs)
-
-
 def _after_error(error: Exception, group: _Group) -> _Outcomes:
     """The outcome of a request that failed alone: another process may have stored its key first."""
     (position,) = group
     try:
-        stored = _stored(group) if isinstance(error, Error) else {}
-    except Error:
+        stored = _stored(group) if isinstance(error, TRANSIENT) else {}
+    except TRANSIENT:
         stored = {}
     return {position: stored.get(position, error)}
 
 
-def _insert(group: _Group, opened: rows.Written) -> _Outcomes:
+def _insert(group: _Group) -> _Outcomes:
     outcomes = _stored(group)
     left = {position: runs for position, runs in group.items() if position not in outcomes}
-    inserted = iter(manager.insert_runs([run for runs in left.values() for run in runs], opened))
+    inserted = iter(manager.insert_runs([run for runs in left.values() for run in runs]))
     for position, runs in left.items():
         outcomes[position] = CreateResult(runs=[next(inserted) for _ in runs])
     return outcomes

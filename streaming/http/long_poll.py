@@ -11,9 +11,9 @@ from uuid import UUID
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter
+from runs.db.compiled import CompiledLookup
 from runs.frames import MAX_PAGE_BYTES, events_page
 from runs.models import TERMINAL, Run
-from runs.prepared import One
 from runs.summaries import detail
 from streaming.http import waits
 from streaming.http.endpoint import (
@@ -138,7 +138,7 @@ def _run_detail(run_id: UUID) -> dict[str, Any] | None:
     return None if run is None else detail(run)
 
 
-_RUN = One(Run)
+_RUN = CompiledLookup(Run)
 
 
 async def _within(seconds: float, subscriber: Subscriber) -> FrameBatch:

@@ -13,8 +13,8 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from runs import frames as log
+from runs.db.compiled import CompiledLookup
 from runs.models import TERMINAL, Run
-from runs.prepared import One
 from streaming.hub import moved_runs
 from streaming.hub.frame_batch import PAGE_BYTES, FrameBatch
 from streaming.hub.log_pages import PAGE_READS, Pages
@@ -271,4 +271,4 @@ def installed_listeners() -> list[Listener]:
     return listeners
 
 
-_STATUS_AND_SEQ = One(Run, "status", "seq")
+_STATUS_AND_SEQ = CompiledLookup(Run, "status", "seq")

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from runs import frames as log
 from streaming.hub.frame_batch import PAGE_BYTES, FrameBatch
-from streaming.hub.reader import Reader, Unanswered, pauses
+from streaming.hub.reader import Reader, Unanswered
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,12 +70,13 @@ class Pages:
 
     async def read(self, query: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The answer of another query of a stream, in the same turns."""
-        left = pauses()
         while True:
             async with self._turns:
-                with contextlib.suppress(Unanswered):
+                try:
                     return await self._reader.once(query, *args, **kwargs)
-            await asyncio.sleep(next(left))
+                except Unanswered as unanswered:
+                    pause = unanswered.pause
+            await asyncio.sleep(pause)
 
     async def _answer(self, place: _Place, reading: _Reading) -> FrameBatch:
         reading.askers += 1
@@ -89,28 +90,29 @@ class Pages:
 
     async def _read(self, place: _Place, reading: _Reading) -> FrameBatch:
         page = FrameBatch()
-        left = pauses()
         while reading.askers:
             async with self._turns:
-                if (found := await self._try(place, reading)) is not None:
-                    page = found
+                try:
+                    page = await self._try(place, reading)
                     break
+                except Unanswered as unanswered:
+                    pause = unanswered.pause
             if reading.askers:
-                await asyncio.sleep(next(left))
+                await asyncio.sleep(pause)
         self._forget(place, reading)
         if page and page.more:  # what is not full may grow
             self._cached[place] = page
         return page
 
-    async def _try(self, place: _Place, reading: _Reading) -> FrameBatch | None:
-        """The page; None when the database does not answer."""
+    async def _try(self, place: _Place, reading: _Reading) -> FrameBatch:
+        """The page; Unanswered when the database does not answer."""
         run_id, after, limit, size = place
         reading.started = reading.busy = True
         self.reads += 1
         try:
             found = await self._reader.once(log.read, {run_id: after}, limit=limit, size=size)
         except Unanswered:
-            return None
+            raise
         except BaseException:
             self._forget(place, reading)
             raise

@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from uuid import UUID
 
-import orjson
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from runs import rows
-from runs.columns import column, table
+from runs.db.columns import column, table
+from runs.db.dialect import dialect
+from runs.db.statements import fetch
 from runs.models import TERMINAL, Run
 
-# The heads go as one parameter: a condition of thousands of terms is refused by SQLite, and slow
-# to parse everywhere.
-_WATCHED = {
-    "sqlite": "(SELECT key AS id, value AS head FROM json_each(%s))",
-    "postgresql": "(SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS input (id, head))",
-}
+# The heads go as a fixed number of parameters: a condition of thousands of terms is refused by
+# SQLite, and slow to parse everywhere.
 _ID, _SEQ, _STATUS = (column(Run, name) for name in ("id", "seq", "status"))
 _QUERY = f"""
     SELECT watched.id, run.{_ID} FROM {{}} AS watched
@@ -41,13 +37,9 @@ def ended(run_ids: Iterable[UUID]) -> tuple[set[UUID], set[UUID]]:
 
 def _matching(condition: str, heads: Mapping[UUID, int]) -> tuple[set[UUID], set[UUID]]:
     connection = connections[DEFAULT_DB_ALIAS]
-    parameters: list[object] = [list(heads), list(heads.values())]
-    if connection.vendor == "sqlite":
-        parameters = [orjson.dumps({run_id.hex: head for run_id, head in heads.items()}).decode()]
-    statement = _QUERY.format(_WATCHED[connection.vendor], condition)
-    matches = [
-        (UUID(str(run_id)), row_id)
-        for run_id, row_id in rows.ask(connection, statement, parameters)
-    ]
+    known = dialect(connection)
+    statement = _QUERY.format(known.pairs_table(), condition)
+    rows = fetch(connection, statement, known.pairs(heads))
+    matches = [(UUID(str(run_id)), row_id) for run_id, row_id in rows]
     gone = {run_id for run_id, row_id in matches if row_id is None}
     return {run_id for run_id, _ in matches} - gone, gone

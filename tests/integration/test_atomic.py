@@ -348,7 +348,6 @@ def test_a_database_that_is_not_there_yet_is_waited_for(
         return {"log": ["node"]}
 
     monkeypatch.setattr(transactions, "_find", late)
-    monkeypatch.setattr(transactions, "PAUSE", 0.01)
     run = start(node)
     drain()
     run.refresh_from_db()

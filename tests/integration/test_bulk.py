@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DataError, connection
 
-from runs import batch, bulk, rows
+from runs import batch
+from runs.db.postgres_bulk import COPY_MIN_ROWS
+from runs.db.postgres_pipeline import PIPELINE_MAX_ROWS
 from runs.engine.ports import Lease, Record
 from runs.entries import Ending, Entry
 from runs.lifecycle import transitions
@@ -121,15 +123,15 @@ def test_many_rows_are_one_statement_a_table(monkeypatch: pytest.MonkeyPatch) ->
     if connection.vendor != "postgresql":
         pytest.skip("SQLite is quickest with executemany")
     singly: list[int] = []
-    many = rows.many
 
-    def counted(to: Any, statement: str, given: Sequence[Any]) -> None:
-        singly.append(len(given))
-        many(to, statement, given)
+    class Counting(psycopg.Cursor[Any]):
+        def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> None:
+            singly.append(len(params_seq))
+            super().executemany(query, params_seq, **kwargs)
 
-    monkeypatch.setattr(rows, "many", counted)
+    monkeypatch.setattr(psycopg, "Cursor", Counting)
     leases = running(60)
     write([Entry(lease=lease, number=1, events=[custom("x")]) for lease in leases])
     write([Entry(lease=leases[0], number=2, events=[custom("x")])])
     assert singly == [1, 1], "an event and a run, of the batch of one"
-    assert bulk.FEW < rows.FEW
+    assert COPY_MIN_ROWS < PIPELINE_MAX_ROWS

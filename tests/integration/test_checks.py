@@ -52,8 +52,8 @@ def test_a_journal_that_is_no_wal(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(connection, "vendor", "sqlite")
     monkeypatch.setattr(connection, "cursor", Cursor)
-    assert ids(checks.sqlite_keeps_a_wal(databases=["default"])) == ["runs.E003"]
-    assert checks.sqlite_keeps_a_wal(databases=None) == []
+    assert ids(checks.database_is_sound(databases=["default"])) == ["runs.E003"]
+    assert checks.database_is_sound(databases=None) == []
 
 
 def test_a_data_folder_that_is_none(settings: Settings, tmp_path: Path) -> None:

@@ -205,7 +205,6 @@ def test_following_waits_for_a_database_that_is_away(
         return read(after, limit=limit)
 
     monkeypatch.setattr(frames, "read", sometimes)
-    monkeypatch.setattr(following, "AGAIN_SECONDS", 0.0)
     monkeypatch.setattr(following, "BATCH", 2)
     ended = Ended("follow", str(run.pk), "--json")
     seqs = [json.loads(line)["seq"] for line in ended.lines]

@@ -21,7 +21,6 @@ from runs.manager import NewRun, ValidatedRun
 from runs.models import Event, Run
 from runs.operations import create_requests
 from runs.operations.create_requests import CreateRequest, CreateResult
-from runs.rows import Written
 from tests.site.requests import LOCAL, Exchange
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -56,8 +55,8 @@ def test_each_gets_its_own_and_what_is_wrong_with_one_is_its_own() -> None:
 def test_one_that_the_database_refuses_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     insert = manager.insert_runs
 
-    def refuse(wanted: Sequence[ValidatedRun], opened: Written) -> list[Run]:
-        made = insert(wanted, opened)
+    def refuse(wanted: Sequence[ValidatedRun]) -> list[Run]:
+        made = insert(wanted)
         if any(one.new.name == "poison" for one in wanted):
             raise DataError("cannot be stored")
         return made
@@ -73,7 +72,7 @@ def test_one_that_the_database_refuses_fails_alone(monkeypatch: pytest.MonkeyPat
 def test_a_database_that_is_away_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def fail(wanted: Sequence[ValidatedRun], opened: Written) -> list[Run]:
+    def fail(wanted: Sequence[ValidatedRun]) -> list[Run]:
         asked.append(len(wanted))
         raise OperationalError("database is locked")
 
@@ -90,8 +89,8 @@ def test_a_wake_up_is_queued_with_the_first_of_them_or_not_at_all(
 ) -> None:
     insert = manager.insert_runs
 
-    def fail(wanted: Sequence[ValidatedRun], opened: Written) -> list[Run]:
-        insert(wanted, opened)
+    def fail(wanted: Sequence[ValidatedRun]) -> list[Run]:
+        insert(wanted)
         raise DataError("cannot be stored")
 
     with monkeypatch.context() as patch:

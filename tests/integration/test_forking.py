@@ -241,7 +241,7 @@ def test_worker_that_cannot_write_its_heartbeat_is_no_foreign_holder(
     report = open_transactions.OpenTransaction(
         holder="Node 'holds'",
         database="default",
-        vendor="sqlite",
+        locks_whole_database=True,
         seconds=conf().lease_seconds + 7,
         run_id="",
         node="holds",

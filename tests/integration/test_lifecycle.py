@@ -172,14 +172,9 @@ def test_an_attempt_does_not_end_with_a_transition_of_a_run_that_is_not_running(
 
 
 def test_batch_notifies_workers_only_of_work(notified: list[str]) -> None:
-    class Opened:
-        def announce(self, *, ended: bool) -> None:
-            notified.append(f"watchers {ended}")
-
-    opened: Any = Opened()
-    notification.notify_with(opened, ended=True)
-    notification.notify_with(opened, ended=False, makes_work=True)
-    assert notified == ["watchers True", "watchers False", changes.WORKERS]
+    notification.notify(ended=True)
+    notification.notify(ended=False, makes_work=True)
+    assert notified == [changes.WATCHERS, changes.WATCHERS, changes.WORKERS]
 
 
 migration = import_module("runs.migrations.0014_pending_reason")

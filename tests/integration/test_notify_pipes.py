@@ -16,7 +16,7 @@ import pytest
 from django.db import connection, transaction
 
 from fastgraph_site.environment import BASE_DIR
-from runs import rows
+from runs.db.transaction import fast_transaction
 from runs.models import Thread
 from runs.notify import changes, pipes
 from runs.notify.pipes import PipeListener, PipeNotifier
@@ -221,7 +221,7 @@ def test_unusable_folder_undoes_no_commit(
 
     monkeypatch.setattr(pipes, "folder", refuse)
     monkeypatch.setattr(pipes, "_notifier", None)
-    with rows.written(connection):
+    with fast_transaction(connection):
         Thread.objects.create()
     assert Thread.objects.count() == 1
 

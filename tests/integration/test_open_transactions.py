@@ -197,7 +197,7 @@ def test_report_of_a_process_that_died_is_not_believed(monkeypatch: pytest.Monke
     found = open_transactions.OpenTransaction(
         holder="Node 'gone'",
         database="default",
-        vendor="sqlite",
+        locks_whole_database=True,
         seconds=9.0,
         run_id="",
         node="gone",
@@ -238,7 +238,7 @@ def test_report_of_a_dead_process_of_this_host_is_dropped_at_once() -> None:
     found = open_transactions.OpenTransaction(
         holder="Node 'gone'",
         database="default",
-        vendor="sqlite",
+        locks_whole_database=True,
         seconds=9.0,
         run_id="",
         node="gone",

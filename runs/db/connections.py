@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import select
+import sqlite3
 import threading
 import time
 from contextlib import suppress
@@ -218,7 +219,7 @@ def _is_closed(connection: BaseDatabaseWrapper) -> bool:
     raw = connection.connection
     if isinstance(raw, Connection):
         return raw.closed
-    if connection.vendor == "sqlite":
+    if isinstance(raw, sqlite3.Connection):
         try:
             raw.total_changes  # noqa: B018  the cheapest question that a closed connection refuses
         except Exception:

@@ -10,17 +10,16 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.pq import PipelineStatus
 
-from runs.columns import Row, column, fields, table
+from runs.db.columns import Row, column, fields, table, text_literal
 
-#: Up to so many rows are quicker one by one.
-FEW = 4
+#: Fewer rows are quicker one by one.
+COPY_MIN_ROWS = 5
 
 
-def fits(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> bool:
+def should_use(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> bool:
     """Whether one statement for all rows is worth it, and possible (COPY has no pipeline)."""
     return (
-        connection.vendor == "postgresql"
-        and len(rows) > FEW
+        len(rows) >= COPY_MIN_ROWS
         and not connection.queries_logged
         and connection.connection.pgconn.pipeline_status == PipelineStatus.OFF
     )
@@ -34,7 +33,7 @@ def insert(
     *,
     or_ignore: bool,
 ) -> None:
-    """`rows.insert`, in one statement."""
+    """`statements.insert`, in one statement."""
     if not or_ignore:
         return _copy(connection, model, columns, rows)
     _columnwise(connection, _insertion(model, columns, _types(connection, model, columns)), rows)
@@ -48,7 +47,7 @@ def delete(
     *,
     but: tuple[str, str],
 ) -> None:
-    """`rows.delete`, in one statement."""
+    """`statements.delete`, in one statement."""
     types = _types(connection, model, columns)
     _columnwise(connection, _deletion(model, columns, types, but), keys)
 
@@ -59,7 +58,7 @@ def update(
     columns: tuple[str, ...],
     rows: Sequence[Row],
 ) -> None:
-    """`rows.update`, in one statement."""
+    """`statements.update`, in one statement."""
     types = _types(connection, model, (*columns, "id"))
     last = {row[-1]: row for row in rows}
     _columnwise(connection, _change(model, columns, types), list(last.values()))
@@ -68,7 +67,7 @@ def update(
 @cache
 def _insertion(model: type[models.Model], columns: tuple[str, ...], types: tuple[str, ...]) -> str:
     names = ", ".join(column(model, one) for one in columns)
-    # In the order of the rows: that of their numbers is what notes are read in.
+    # In the order of the rows: pending writes are read by their numbers.
     found = f"SELECT * FROM {_unnest(types)}"  # noqa: S608
     return f"INSERT INTO {table(model)} ({names}) {found} ON CONFLICT DO NOTHING"
 
@@ -82,7 +81,7 @@ def _deletion(
 ) -> str:
     names = ", ".join(column(model, one) for one in columns)
     where = f"({names}) IN (SELECT * FROM {_unnest(types)})"  # noqa: S608
-    where += f" AND {column(model, but[0])} <> '{but[1]}'"
+    where += f" AND {column(model, but[0])} <> {text_literal(but[1])}"
     return f"DELETE FROM {table(model)} WHERE {where}"  # noqa: S608
 
 

@@ -1,0 +1,1 @@
+"""SQL below the ORM, with one dialect for each kind of database."""

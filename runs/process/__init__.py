@@ -1,0 +1,1 @@
+"""Facts of this process, and its threads."""
