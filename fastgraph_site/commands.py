@@ -14,10 +14,11 @@ from django.db import close_old_connections
 from django.http import HttpRequest, parse_cookie
 
 from fastgraph_site.local_user import user_of
-from runs import manager, resumption
+from runs import resumption
 from runs.db.errors import TRANSIENT, explain, is_transient
 from runs.engine import Command
 from runs.errors import Problem
+from runs.operations.cancel import cancel_run
 from runs.payloads import value_faults
 from streaming.threads import DatabaseThreads
 
@@ -45,8 +46,8 @@ class SocketCommands:
 
 
 def _cancel(asker: WebSocketScope, run_id: UUID, reason: object) -> str:
-    # The manager says what is wrong with a reason that is no text.
-    run = manager.cancel_run(run_id, by=who(asker), reason=reason)  # type: ignore[arg-type]
+    # `cancel_run` refuses a reason that is no text.
+    run = cancel_run(run_id, by=who(asker), reason=reason)  # type: ignore[arg-type]
     return str(run.status)
 
 

@@ -1,7 +1,7 @@
 """The durable record: what is stored of threads, runs and everything they did.
 
 The journal (`journal.py`) owns the rows of State, Checkpoint, PendingWrite and Event, and writes
-them past the ORM; the manager owns Thread and Run until a worker claims the run. Columns that hold
+them past the ORM; the operations own Thread and Run until a worker claims the run. Columns with
 values of the engine are text (its own JSON, written once and read back byte for byte), not
 database JSON, which would reorder keys and refuse some strings.
 """

@@ -22,7 +22,7 @@ def delete_run(run_id: UUID) -> None:
         run = Run.objects.only("thread_id").filter(pk=run_id).first()
         if run is None:
             raise Problem(404, "unknown_run", f"There is no run {run_id}.")
-        # Locked before looking: the manager locks the thread too when it adds a run to it.
+        # Locked before looking: the creation of a run locks its thread, too.
         thread = _lock(run.thread_id)
         if why := why_run_stays(Run.objects.only("status", "thread_id").get(pk=run_id)):
             raise Problem(409, "run_in_use", why)

@@ -15,13 +15,14 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from runs import manager, pausing, retention, why, workflows
+from runs import pausing, retention, why, workflows
 from runs.admin.base import RecordAdmin
 from runs.admin.display import badge, list_link, pretty, row_link
 from runs.api.parsers import read_json
 from runs.errors import Problem
-from runs.manager import MAX_TAG, MAX_TAGS
 from runs.models import Run, RunStatus, Thread
+from runs.operations.cancel import cancel_run
+from runs.operations.new_run import MAX_TAG, MAX_TAGS
 from runs.payloads import value_faults
 
 if TYPE_CHECKING:  # generic for the type checker only
@@ -243,7 +244,7 @@ class RunAdmin(GuardedDeletion):
         self._each(
             request,
             queryset,
-            lambda run_id: manager.cancel_run(run_id, by=by, reason="from the admin"),
+            lambda run_id: cancel_run(run_id, by=by, reason="from the admin"),
             "cancelled, or about to be",
         )
 

@@ -9,15 +9,14 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from runs import manager
 from runs.api.parameters import parse_uuid
 from runs.api.parsers import object_of, read_json
 from runs.api.problems import MEDIA_TYPE, RETRY, body_of, told
 from runs.api.renderers import JsonRenderer
 from runs.api.schemas import NewRunSerializer
 from runs.errors import Problem
-from runs.manager import NewRun
 from runs.operations.create_requests import CreateRequest, CreateResult, create_many
+from runs.operations.new_run import MAX_BATCH, NewRun
 from runs.summaries import detail, summarise
 
 FIELDS = tuple(NewRunSerializer().fields)
@@ -62,8 +61,8 @@ def parse_create_batch(body: Any, key: str | None) -> CreateRequest:
     if key is not None:
         why_not = "A batch takes no Idempotency-Key. Leave it out, or ask for the runs one by one."
         raise Problem(400, "bad_idempotency_key", why_not)
-    if not isinstance(body, list) or not 1 <= len(body) <= manager.MAX_BATCH:
-        why_not = f"The body must be a list of 1 to {manager.MAX_BATCH} runs."
+    if not isinstance(body, list) or not 1 <= len(body) <= MAX_BATCH:
+        why_not = f"The body must be a list of 1 to {MAX_BATCH} runs."
         raise Problem(422, "invalid", why_not, [{"at": "", "detail": why_not}])
     return CreateRequest(news=[_new_run(run, f"/{index}") for index, run in enumerate(body)])
 

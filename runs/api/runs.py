@@ -20,7 +20,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import frames, history, manager, why, workflows
+from runs import frames, history, why, workflows
 from runs.api import create_run
 from runs.api.base import documented, problems, unknown
 from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
@@ -45,7 +45,9 @@ from runs.engine import serde
 from runs.engine.names import MAX_NAME
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus
+from runs.operations.cancel import cancel_run
 from runs.operations.create_requests import CreateRequest, CreateResult, create
+from runs.operations.replay import replay_run
 from runs.summaries import COLUMNS, detail, summarise, timestamp
 
 FILTERS = (
@@ -209,7 +211,7 @@ class RunViewSet(Steering):
         if run_uuid is None:
             raise unknown("run", run_id)
         fields = object_of(request.data, ReplaySerializer().fields)
-        run = manager.replay_run(
+        run = replay_run(
             run_uuid, from_step=_step(fields.get("from_step")), changes=fields.get("set")
         )
         return self._answer(CreateResult(runs=[run]))
@@ -241,7 +243,7 @@ class RunViewSet(Steering):
         if run_uuid is None:
             raise unknown("run", run_id)
         fields = object_of(request.data, CancelSerializer().fields)
-        run = manager.cancel_run(run_uuid, by=self.who(), reason=fields.get("reason", ""))
+        run = cancel_run(run_uuid, by=self.who(), reason=fields.get("reason", ""))
         return Response(detail(run), status=200 if run.finished else 202)
 
     def _created(self, request: CreateRequest, *, many: bool = False) -> Response:

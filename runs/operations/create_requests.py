@@ -13,13 +13,13 @@ from dataclasses import dataclass, fields, replace
 
 from django.db import connection
 
-from runs import manager
 from runs.db.errors import TRANSIENT, is_transient
 from runs.db.transaction import fast_transaction
 from runs.errors import Problem
-from runs.manager import NewRun, ValidatedRun
 from runs.models import Run
 from runs.multitask import ENQUEUE
+from runs.operations.create import insert_runs
+from runs.operations.new_run import NewRun, ValidatedRun, validate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def create(request: CreateRequest) -> CreateResult:
     """Create the runs of one request; they are durable on return. Simultaneous calls with one key
     get one run.
 
-    Raises Problem 422 as `manager.create_runs`, and 409 for a key of a different request.
+    Raises Problem 422 as `create_runs`, and 409 for a key of a different request.
     """
     (outcome,) = create_many([request])
     if isinstance(outcome, Exception):
@@ -76,7 +76,7 @@ def create_many(requests: Sequence[CreateRequest]) -> list[CreateResult | Except
 
 
 def _validate(request: CreateRequest) -> list[ValidatedRun]:
-    runs = manager.validate(request.news)
+    runs = validate(request.news)
     if request.key is None:
         return runs
     (run,) = runs
@@ -143,7 +143,7 @@ def _after_error(error: Exception, group: _Group) -> _Outcomes:
 def _insert(group: _Group) -> _Outcomes:
     outcomes = _stored(group)
     left = {position: runs for position, runs in group.items() if position not in outcomes}
-    inserted = iter(manager.insert_runs([run for runs in left.values() for run in runs]))
+    inserted = iter(insert_runs([run for runs in left.values() for run in runs]))
     for position, runs in left.items():
         outcomes[position] = CreateResult(runs=[next(inserted) for _ in runs])
     return outcomes

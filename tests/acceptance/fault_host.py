@@ -71,7 +71,8 @@ def in_child(function: Any, arguments: list[Any]) -> tuple[int, Any]:
 
 
 def create(workflow: str, payload: dict[str, Any], durability: str) -> str:
-    from runs.manager import NewRun, create_run
+    from runs.operations.create import create_run
+    from runs.operations.new_run import NewRun
 
     new = NewRun(workflow=workflow, payload=payload, durability=durability)
     return str(create_run(new).pk)

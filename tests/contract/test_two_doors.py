@@ -14,8 +14,8 @@ from django.db import OperationalError, connections
 
 from fastgraph_site.creations import CreateRunsMiddleware
 from fastgraph_site.pool import WsgiPool
-from runs import manager
 from runs.models import Event, Run, Thread
+from runs.operations import create_requests
 from tests.site.requests import LOCAL, Exchange
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,7 +170,7 @@ async def test_the_same_answer_when_the_server_fails(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(manager, "insert_runs", fail)
+    monkeypatch.setattr(create_requests, "insert_runs", fail)
     answers = [told(await ask(door, "/api/runs", dumped(ONE))) for door in doors]
     assert answers[0] == answers[1]
     assert answers[0][0] == status

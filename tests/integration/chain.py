@@ -10,8 +10,9 @@ from django.db import connections
 
 from runs import workflows
 from runs.engine import START, StateGraph
-from runs.manager import NewRun, create_run
 from runs.models import Event, Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 Node = Callable[..., Any]
 Start = Callable[..., Run]

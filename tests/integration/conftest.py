@@ -15,8 +15,9 @@ from rest_framework.test import APIClient
 from artifacts.store import store
 from runs import workflows
 from runs.engine import END, START, StateGraph, SyncContext
-from runs.manager import NewRun, create_run
 from runs.models import Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from tests.integration.chain import Start, start_chain
 from tests.integration.counting import Register

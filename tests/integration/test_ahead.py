@@ -24,8 +24,9 @@ from runs.engine.ports import Superstep
 from runs.entries import Entry
 from runs.executor import Executor
 from runs.journal import DurableJournal
-from runs.manager import NewRun, create_run
 from runs.models import Checkpoint, Event, Run, RunStatus
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from tests.integration.counting import Register
 

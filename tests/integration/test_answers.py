@@ -20,8 +20,10 @@ from artifacts.models import Artifact
 from artifacts.store import read, store
 from runs import workflows
 from runs.engine import END, START, Context, StateGraph, interrupt
-from runs.manager import NewRun, create_run, replay_run
 from runs.models import Event, PendingWrite, Run, RunStatus
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from runs.pausing import pause_run
 from runs.worker import Worker
 

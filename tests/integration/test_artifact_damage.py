@@ -22,7 +22,8 @@ from artifacts.models import Artifact
 from artifacts.reading import BytesLost
 from artifacts.store import read, store
 from runs.errors import Problem
-from runs.manager import NewRun, create_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db
 

@@ -13,8 +13,9 @@ from rest_framework.test import APIClient
 
 from artifacts.models import Artifact
 from artifacts.store import store
-from runs.manager import NewRun, create_run
 from runs.models import Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db
 

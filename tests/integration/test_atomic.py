@@ -21,8 +21,10 @@ from runs.engine import START, RetryPolicy, StateGraph, SyncContext, faults, int
 from runs.engine.ids import uuid7
 from runs.executor import Executor
 from runs.journal import DurableJournal
-from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Event, PendingWrite, Run, Thread
+from runs.operations.cancel import cancel_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from tests.integration.chain import names
 from tests.processes import wait_until

@@ -24,9 +24,10 @@ from runs.engine.memo import UNSEEN
 from runs.engine.ports import Lease
 from runs.entries import Entry
 from runs.journal import DurableJournal
-from runs.manager import NewRun, create_run
 from runs.models import Event as EventRow
 from runs.models import RunStatus
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from runs.writer import HELD_UP, Writer
 

@@ -24,8 +24,8 @@ from runs import cancellation, leases, recovery, workflows
 from runs.engine import Context, SyncContext, faults, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
-from runs.manager import cancel_run
 from runs.models import Event, Run, RunStatus
+from runs.operations.cancel import cancel_run
 from runs.worker import Worker
 from tests.integration.chain import Start, State, add, in_thread, names
 from tests.processes import wait_until

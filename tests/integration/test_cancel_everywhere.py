@@ -26,8 +26,10 @@ from runs.engine import (
     interrupt,
 )
 from runs.errors import Problem
-from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Event, PendingWrite, Run
+from runs.operations.cancel import cancel_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.resumption import resume_run
 from runs.worker import Worker
 from tests.processes import wait_until

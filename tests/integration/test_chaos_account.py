@@ -13,8 +13,9 @@ from pytest_django import Settings
 from artifacts.store import store
 from fastgraph_site.chaos.account import Account, Blow, draw_up, unfinished
 from runs.engine.ids import uuid7
-from runs.manager import NewRun, create_run
 from runs.models import Checkpoint, Event, Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,10 +12,10 @@ from rest_framework.test import APIClient
 
 from runs import leases
 from runs.engine.ids import uuid7
-from runs.manager import NewRun
 from runs.models import Event, Run, Thread
 from runs.operations import create_requests
 from runs.operations.create_requests import CreateRequest, CreateResult
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,14 +13,15 @@ from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
 from fastgraph_site.creations import CreateRunsMiddleware
-from runs import manager, wakeup
+from runs import wakeup
 from runs.api.create_run import CreateHttpRequest, HttpAnswer
 from runs.conf import conf
 from runs.errors import Problem
-from runs.manager import NewRun, ValidatedRun
 from runs.models import Event, Run
 from runs.operations import create_requests
+from runs.operations.create import insert_runs
 from runs.operations.create_requests import CreateRequest, CreateResult
+from runs.operations.new_run import NewRun, ValidatedRun
 from tests.site.requests import LOCAL, Exchange
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,7 +54,7 @@ def test_each_gets_its_own_and_what_is_wrong_with_one_is_its_own() -> None:
 
 
 def test_one_that_the_database_refuses_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    insert = manager.insert_runs
+    insert = insert_runs
 
     def refuse(wanted: Sequence[ValidatedRun]) -> list[Run]:
         made = insert(wanted)
@@ -61,7 +62,7 @@ def test_one_that_the_database_refuses_fails_alone(monkeypatch: pytest.MonkeyPat
             raise DataError("cannot be stored")
         return made
 
-    monkeypatch.setattr(manager, "insert_runs", refuse)
+    monkeypatch.setattr(create_requests, "insert_runs", refuse)
     outcomes = create_requests.create_many(
         [request_for("a"), request_for("poison"), request_for("b")]
     )
@@ -76,7 +77,7 @@ def test_a_database_that_is_away_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
         asked.append(len(wanted))
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(manager, "insert_runs", fail)
+    monkeypatch.setattr(create_requests, "insert_runs", fail)
     assert (
         names(create_requests.create_many([request_for(), request_for(), request_for()]))
         == ["OperationalError"] * 3
@@ -87,14 +88,14 @@ def test_a_database_that_is_away_is_asked_once(monkeypatch: pytest.MonkeyPatch) 
 def test_a_wake_up_is_queued_with_the_first_of_them_or_not_at_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    insert = manager.insert_runs
+    insert = insert_runs
 
     def fail(wanted: Sequence[ValidatedRun]) -> list[Run]:
         insert(wanted)
         raise DataError("cannot be stored")
 
     with monkeypatch.context() as patch:
-        patch.setattr(manager, "insert_runs", fail)
+        patch.setattr(create_requests, "insert_runs", fail)
         assert names(create_requests.create_many([request_for()])) == ["DataError"]
     assert not OrmQ.objects.exists()
     for _ in range(2):

@@ -12,7 +12,8 @@ from rest_framework.test import APIClient
 from artifacts.download_names import disposition, file_name
 from artifacts.models import Artifact
 from artifacts.store import store
-from runs.manager import NewRun, create_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 KEY = "0123456789abcdef"
 

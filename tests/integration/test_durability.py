@@ -31,8 +31,10 @@ from runs.entries import Ending, Entry
 from runs.executor import Executor
 from runs.journal import DurableJournal
 from runs.lifecycle import transitions
-from runs.manager import NewRun, create_run, replay_run
 from runs.models import Checkpoint, Event, Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from runs.resumption import resume_run
 from tests.contract.builders import checkpoint, superstep
 from tests.engine.mortal import Killed

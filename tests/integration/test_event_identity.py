@@ -10,7 +10,8 @@ import pytest
 
 from runs import frames
 from runs.engine import START, StateGraph, task
-from runs.manager import NewRun, create_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from tests.integration.counting import Register
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,7 +12,9 @@ from rest_framework.test import APIClient
 
 from runs import workflows
 from runs.engine import START, CompiledGraph, Context, StateGraph
-from runs.manager import NewRun, cancel_run, create_run
+from runs.operations.cancel import cancel_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from tests.integration.counting import Register
 
 pytestmark = pytest.mark.django_db(transaction=True)

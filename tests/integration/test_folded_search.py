@@ -16,8 +16,9 @@ from rest_framework.test import APIClient
 
 from artifacts.models import Artifact
 from runs.folding import Folded, fold
-from runs.manager import NewRun, create_run
 from runs.models import Run, Thread, Worker
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db
 

@@ -30,8 +30,9 @@ from runs import (
 )
 from runs.conf import conf
 from runs.engine import forked
-from runs.manager import NewRun, create_run
 from runs.models import Run, Thread, Worker
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.why import causes
 from tests.processes import wait_until
 

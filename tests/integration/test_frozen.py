@@ -19,8 +19,8 @@ from pytest_django import Settings
 from runs import leases, processes, recovery
 from runs.db import idle_timeout, locking
 from runs.engine.ids import uuid7
-from runs.manager import cancel_run
 from runs.models import Event, Run, Thread, Worker
+from runs.operations.cancel import cancel_run
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]

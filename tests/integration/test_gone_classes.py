@@ -27,8 +27,9 @@ from runs.engine import (
     interrupt,
     serde,
 )
-from runs.manager import NewRun, create_run
 from runs.models import Checkpoint, PendingWrite, Run, State
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

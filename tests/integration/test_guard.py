@@ -24,8 +24,9 @@ from artifacts.store import store
 from runs import workflows
 from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, interrupt
 from runs.guard import guarded_loop
-from runs.manager import NewRun, create_run
 from runs.models import Run, Thread
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from tests.processes import wait_until
 

@@ -14,8 +14,9 @@ from rest_framework.test import APIClient
 
 from fastgraph_site import __version__
 from runs import leases
-from runs.manager import NewRun, create_run
 from runs.models import Run, RunStatus, Worker
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db
 

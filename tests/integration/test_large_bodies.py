@@ -12,7 +12,7 @@ from django.conf import settings
 from runs import schema_limits, workflows
 from runs.api.parsers import read_json
 from runs.errors import Problem
-from runs.manager import NewRun, validate
+from runs.operations.new_run import NewRun, validate
 from runs.payloads import MAX_DEPTH, _is_storable, _walk
 
 MOST = 1000

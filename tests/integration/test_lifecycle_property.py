@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 from pytest_django import Settings
 
-from runs import batch, leases, manager, pausing, recovery, resumption, retention
+from runs import batch, leases, pausing, recovery, resumption, retention
 from runs.engine import Command, events
 from runs.engine.events import Event
 from runs.engine.ids import uuid7
@@ -36,9 +36,12 @@ from runs.entries import Ending, Entry
 from runs.errors import Problem
 from runs.lifecycle import transitions
 from runs.lifecycle.transitions import Transition
-from runs.manager import NewRun
 from runs.models import Event as EventRow
 from runs.models import Run, RunStatus, Thread, WorkflowPause
+from runs.operations.cancel import cancel_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from tests.contract import builders
 from tests.integration.chain import Start, add
 
@@ -92,7 +95,7 @@ class Life(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         for _ in range(2):
-            manager.create_run(NewRun(workflow="chain", payload={"n": 0}))
+            create_run(NewRun(workflow="chain", payload={"n": 0}))
 
     def teardown(self) -> None:
         Thread.objects.all().delete()
@@ -175,13 +178,13 @@ class Life(RuleBasedStateMachine):
         if strategy != "own" and (run_id := self.one(number)):
             thread = Run.objects.get(pk=run_id).thread_id
             new = replace(new, thread=thread, multitask_strategy=strategy)
-        manager.create_run(new)
+        create_run(new)
 
     def emit(self, number: int) -> None:
         self.write(number, late=False, events=[Event(name=events.CUSTOM, ts=self.now)])
 
     def cancel(self, number: int) -> None:
-        self.ask(number, lambda run_id: manager.cancel_run(run_id, by="ann", reason="x"))
+        self.ask(number, lambda run_id: cancel_run(run_id, by="ann", reason="x"))
 
     def pause(self, number: int) -> None:
         self.ask(number, lambda run_id: pausing.pause_run(run_id, by="ann"), status="running")
@@ -196,7 +199,7 @@ class Life(RuleBasedStateMachine):
         self.ask(number, lambda _: pausing.unpause_workflow("chain"))
 
     def replay(self, number: int) -> None:
-        self.ask(number, manager.replay_run)
+        self.ask(number, replay_run)
 
     def delete(self, number: int) -> None:
         self.ask(number, retention.delete_run, status="completed")

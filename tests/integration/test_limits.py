@@ -21,8 +21,10 @@ from runs import leases, limits, recovery, workflows
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
 from runs.errors import Problem
-from runs.manager import NewRun, create_run, create_runs, replay_run
 from runs.models import Run, RunStatus
+from runs.operations.create import create_run, create_runs
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)

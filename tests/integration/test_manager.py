@@ -12,8 +12,10 @@ from django_q.models import OrmQ
 
 from runs import history, wakeup, workflows
 from runs.errors import Problem
-from runs.manager import NewRun, create_run, replay_run
 from runs.models import Checkpoint, Event, Run, State, Thread
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from tests.integration.conftest import Trail
 
 pytestmark = pytest.mark.django_db

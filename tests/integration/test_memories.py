@@ -10,11 +10,12 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from runs import manager, shutdown
+from runs import shutdown
 from runs.engine import START, Command, StateGraph, interrupt
 from runs.engine.checkpoint import Frontier
 from runs.flags import Flag
 from runs.models import Checkpoint, Thread
+from runs.operations.replay import replay_run
 from runs.resumption import resume_run
 from tests.integration.counting import Register, pending, result
 
@@ -54,7 +55,7 @@ def test_a_memory_goes_on_from_run_to_run(register: Register, drain: Callable[[]
     assert result(second)["heard"] == ["a", "1", "b", "3"]
     assert result(elsewhere)["heard"] == ["c", "1"]
     # A fork has the memory of its branch, and what it does is seen by no other.
-    again = manager.replay_run(first.id, from_step=0, changes={"word": "x"})
+    again = replay_run(first.id, from_step=0, changes={"word": "x"})
     drain()
     assert result(again)["heard"] == ["x", "1"]
     newest = Checkpoint.objects.get(id=again.thread.checkpoint_id or first.id)

@@ -19,12 +19,13 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from artifacts.store import store
-from runs import availability, leases, manager, pausing, processes, recovery, wakeup, workflows
+from runs import availability, leases, pausing, processes, recovery, wakeup, workflows
 from runs.broker import NotifiedBroker
 from runs.engine import START, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
 from runs.models import Checkpoint, Run, RunStatus, Thread, Worker, WorkflowPause
+from runs.operations.cancel import cancel_run
 from runs.worker import Worker as RunsWorker
 from tests.integration.counting import Count, Register, add, counting, log, pending, result
 
@@ -192,7 +193,7 @@ def test_claim_finds_known_runs_behind_many_of_a_missing_workflow() -> None:
 def test_claim_is_ordinary_again_when_no_missing_workflow_waits() -> None:
     gone = pending("gone")
     assert claimed({"a"}) == []
-    manager.cancel_run(gone.pk)
+    cancel_run(gone.pk)
     runs = [pending("a") for _ in range(2)]
     assert claimed({"a"}) == [run.pk for run in runs]
     assert not leases.any_pending(known={"a"})
@@ -219,7 +220,7 @@ def test_missing_workflow_holds_up_the_later_runs_of_its_thread(api: APIClient) 
     causes = why(api, second)
     assert list(causes) == ["thread_busy"]
     assert str(first.pk) in causes["thread_busy"] and "'gone'" in causes["thread_busy"]
-    manager.cancel_run(first.pk)
+    cancel_run(first.pk)
     assert claimed({"text_report"}) == [second.pk]
 
 

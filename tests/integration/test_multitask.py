@@ -21,9 +21,10 @@ from runs import history, leases, workflows
 from runs.engine import START, Context, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
-from runs.manager import NewRun, create_run, create_runs
 from runs.models import Checkpoint, Event, Run, RunStatus, Thread
+from runs.operations.create import create_run, create_runs
 from runs.operations.create_requests import CreateRequest, create, create_many
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)

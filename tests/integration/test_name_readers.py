@@ -25,8 +25,10 @@ from runs.engine import START, StateGraph, SyncContext, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
 from runs.fields import INDEXED, indexed, read_name, stored_name
-from runs.manager import NewRun, create_run, replay_run
 from runs.models import Checkpoint, Event, PendingWrite, Run, State
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from runs.pausing import pause_workflow, unpause_workflow
 from tests.integration.counting import Register
 

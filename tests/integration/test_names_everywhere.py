@@ -27,8 +27,9 @@ from runs.engine import (
 )
 from runs.engine.checking import MAX_DEPTH
 from runs.history import read_state
-from runs.manager import NewRun, create_run
 from runs.models import Event, Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.payloads import printable
 from runs.resumption import resume_run
 from tests.engine.mortal import Files

@@ -17,8 +17,9 @@ from pytest_django import Settings
 from artifacts.store import store
 from runs import sessions, workflows
 from runs.engine import START, Context, StateGraph
-from runs.manager import NewRun, create_run
 from runs.models import Run, Thread
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)

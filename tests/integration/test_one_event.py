@@ -11,8 +11,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from runs.engine import START, Command, Send, StateGraph, interrupt, task
-from runs.manager import NewRun, create_run
 from runs.models import Event, Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from tests.integration.counting import Register
 
 pytestmark = pytest.mark.django_db(transaction=True)

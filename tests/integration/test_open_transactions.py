@@ -21,8 +21,9 @@ from artifacts.store import store
 from runs import open_transactions, reports, workflows
 from runs.api.problems import told
 from runs.engine import START, StateGraph
-from runs.manager import NewRun, create_run
 from runs.models import Run, Thread
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.why import causes
 from runs.worker import Worker
 from tests.processes import wait_until

@@ -20,8 +20,10 @@ from runs.engine import START, Command, Context, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
 from runs.flags import Flag
-from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Event, Run, RunStatus, WorkflowPause
+from runs.operations.cancel import cancel_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.pausing import pause_run, pause_workflow, unpause_run, unpause_workflow
 from runs.resumption import resume_run
 from tests.integration.chain import Start, State, add, in_thread, names

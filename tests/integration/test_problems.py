@@ -13,8 +13,8 @@ from django.db import OperationalError
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
-from runs import manager
 from runs.models import Run
+from runs.operations import create_requests
 
 pytestmark = pytest.mark.django_db
 
@@ -169,7 +169,7 @@ def test_the_unexpected_is_logged_and_not_shown(
     def broken(*_: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(manager, "insert_runs", broken)
+    monkeypatch.setattr(create_requests, "insert_runs", broken)
     with caplog.at_level(logging.ERROR):
         answer = api.post("/api/runs/", {"payload": {"input": "x"}}, format="json")
 
@@ -185,7 +185,7 @@ def test_a_database_that_is_away(
     def broken(*_: object) -> None:
         raise OperationalError("secret detail")
 
-    monkeypatch.setattr(manager, "insert_runs", broken)
+    monkeypatch.setattr(create_requests, "insert_runs", broken)
     with override_settings(DEBUG=debug):
         answer = api.post("/api/runs/", {"payload": {"input": "x"}}, format="json")
 

@@ -14,8 +14,9 @@ from pytest_django import Settings
 
 from fastgraph_site.worker import work as work_as_a_job
 from runs.engine import START, StateGraph, stopping
-from runs.manager import NewRun, create_run
 from runs.models import Event, Run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from tests.integration.counting import Register
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,10 +12,12 @@ from django.db import connection
 from django.db.models.sql import compiler
 
 from artifacts.models import Artifact
-from runs import history, manager, workflows
+from runs import history, workflows
 from runs.engine import END, START, StateGraph
-from runs.manager import NewRun, create_run
 from runs.models import Payload, Run, State
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
+from runs.operations.replay import replay_run
 from runs.summaries import detail
 from tests.integration.counting import Register, result
 
@@ -111,16 +113,16 @@ def test_replays_of_a_large_run(appending: str, drain: Callable[[], None]) -> No
     run = create_run(NewRun(workflow=appending, payload=payload))
     drain()
     assert State.objects.filter(given=True, value="").count() == 1
-    again = manager.replay_run(run.id, changes={"left": 1})
-    onward = manager.replay_run(run.id, from_step=1)
-    forked = manager.replay_run(run.id, from_step=0, changes={"left": 3})
+    again = replay_run(run.id, changes={"left": 1})
+    onward = replay_run(run.id, from_step=1)
+    forked = replay_run(run.id, from_step=0, changes={"left": 3})
     assert Payload.objects.count() == 2, "a replay from a step has no copy"
     assert onward.given == forked.given == payload
     drain()
     assert len(result(run)["lines"]) == len(result(onward)["lines"]) == 22
     assert [len(result(again)["lines"]), len(result(forked)["lines"])] == [21, 23]
     assert again.given == {**payload, "left": 1}
-    assert manager.replay_run(forked.id).given == payload
+    assert replay_run(forked.id).given == payload
 
 
 def test_a_large_addition_to_a_thread(appending: str, drain: Callable[[], None]) -> None:

@@ -13,9 +13,11 @@ from django.db import connection
 from django.utils import timezone
 
 from runs import cancellation, recovery
-from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Run, RunStatus
 from runs.notify import changes, pipes
+from runs.operations.cancel import cancel_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from streaming.listening.database import DatabaseChanges
 
 pytestmark = pytest.mark.django_db(transaction=True)

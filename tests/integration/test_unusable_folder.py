@@ -20,7 +20,8 @@ from rest_framework.test import APIClient
 from runs import database_file, slots
 from runs.database_file import DatabaseFileLost
 from runs.db.errors import explain
-from runs.manager import NewRun, create_run
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.sqlite3.base import DatabaseWrapper
 from runs.why import causes
 

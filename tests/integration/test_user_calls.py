@@ -13,8 +13,9 @@ from pydantic import BaseModel, field_validator
 from runs import workflows
 from runs.engine import START, StateGraph
 from runs.errors import Problem
-from runs.manager import NewRun, create_run
 from runs.models import Run, Thread
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,9 +10,10 @@ import pytest
 
 from artifacts.models import Artifact
 from artifacts.store import read
-from runs import leases, manager
+from runs import leases
 from runs.engine import START, Context, Send, StateGraph, SyncContext
 from runs.models import PendingWrite, Run, Thread, Worker
+from runs.operations.replay import replay_run
 from tests.integration.counting import Count, Register, counting, log, pending, result
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -123,9 +124,9 @@ def test_a_replay_goes_on_from_a_step_and_a_fork_with_other_values(
 ) -> None:
     run = pending(register(counting()))
     drain()
-    again = manager.replay_run(run.id, from_step=1)
-    forked = manager.replay_run(run.id, from_step=1, changes={"n": 2, "done": [7]})
-    whole = manager.replay_run(run.id)
+    again = replay_run(run.id, from_step=1)
+    forked = replay_run(run.id, from_step=1, changes={"n": 2, "done": [7]})
+    whole = replay_run(run.id)
     drain()
     assert result(again) == {"n": 3, "done": [0, 1, 2]}
     assert result(forked) == {"n": 3, "done": [7, 2]}

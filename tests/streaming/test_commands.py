@@ -16,12 +16,14 @@ from django.test import Client as Browser
 from pytest_django import Settings
 
 from artifacts.store import store
+from fastgraph_site import commands as socket_commands
 from fastgraph_site.commands import SocketCommands
 from fastgraph_site.guard import Guard
-from runs import manager, workflows
+from runs import workflows
 from runs.engine import START, StateGraph, interrupt
-from runs.manager import NewRun, create_run
 from runs.models import Event, Run, RunStatus
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from streaming.routing import sockets
 from tests.streaming.journal_rows import committed
@@ -183,7 +185,7 @@ async def test_a_run_that_has_ended_is_not_cancelled(application: Any) -> None:
 async def test_a_database_that_does_not_answer_costs_no_socket(application: Any) -> None:
     async with at(application) as client:
         await client.receive_event("ready")
-        with mock.patch.object(manager, "cancel_run", side_effect=OperationalError("gone")):
+        with mock.patch.object(socket_commands, "cancel_run", side_effect=OperationalError("gone")):
             answer = await exchange(client, type="cancel", run_id=str(uuid4()))
         assert (answer["event"], answer["code"]) == ("problem", "database_unavailable")
         assert await exchange(client, type="ping") == {"event": "pong"}

@@ -107,7 +107,8 @@ def _child(checkout: str, what: str) -> None:
 
 def _start(workflow: str, name: str, payload: dict[str, Any] | None = None, **more: Any) -> Any:
     from runs import workflows
-    from runs.manager import NewRun, create_run
+    from runs.operations.create import create_run
+    from runs.operations.new_run import NewRun
 
     workflow = f"upgrade_{workflow}"
     if workflow not in workflows.names():
@@ -129,7 +130,7 @@ def _drain() -> None:
 def _make_runs() -> None:
     from django.core.management import call_command
 
-    from runs import manager
+    from runs.operations.replay import replay_run
 
     call_command("migrate", verbosity=0)
     done = _start("chain", "completed", tags=["old"], metadata={"by": "an old version"})
@@ -148,7 +149,7 @@ def _make_runs() -> None:
     _drain()
     again = [{"role": "user", "content": "two"}]
     _start("talking", "talked again", {"messages": again}, thread=first.thread_id)
-    manager.replay_run(done.id, from_step=1)
+    replay_run(done.id, from_step=1)
     _drain()
 
 
@@ -176,16 +177,16 @@ def _hang() -> None:
 
 
 def _make_last() -> None:
-    from runs import manager
     from runs.models import Run
+    from runs.operations.cancel import cancel_run
 
     _start("chain", "pending")
     found = {run.name: run.id for run in Run.objects.exclude(name="")}
     for name, run_id in found.items():
         if name.endswith(" answered") and (resume := _resume()):
             resume(run_id, "said before")
-    if "cancelled" in found and hasattr(manager, "cancel_run"):
-        manager.cancel_run(found["cancelled"], by="somebody", reason="to show it")
+    if "cancelled" in found:
+        cancel_run(found["cancelled"], by="somebody", reason="to show it")
     if "asking paused" in found and (pause := _pause()):
         pause(found["asking paused"], by="somebody", reason="to show it")
     print(*sorted(Run.objects.values_list("name", "status")), sep="\n")

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from runs.errors import Problem
 from runs.management import database, following
-from runs.manager import cancel_run
+from runs.operations.cancel import cancel_run
 
 
 class Command(BaseCommand):

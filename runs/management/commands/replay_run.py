@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from runs.errors import Problem
 from runs.management import database, following
-from runs.manager import replay_run
+from runs.operations.replay import replay_run
 
 
 class Command(BaseCommand):

@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from runs.engine.durability import DURABILITIES
 from runs.errors import Problem
 from runs.management import database, following
-from runs.manager import NewRun, create_run
 from runs.multitask import ENQUEUE, STRATEGIES
+from runs.operations.create import create_run
+from runs.operations.new_run import NewRun
 
 
 class Command(BaseCommand):
