@@ -21,7 +21,7 @@ from django.utils import timezone
 from runs import cancellation, doorbell, keys, multitask, rows, wakeup, workflows
 from runs.engine import names
 from runs.engine.durability import DURABILITIES
-from runs.engine.events import CREATED
+from runs.engine.events import CHECKPOINT, CREATED
 from runs.errors import Problem
 from runs.forks import fork
 from runs.models import Checkpoint, Event, Payload, Run, RunStatus, Thread
@@ -226,7 +226,7 @@ def _go_on(
             run.checkpoint_id = forked.id
             told = {"checkpoint_id": str(forked.id), "next": forked.next_nodes}
             run.seq += 1
-            _event(run, "checkpoint", told, step=forked.step)
+            _event(run, CHECKPOINT, told, step=forked.step)
             run.save(update_fields=["checkpoint_id", "seq"])
         return run
 

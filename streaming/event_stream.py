@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 from runs.api.parameters import Parameter
+from runs.engine.events import STREAM_MODES
 from runs.errors import Problem
 from runs.frames import Frame
 from streaming.batch import Batch
 from streaming.cursors import parse_seq
 from streaming.endpoint import AFTER, Request, answerable, subscribed, while_there
-from streaming.modes import MODES, Modes, parse_modes
+from streaming.modes import Modes, parse_modes
 from streaming.reader import Closed
 from streaming.subscriber import Subscriber, UnknownRun
 
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 MODE_PARAMETER = Parameter(
     name="modes",
-    help=f"Only what these modes show, with commas between them: {', '.join(MODES)}."
+    help=f"Only what these modes show, with commas between them: {', '.join(STREAM_MODES)}."
     " What tells how the run itself fares is always sent.",
 )
 

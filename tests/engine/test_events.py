@@ -40,6 +40,7 @@ def test_the_last_events_are_the_terminal_ones() -> None:
 def test_the_engine_knows_the_modes_of_the_table() -> None:
     named = {mode for kind in KINDS for mode in kind.modes}
     assert named - {"artifacts"} == set(MODES) - {"debug"}
+    assert named | {"debug"} == set(events.STREAM_MODES)
 
 
 def test_a_pause_makes_pending_only_what_ran() -> None:
@@ -64,3 +65,18 @@ async def test_a_call_of_a_task_names_its_caller() -> None:
     assert [event["node"] for event in began] == ["outer", "work"]
     assert call["called_by"] == node["task_id"]
     assert "called_by" not in node
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        ("custom", "custom"),
+        ("custom:mine", "custom"),
+        ("custom:messages", "custom:messages"),
+        ("customs", "customs"),
+        ("node_update", "node_update"),
+        ("adjourned", "adjourned"),
+    ],
+)
+def test_event_name_is_looked_up_by_its_row(event: str, name: str) -> None:
+    assert events.kind_name(event) == name
