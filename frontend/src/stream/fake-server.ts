@@ -2,6 +2,7 @@
  * A server of one run's events, for tests: it keeps a log, answers each connection with what comes
  * after its `?after=`, can be down, and can misbehave in the ways that a client must survive.
  */
+import { isTerminal } from "./event-kinds";
 import type { Frame } from "./frame";
 import type { Environment, Socket } from "./socket";
 
@@ -110,7 +111,7 @@ export class FakeServer implements Environment {
         socket.sent++;
         socket.send(frame);
       }
-      if (rest.at(-1)?.event === "completed") {
+      if (isTerminal(rest.at(-1)?.event ?? "")) {
         socket.end(1000);
       }
     }

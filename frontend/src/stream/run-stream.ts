@@ -1,4 +1,5 @@
-import { asFrame, type Frame, isTerminal, parseObject } from "./frame";
+import { isTerminal } from "./event-kinds";
+import { asFrame, type Frame, parseObject } from "./frame";
 import { Quiet } from "./quiet";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamEnd, StreamState } from "./state";

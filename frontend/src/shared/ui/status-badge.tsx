@@ -9,7 +9,7 @@ import {
   type LucideIcon,
   Moon,
 } from "lucide-react";
-import { isOver, type RunStatus } from "../api/types";
+import { isTerminalStatus, type RunStatus } from "@/stream/event-kinds";
 
 interface Look {
   word: string;
@@ -42,7 +42,7 @@ export function StatusBadge({ status, paused = false }: { status: RunStatus; pau
         className={`size-4 shrink-0 ${status === "running" ? "animate-spin [animation-duration:2s]" : ""}`}
       />
       {word}
-      {paused && status !== "pending" && !isOver(status) && (
+      {paused && status !== "pending" && !isTerminalStatus(status) && (
         <CirclePause aria-label="paused" className="size-3.5 shrink-0 text-warn" />
       )}
     </span>

@@ -1,5 +1,4 @@
-import type { RunStatus } from "@/shared/api/types";
-import { kindOf } from "@/stream/event-kinds";
+import { eventName, kindOf, type RunStatus } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
 
 /** `parked`: it began, and its run waits, sleeps, is paused or is queued meanwhile. */
@@ -66,7 +65,7 @@ export class Progress {
       this.end(frame);
     } else if (kind?.status === "running") {
       this.begin();
-    } else if (frame.event === "checkpoint" && !frame.namespace) {
+    } else if (eventName(frame.event) === "checkpoint" && !frame.namespace) {
       this.routes.enter(frame.step ?? 0);
     } else if (frame.node) {
       this.learn(frame, frame.node);
@@ -88,7 +87,7 @@ export class Progress {
   private learn(frame: Frame, node: string): void {
     const { event, namespace, data } = frame;
     const task = text(data, "task_id");
-    if (event !== "node_started" || namespace || task === undefined) {
+    if (eventName(event) !== "node_started" || namespace || task === undefined) {
       return;
     }
     const caller = text(data, "called_by");
@@ -110,7 +109,8 @@ export class Progress {
   private step({ event, data, step = 0 }: Frame, node: string): void {
     this.routes.saw(node, step);
     const before = this.nodes.get(node) ?? UNTOUCHED;
-    if (event === "node_started") {
+    const name = eventName(event);
+    if (name === "node_started") {
       // A task that is tried again is still one task.
       const task = text(data, "task_id");
       const known = task !== undefined && this.tasks.has(task);
@@ -118,10 +118,10 @@ export class Progress {
         this.tasks.add(task);
       }
       this.set(node, { ...before, started: before.started + (known ? 0 : 1) });
-    } else if (event === "node_update") {
+    } else if (name === "node_update") {
       const done = before.done + 1;
       this.set(node, { ...before, done, started: Math.max(before.started, done) });
-    } else if (event === "retry") {
+    } else if (name === "retry") {
       this.set(node, { ...before, retries: before.retries + 1 });
     }
   }
@@ -141,10 +141,10 @@ export class Progress {
     }
     const node = frame.node ?? text(frame.data, "node");
     const failing = node && this.ownerOf({ ...frame, node });
-    if (frame.event === "failed" && failing) {
+    if (eventName(frame.event) === "failed" && failing) {
       this.set(failing, { ...(this.nodes.get(failing) ?? UNTOUCHED), failed: true });
     }
-    if (frame.event === "completed") {
+    if (eventName(frame.event) === "completed") {
       this.routes.ended();
       this.set("__end__", { ...UNTOUCHED, started: 1, done: 1 });
     }

@@ -101,6 +101,30 @@ test("events overtake what REST said, and only newer ones", () => {
   });
 });
 
+test("the status of a run follows each event at once", () => {
+  const run = { status: "pending", seq: 1, step: 0, started_at: null, finished_at: null } as Run;
+  const log = logOf({ event: "created" });
+  const statuses = [
+    ["started", "running"],
+    ["interrupted", "interrupted"],
+    ["paused", "interrupted"],
+    ["unpaused", "interrupted"],
+    ["resumed", "running"],
+    ["sleeping", "sleeping"],
+    ["resumed", "running"],
+    ["paused", "pending"],
+    ["unpaused", "pending"],
+    ["resumed", "running"],
+    ["recovered", "running"],
+    ["cancelled", "cancelled"],
+  ] as const;
+  statuses.forEach(([event, status], index) => {
+    log.push({ event, seq: index + 2, run_id: "r", ts: `t${index}` });
+    log.flush();
+    expect(current(run, log.snapshot()).status, event).toBe(status);
+  });
+});
+
 test("an artifact that REST and an event know is one", () => {
   const artifact = (id: string, created_at: string) => ({ id, created_at }) as Artifact;
   const all = allArtifacts(

@@ -1,6 +1,6 @@
-import type { Artifact, Run, RunStatus, RunSummary } from "@/shared/api/types";
+import type { Artifact, Run, RunSummary } from "@/shared/api/types";
 import { isNewer } from "@/shared/api/version";
-import { isAboutRun, kindOf, statusAfter } from "@/stream/event-kinds";
+import { eventName, isAboutRun, kindOf, type RunStatus, statusAfter } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
 import { type NodeProgress, Progress, text } from "./progress";
 
@@ -109,7 +109,7 @@ export class RunLog {
 }
 
 function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame): void {
-  snapshot.status = statusAfter(event, snapshot.status) as RunStatus | null;
+  snapshot.status = statusAfter(event, snapshot.status);
   if (isAboutRun(event)) {
     snapshot.changes++;
   }
@@ -118,7 +118,7 @@ function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame):
     snapshot.finishedAt = ts;
   } else if (kind?.status === "running") {
     snapshot.startedAt ??= ts;
-  } else if (event === "checkpoint") {
+  } else if (eventName(event) === "checkpoint") {
     snapshot.checkpoints++;
     // A graph inside counts its own steps.
     snapshot.step = namespace ? snapshot.step : Math.max(snapshot.step, step);
@@ -147,7 +147,7 @@ export function pathOf(log: LogSnapshot, frame: Frame): string[] {
 
 function artifactIn(frame: Frame): Artifact | null {
   const id = text(frame.data, "artifact_id");
-  if (frame.event !== "artifact" || id === undefined) {
+  if (eventName(frame.event) !== "artifact" || id === undefined) {
     return null;
   }
   const data = frame.data as Partial<Artifact>;

@@ -1,6 +1,6 @@
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
 import { Check, Circle, CircleSlash, LoaderCircle, type LucideIcon, Pause, X } from "lucide-react";
-import { isOver, type RunStatus } from "@/shared/api/types";
+import { isTerminalStatus, type RunStatus } from "@/stream/event-kinds";
 import type { NodeProgress, NodeState } from "../api/progress";
 
 export type StepNode = Node<
@@ -87,15 +87,20 @@ export function caption(
   return parts.join(" · ");
 }
 
-const PARKED: Partial<Record<RunStatus, string>> = {
-  interrupted: "asks",
-  sleeping: "sleeps",
+/** What a node that has started does in a run of each status. */
+const STARTED_NODE: Record<RunStatus, string> = {
   pending: "queued",
+  running: "running",
+  sleeping: "sleeps",
+  interrupted: "asks",
+  completed: "stopped",
+  failed: "stopped",
+  cancelled: "stopped",
 };
 
 function word(state: NodeState, status: RunStatus): string {
   if (state === "parked") {
-    return PARKED[status] ?? "stopped";
+    return STARTED_NODE[status] ?? "stopped";
   }
-  return state === "waiting" ? (isOver(status) ? "not run" : "not reached") : state;
+  return state === "waiting" ? (isTerminalStatus(status) ? "not run" : "not reached") : state;
 }

@@ -1,7 +1,7 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { History, RotateCcw } from "lucide-react";
 import type { ReactNode } from "react";
-import { isOver, type Run } from "@/shared/api/types";
+import type { Run } from "@/shared/api/types";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { CopyId } from "@/shared/ui/copy-id";
@@ -9,6 +9,7 @@ import { ProblemNotice } from "@/shared/ui/notice";
 import { STATUS_LOOKS, StatusBadge } from "@/shared/ui/status-badge";
 import { Ago, Elapsed } from "@/shared/ui/time";
 import { useTitle } from "@/shared/ui/title";
+import { isTerminalStatus } from "@/stream/event-kinds";
 import type { StreamEnd, StreamState } from "@/stream/state";
 import { useReplay } from "../api/use-replay";
 import { ErrorBox } from "./error-box";
@@ -75,7 +76,7 @@ export function RunHeader({ run, connection, end, seq, failedIn }: RunHeaderProp
 
 /** What the status does not say: that the run is paused, or is to be cancelled, by whom and why. */
 function Modifier({ run }: { run: Run }) {
-  const modifier = isOver(run.status)
+  const modifier = isTerminalStatus(run.status)
     ? null
     : run.cancel
       ? { word: "Being cancelled", ...run.cancel }

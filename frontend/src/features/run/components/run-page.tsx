@@ -6,6 +6,7 @@ import { buttonClass } from "@/shared/ui/button";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
 import { Panel } from "@/shared/ui/panel";
 import { type Tab, Tabs } from "@/shared/ui/tabs";
+import { eventName } from "@/stream/event-kinds";
 import { current, type LogSnapshot, pathOf } from "../api/run-log";
 import { useRun } from "../api/use-run";
 import type { RunSearch, RunTab } from "../search";
@@ -124,7 +125,7 @@ function OneRun({ runId }: { runId: string }) {
 
 function failurePath(log: LogSnapshot): string[] {
   const last = log.frames.at(-1);
-  return last?.event === "failed" ? pathOf(log, last) : [];
+  return last && eventName(last.event) === "failed" ? pathOf(log, last) : [];
 }
 
 function NoRun({ error, retry }: { error: unknown; retry: () => void }) {

@@ -2,9 +2,9 @@ import { useQuery } from "@tanstack/react-query";
 import { Search, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { workflowsQuery } from "@/shared/api/queries";
-import { RUN_STATUSES, type RunStatus } from "@/shared/api/types";
 import { buttonClass } from "@/shared/ui/button";
 import { STATUS_LOOKS } from "@/shared/ui/status-badge";
+import { RUN_STATUSES, type RunStatus } from "@/stream/event-kinds";
 import type { RunFilters } from "../search";
 
 interface FilterBarProps {
