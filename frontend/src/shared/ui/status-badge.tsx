@@ -30,11 +30,19 @@ export const STATUS_LOOKS: Record<RunStatus, Look> = {
 
 const PAUSED: Look = { word: "Paused", icon: CirclePause, color: "text-warn" };
 
-/** What a run is doing, in a word. One that is `paused` is pending for no other reason; in any other
- * status it has a mark beside the word, until it has ended. */
+const UNKNOWN = { icon: CircleDashed, color: "text-dim" };
+
+/** How the status of a run looks. A run that is `paused` and pending has no other reason to wait. */
+export function lookOf(status: RunStatus, paused: boolean): Look {
+  return paused && status === "pending"
+    ? PAUSED
+    : (STATUS_LOOKS[status] ?? { ...UNKNOWN, word: status });
+}
+
+/** What a run is doing, in a word. A run that is `paused` in any other status than pending has a
+ * mark beside the word, until it has ended. */
 export function StatusBadge({ status, paused = false }: { status: RunStatus; paused?: boolean }) {
-  const known = STATUS_LOOKS[status] ?? { word: status, icon: CircleDashed, color: "text-dim" };
-  const { word, icon: Icon, color } = paused && status === "pending" ? PAUSED : known;
+  const { word, icon: Icon, color } = lookOf(status, paused);
   return (
     <span className={`inline-flex items-center gap-1.5 font-medium whitespace-nowrap ${color}`}>
       <Icon

@@ -125,6 +125,20 @@ test("the status of a run follows each event at once", () => {
   });
 });
 
+test("a pause follows its events, unless REST knows more or it is the workflow's", () => {
+  const run = { status: "running", seq: 1, pause: null } as Run;
+  const paused = { event: "paused", data: { by: "ann", reason: "lunch" } };
+  const log = logOf({ event: "created" }, { event: "started" }, paused);
+  const pause = { paused_at: "t3", by: "ann", reason: "lunch" };
+  expect(current(run, log.snapshot()).pause).toEqual(pause);
+  expect(current({ ...run, seq: 3 }, log.snapshot()).pause).toBeNull();
+  const unpaused = logOf(paused, { event: "unpaused" }, { event: "resumed" }).snapshot();
+  expect(current({ ...run, seq: 0, pause }, unpaused).pause).toBeNull();
+  expect(current({ ...run, seq: 2, pause }, unpaused).pause).toEqual(pause);
+  const workflow = logOf({ event: "paused", data: { by: "ann", reason: "", workflow: "w" } });
+  expect(current({ ...run, seq: 0 }, workflow.snapshot()).pause).toBeNull();
+});
+
 test("an artifact that REST and an event know is one", () => {
   const artifact = (id: string, created_at: string) => ({ id, created_at }) as Artifact;
   const all = allArtifacts(

@@ -10,6 +10,8 @@ export interface LogSnapshot {
   seq: number;
   step: number;
   status: RunStatus | null;
+  /** The newest event that paused the run, or ended its pause. */
+  pauseEvent: { seq: number; pause: Run["pause"] } | null;
   startedAt: string | null;
   finishedAt: string | null;
   nodes: ReadonlyMap<string, NodeProgress>;
@@ -31,6 +33,7 @@ const NOTHING: LogSnapshot = {
   seq: 0,
   step: 0,
   status: null,
+  pauseEvent: null,
   startedAt: null,
   finishedAt: null,
   nodes: new Map(),
@@ -92,7 +95,7 @@ export class RunLog {
       }
       next.seq = frame.seq;
       next.names.set(frame.event, (next.names.get(frame.event) ?? 0) + 1);
-      note(next, frame);
+      applyFrame(next, frame);
       const artifact = artifactIn(frame);
       if (artifact) {
         artifacts.push(artifact);
@@ -108,8 +111,10 @@ export class RunLog {
   }
 }
 
-function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame): void {
+function applyFrame(snapshot: LogSnapshot, frame: Frame): void {
+  const { event, ts, namespace, step = 0 } = frame;
   snapshot.status = statusAfter(event, snapshot.status);
+  snapshot.pauseEvent = pauseIn(frame) ?? snapshot.pauseEvent;
   if (isAboutRun(event)) {
     snapshot.changes++;
   }
@@ -123,6 +128,19 @@ function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame):
     // A graph inside counts its own steps.
     snapshot.step = namespace ? snapshot.step : Math.max(snapshot.step, step);
   }
+}
+
+/** What an event changes in the pause of its run. The pause of a workflow is none of the run's. */
+function pauseIn({ event, seq, ts, data }: Frame): LogSnapshot["pauseEvent"] {
+  const name = eventName(event);
+  if (name === "unpaused") {
+    return { seq, pause: null };
+  }
+  if (name !== "paused" || text(data, "workflow") !== undefined) {
+    return null;
+  }
+  const by = text(data, "by") ?? "";
+  return { seq, pause: { paused_at: ts, by, reason: text(data, "reason") ?? "" } };
 }
 
 /** The node of the graph that `frame` belongs to: its own, or the one around it. */
@@ -180,6 +198,7 @@ export function current(run: Run, log: LogSnapshot): Run {
   return {
     ...run,
     status: newer && log.status ? log.status : run.status,
+    pause: log.pauseEvent && log.pauseEvent.seq > run.seq ? log.pauseEvent.pause : run.pause,
     seq: Math.max(run.seq, log.seq),
     step: Math.max(run.step, log.step),
     started_at: run.started_at ?? log.startedAt,
