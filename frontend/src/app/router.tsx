@@ -4,8 +4,8 @@ import {
   createRouter,
   type SearchSchemaInput,
 } from "@tanstack/react-router";
-import { LaunchPage } from "@/features/launch/components/launch-page";
-import { type LaunchSearch, launchSearch } from "@/features/launch/search";
+import { LaunchPage } from "@/features/new-run/components/new-run-page";
+import { type LaunchSearch, launchSearch } from "@/features/new-run/search";
 import { RunPage } from "@/features/run/components/run-page";
 import { type RunSearch, runSearch } from "@/features/run/search";
 import { RunsPage } from "@/features/runs/components/runs-page";

@@ -1,5 +1,5 @@
 import { parseObject } from "./frame";
-import { Quiet } from "./quiet";
+import { Quiet } from "./silence-timer";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamState } from "./state";
 

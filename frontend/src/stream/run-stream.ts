@@ -1,6 +1,6 @@
 import { isTerminal } from "./event-kinds";
 import { asFrame, type Frame, parseObject } from "./frame";
-import { Quiet } from "./quiet";
+import { Quiet } from "./silence-timer";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamEnd, StreamState } from "./state";
 

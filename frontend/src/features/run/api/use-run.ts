@@ -1,13 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useState, useSyncExternalStore } from "react";
 import { socketUrl } from "@/shared/api/client";
 import { keys, runQuery } from "@/shared/api/queries";
 import type { RunSummary } from "@/shared/api/types";
-import { useComeback } from "@/shared/ui/comeback";
+import { useComeback } from "@/shared/hooks/use-reconnect";
 import { FeedStream } from "@/stream/feed-stream";
 import { RunStream } from "@/stream/run-stream";
 import type { StreamEnd, StreamState } from "@/stream/state";
-import { RunLog, withNews } from "./run-log";
+import { RunLog, withNews } from "../model/event-log";
+import { useRefresh } from "./use-refresh";
 
 /** A run as REST tells it, as its events go on, and as the feed tells what has no event: that it was
  * answered, put back into the queue, or is to be cancelled. All that is shown of one run comes from here:
@@ -85,29 +86,4 @@ function useNews(runId: string, thread: string | undefined, ended: boolean): voi
     return () => following.stop();
   }, [client, runId, thread, ended]);
   useComeback(feed);
-}
-
-const OFTEN_MS = 400;
-
-/** Reads the answers under `part` of a run again when `count` grew: at most a few times a second,
- * one at a time, and once more after the last. */
-export function useRefresh(runId: string, part: string, count: number): void {
-  const client = useQueryClient();
-  const memory = useRef({ wanted: 0, asked: 0, busy: false });
-  useEffect(() => {
-    const it = memory.current;
-    it.wanted = count;
-    const work = async () => {
-      it.busy = true;
-      while (it.asked < it.wanted) {
-        it.asked = it.wanted;
-        await client.invalidateQueries({ queryKey: [...keys.run(runId), part] });
-        await new Promise((resolve) => setTimeout(resolve, OFTEN_MS));
-      }
-      it.busy = false;
-    };
-    if (!it.busy) {
-      work();
-    }
-  }, [client, runId, part, count]);
 }

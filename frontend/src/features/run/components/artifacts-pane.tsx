@@ -4,9 +4,9 @@ import type { Artifact } from "@/shared/api/types";
 import { bytes } from "@/shared/format/bytes";
 import { Empty, ProblemNotice } from "@/shared/ui/notice";
 import { Panel } from "@/shared/ui/panel";
-import { allArtifacts } from "../api/run-log";
 import { artifactsQuery } from "../api/run-queries";
-import { useRefresh } from "../api/use-run";
+import { useRefresh } from "../api/use-refresh";
+import { allArtifacts } from "../model/event-log";
 
 interface ArtifactsPaneProps {
   runId: string;

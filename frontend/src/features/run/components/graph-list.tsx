@@ -2,7 +2,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useRef } from "react";
 import type { Workflow } from "@/shared/api/types";
 import type { RunStatus } from "@/stream/event-kinds";
-import { type NodeProgress, nodeState } from "../api/progress";
+import { type NodeProgress, nodeState } from "../model/node-progress";
 import { caption, NODE_LOOKS } from "./graph-node";
 import { isEnd } from "./graph-shape";
 import type { NotDrawn } from "./use-layout";

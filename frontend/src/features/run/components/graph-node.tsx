@@ -1,7 +1,7 @@
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
 import { Check, Circle, CircleSlash, LoaderCircle, type LucideIcon, Pause, X } from "lucide-react";
 import { isTerminalStatus, type RunStatus } from "@/stream/event-kinds";
-import type { NodeProgress, NodeState } from "../api/progress";
+import type { NodeProgress, NodeState } from "../model/node-progress";
 
 export type StepNode = Node<
   {

@@ -4,7 +4,7 @@ import { memo, useMemo, useRef } from "react";
 import { workflowQuery } from "@/shared/api/queries";
 import { Empty, ProblemNotice } from "@/shared/ui/notice";
 import type { RunStatus } from "@/stream/event-kinds";
-import { type NodeProgress, nodeState, routeOf } from "../api/progress";
+import { type NodeProgress, nodeState, routeOf } from "../model/node-progress";
 import { type DrawnEdge, DrawnEdgeView } from "./graph-edge";
 import { FIT, KeepFitted } from "./graph-fit";
 import { GraphList } from "./graph-list";

@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { request, socketUrl } from "@/shared/api/client";
 import type { RunSummary } from "@/shared/api/types";
-import { useComeback } from "@/shared/ui/comeback";
+import { useComeback } from "@/shared/hooks/use-reconnect";
 import { FeedStream } from "@/stream/feed-stream";
 import type { StreamState } from "@/stream/state";
 import type { RunFilters } from "../search";

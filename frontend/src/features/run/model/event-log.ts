@@ -2,7 +2,7 @@ import type { Artifact, Run, RunSummary } from "@/shared/api/types";
 import { isNewer } from "@/shared/api/version";
 import { eventName, isAboutRun, kindOf, type RunStatus, statusAfter } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
-import { type NodeProgress, Progress, text } from "./progress";
+import { type NodeProgress, Progress, text } from "./node-progress";
 
 /** What the events that arrived so far say. Never changed: a new one takes its place. */
 export interface LogSnapshot {

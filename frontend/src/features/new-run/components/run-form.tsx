@@ -8,9 +8,9 @@ import { Button } from "@/shared/ui/button";
 import { ProblemNotice } from "@/shared/ui/notice";
 import { Tabs } from "@/shared/ui/tabs";
 import { useCreateRun } from "../api/create-run";
-import { isMissing, obstacle, useDraft } from "../api/draft";
-import { faultAt, faultsElsewhere } from "../api/faults";
-import { type Field, fieldsOf, initialPayload } from "../api/fields";
+import { isMissing, obstacle, useDraft } from "../form/draft";
+import { type Field, fieldsOf, initialPayload } from "../form/fields";
+import { faultAt, faultsElsewhere } from "../form/issues";
 import { Labelled, PayloadField } from "./payload-field";
 
 interface RunFormProps {

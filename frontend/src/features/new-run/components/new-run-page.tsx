@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { runQuery, workflowsQuery } from "@/shared/api/queries";
+import { useTitle } from "@/shared/hooks/use-title";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
-import { useTitle } from "@/shared/ui/title";
 import { RunForm } from "./run-form";
 import { WorkflowPicker } from "./workflow-picker";
 

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { toJson } from "@/stream/json";
-import { type Entry, type EntryKind, entryOf } from "../api/entry";
-import type { Field, FieldKind } from "../api/fields";
+import { type Entry, type EntryKind, entryOf } from "../form/field-value";
+import type { Field, FieldKind } from "../form/fields";
 
 interface FieldProps {
   id: string;

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import type { Artifact, Run } from "@/shared/api/types";
 import type { Frame } from "@/stream/frame";
-import { nodeState, routeOf } from "./progress";
-import { allArtifacts, current, ownerOf, pathOf, RunLog, withNews } from "./run-log";
+import { allArtifacts, current, ownerOf, pathOf, RunLog, withNews } from "./event-log";
+import { nodeState, routeOf } from "./node-progress";
 
 function logOf(...events: Partial<Frame>[]) {
   const log = new RunLog();

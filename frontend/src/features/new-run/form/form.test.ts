@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { changeDraft, type Draft, draftOf, isMissing, obstacle } from "./draft";
-import { type EntryKind, entryOf } from "./entry";
-import { faultAt, faultsElsewhere } from "./faults";
+import { type EntryKind, entryOf } from "./field-value";
 import { type Field, fieldsOf, initialPayload } from "./fields";
+import { faultAt, faultsElsewhere } from "./issues";
 
 describe("fields of a schema", () => {
   const fields = fieldsOf({

@@ -1,6 +1,6 @@
 import { useReducer } from "react";
 import { parseJson, toJson } from "@/stream/json";
-import { type Entry, type EntryKind, readEntry } from "./entry";
+import { type Entry, type EntryKind, readEntry } from "./field-value";
 import type { Field } from "./fields";
 
 /**
