@@ -1,19 +1,19 @@
-/** Calls when nothing was heard for `ms`, and again after each further `ms` of silence. Hearing
- * costs no timer: thousands of messages a second only note the time. */
-export class Quiet {
+/** Calls `onSilence` when `reset` was not called for `ms`, and again after each further `ms`. A reset
+ * sets no timer, it stores the time: thousands of messages a second cost little. */
+export class SilenceTimer {
   private readonly ms: number;
-  private readonly onQuiet: () => void;
+  private readonly onSilence: () => void;
   private timer: ReturnType<typeof setTimeout> | undefined;
-  private heardAt = 0;
+  private resetAt = 0;
 
-  constructor(ms: number, onQuiet: () => void) {
+  constructor(ms: number, onSilence: () => void) {
     this.ms = ms;
-    this.onQuiet = onQuiet;
+    this.onSilence = onSilence;
   }
 
-  heard(): void {
-    this.heardAt = Date.now();
-    this.timer ??= setTimeout(() => this.look(), this.ms);
+  reset(): void {
+    this.resetAt = Date.now();
+    this.timer ??= setTimeout(() => this.check(), this.ms);
   }
 
   stop(): void {
@@ -21,11 +21,11 @@ export class Quiet {
     this.timer = undefined;
   }
 
-  private look(): void {
-    const left = this.heardAt + this.ms - Date.now();
-    this.timer = setTimeout(() => this.look(), left > 0 ? left : this.ms);
+  private check(): void {
+    const left = this.resetAt + this.ms - Date.now();
+    this.timer = setTimeout(() => this.check(), left > 0 ? left : this.ms);
     if (left <= 0) {
-      this.onQuiet();
+      this.onSilence();
     }
   }
 }

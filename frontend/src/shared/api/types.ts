@@ -13,7 +13,7 @@ export type Checkpoint = Schemas["Checkpoint"];
 export type Artifact = Schemas["Artifact"];
 export type NewRun = Schemas["NewRun"];
 export type Replay = Schemas["Replay"];
-export type Fault = Schemas["Fault"];
+export type Issue = Schemas["Fault"];
 export type GraphNode = Schemas["GraphNode"];
 export type GraphEdge = Schemas["GraphEdge"];
 

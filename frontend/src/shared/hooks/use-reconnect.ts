@@ -1,18 +1,18 @@
 import { useEffect } from "react";
 
 /** Lets a stream that waits for its next try make it at once when the network or the user is back. */
-export function useComeback(stream: { hurry(): void } | null): void {
+export function useReconnect(stream: { retryNow(): void } | null): void {
   useEffect(() => {
-    const hurry = () => {
+    const retryNow = () => {
       if (document.visibilityState === "visible") {
-        stream?.hurry();
+        stream?.retryNow();
       }
     };
-    window.addEventListener("online", hurry);
-    document.addEventListener("visibilitychange", hurry);
+    window.addEventListener("online", retryNow);
+    document.addEventListener("visibilitychange", retryNow);
     return () => {
-      window.removeEventListener("online", hurry);
-      document.removeEventListener("visibilitychange", hurry);
+      window.removeEventListener("online", retryNow);
+      document.removeEventListener("visibilitychange", retryNow);
     };
   }, [stream]);
 }

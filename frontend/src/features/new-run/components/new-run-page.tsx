@@ -10,14 +10,14 @@ const route = getRouteApi("/new");
 const USUAL = "text_report";
 
 /** Start a run: choose a workflow, write its payload. */
-export function LaunchPage() {
+export function NewRunPage() {
   useTitle("New run");
   const { workflow, from } = route.useSearch();
   const navigate = route.useNavigate();
   const workflows = useQuery(workflowsQuery());
   const like = useQuery({ ...runQuery(from ?? ""), enabled: from !== undefined });
-  const wanted = workflow ?? like.data?.workflow ?? USUAL;
-  const chosen = workflows.data?.find(({ name }) => name === wanted) ?? workflows.data?.[0];
+  const workflowName = workflow ?? like.data?.workflow ?? USUAL;
+  const chosen = workflows.data?.find(({ name }) => name === workflowName) ?? workflows.data?.[0];
   const waiting = workflows.isPending || (from !== undefined && like.isPending);
   const error = workflows.error ?? like.error;
   return (

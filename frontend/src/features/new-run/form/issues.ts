@@ -1,14 +1,14 @@
-import type { Fault } from "@/shared/api/types";
+import type { Issue } from "@/shared/api/types";
 
-/** What is said about the value at `pointer` or inside it, as one text; empty when nothing is. */
-export function faultAt(faults: readonly Fault[], pointer: string): string {
-  return faults
+/** The issues of the value at `pointer` or inside it, as one text; empty for none. */
+export function issueAt(issues: readonly Issue[], pointer: string): string {
+  return issues
     .filter(({ at }) => at === pointer || at.startsWith(`${pointer}/`))
     .map(({ detail }) => detail)
     .join(" ");
 }
 
-/** Those faults that no field of `pointers` shows. */
-export function faultsElsewhere(faults: readonly Fault[], pointers: readonly string[]): Fault[] {
-  return faults.filter((fault) => pointers.every((pointer) => faultAt([fault], pointer) === ""));
+/** The issues that no field of `pointers` shows. */
+export function issuesElsewhere(issues: readonly Issue[], pointers: readonly string[]): Issue[] {
+  return issues.filter((issue) => pointers.every((pointer) => issueAt([issue], pointer) === ""));
 }

@@ -8,14 +8,14 @@ const OFTEN_MS = 400;
  * one at a time, and once more after the last. */
 export function useRefresh(runId: string, part: string, count: number): void {
   const client = useQueryClient();
-  const memory = useRef({ wanted: 0, asked: 0, busy: false });
+  const memory = useRef({ target: 0, requested: 0, busy: false });
   useEffect(() => {
     const it = memory.current;
-    it.wanted = count;
+    it.target = count;
     const work = async () => {
       it.busy = true;
-      while (it.asked < it.wanted) {
-        it.asked = it.wanted;
+      while (it.requested < it.target) {
+        it.requested = it.target;
         await client.invalidateQueries({ queryKey: [...keys.run(runId), part] });
         await new Promise((resolve) => setTimeout(resolve, OFTEN_MS));
       }

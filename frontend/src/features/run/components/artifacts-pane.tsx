@@ -10,18 +10,18 @@ import { allArtifacts } from "../model/event-log";
 
 interface ArtifactsPaneProps {
   runId: string;
-  /** Those that events told of; they are there before REST is asked again. */
-  told: readonly Artifact[];
+  /** The artifacts of events; they are here before REST is asked again. */
+  fromEvents: readonly Artifact[];
   live: boolean;
   className: string;
 }
 
 /** What the run made, to download. */
-export function ArtifactsPane({ runId, told, live, className }: ArtifactsPaneProps) {
+export function ArtifactsPane({ runId, fromEvents, live, className }: ArtifactsPaneProps) {
   const query = useInfiniteQuery(artifactsQuery(runId));
-  useRefresh(runId, "artifacts", told.length);
+  useRefresh(runId, "artifacts", fromEvents.length);
   const listed = query.data?.pages.flatMap((page) => page.results) ?? [];
-  const all = allArtifacts(listed, told);
+  const all = allArtifacts(listed, fromEvents);
   return (
     <Panel
       title="Artifacts"

@@ -14,7 +14,7 @@ export type StepNode = Node<
   "step"
 >;
 
-export const NODE_LOOKS: Record<NodeState, { icon: LucideIcon; box: string; color: string }> = {
+export const NODE_STYLES: Record<NodeState, { icon: LucideIcon; box: string; color: string }> = {
   waiting: { icon: Circle, box: "border-line-strong bg-panel", color: "text-faint" },
   running: {
     icon: LoaderCircle,
@@ -30,7 +30,7 @@ export const NODE_LOOKS: Record<NodeState, { icon: LucideIcon; box: string; colo
 /** One node of the graph, as far as it is. */
 export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
   const { label, state, progress, end, status } = data;
-  const { icon: Icon, box, color } = NODE_LOOKS[state];
+  const { icon: Icon, box, color } = NODE_STYLES[state];
   return (
     <div
       data-testid={`node-${id}`}

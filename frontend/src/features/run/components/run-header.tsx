@@ -7,7 +7,7 @@ import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { CopyId } from "@/shared/ui/copy-id";
 import { ProblemNotice } from "@/shared/ui/notice";
-import { lookOf, StatusBadge } from "@/shared/ui/status-badge";
+import { StatusBadge, statusStyle } from "@/shared/ui/status-badge";
 import { Ago, Elapsed } from "@/shared/ui/time";
 import { isTerminalStatus } from "@/stream/event-kinds";
 import type { StreamEnd, StreamState } from "@/stream/state";
@@ -27,7 +27,7 @@ interface RunHeaderProps {
 export function RunHeader({ run, connection, end, seq, failedIn }: RunHeaderProps) {
   const replay = useReplay(run.id);
   const navigate = useNavigate();
-  useTitle(`${lookOf(run.status, run.pause !== null).word}: ${run.name || run.workflow}`);
+  useTitle(`${statusStyle(run.status, run.pause !== null).word}: ${run.name || run.workflow}`);
   const again = () =>
     replay.mutate(undefined, {
       onSuccess: ({ id }) => navigate({ to: "/runs/$runId", params: { runId: id } }),

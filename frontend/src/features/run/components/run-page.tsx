@@ -23,10 +23,10 @@ const route = getRouteApi("/runs/$runId");
 /** One run, as it is now: what it is, its graph, and all that it did. */
 export function RunPage() {
   const { runId } = route.useParams();
-  return <OneRun key={runId} runId={runId} />;
+  return <RunView key={runId} runId={runId} />;
 }
 
-function OneRun({ runId }: { runId: string }) {
+function RunView({ runId }: { runId: string }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { query, connection, end, log } = useRun(runId);
@@ -84,7 +84,7 @@ function OneRun({ runId }: { runId: string }) {
           </Panel>
           <ArtifactsPane
             runId={runId}
-            told={log.artifacts}
+            fromEvents={log.artifacts}
             live={run.finished_at === null}
             className="max-h-72 min-h-32 lg:max-h-[38%]"
           />

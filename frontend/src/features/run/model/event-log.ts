@@ -2,9 +2,9 @@ import type { Artifact, Run, RunSummary } from "@/shared/api/types";
 import { isNewer } from "@/shared/api/version";
 import { eventName, isAboutRun, kindOf, type RunStatus, statusAfter } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
-import { type NodeProgress, Progress, text } from "./node-progress";
+import { type NodeProgress, ProgressTracker, text } from "./node-progress";
 
-/** What the events that arrived so far say. Never changed: a new one takes its place. */
+/** What follows from the events that have arrived. A snapshot never changes: a new one replaces it. */
 export interface LogSnapshot {
   frames: readonly Frame[];
   seq: number;
@@ -51,8 +51,8 @@ const FLOOD_MS = 120;
 
 /** The events of one run, collected for the page: frames go in one by one, snapshots come out at
  * most once a screen refresh, and less often while thousands arrive: nobody reads those. */
-export class RunLog {
-  private readonly progress = new Progress();
+export class EventLog {
+  private readonly progress = new ProgressTracker();
   private readonly listeners = new Set<() => void>();
   private readonly owners = new Map<number, string>();
   private waiting: Frame[] = [];
@@ -192,7 +192,7 @@ export function withNews(run: Run, news: RunSummary): Run {
   return { ...run, ...news, error };
 }
 
-/** `run` as it is by now: what REST said, overtaken by those events that are newer. */
+/** `run` as it is by now: the answer of REST with the changes of newer events. */
 export function current(run: Run, log: LogSnapshot): Run {
   const newer = log.seq > run.seq;
   return {
@@ -206,9 +206,12 @@ export function current(run: Run, log: LogSnapshot): Run {
   };
 }
 
-/** Artifacts that REST listed and those that events told of, each once, oldest first. */
-export function allArtifacts(listed: readonly Artifact[], told: readonly Artifact[]): Artifact[] {
-  const all = new Map([...told, ...listed].map((artifact) => [artifact.id, artifact]));
+/** The artifacts of REST and those of events, each once, oldest first. */
+export function allArtifacts(
+  listed: readonly Artifact[],
+  fromEvents: readonly Artifact[],
+): Artifact[] {
+  const all = new Map([...fromEvents, ...listed].map((artifact) => [artifact.id, artifact]));
   return [...all.values()].sort((a, b) =>
     a.created_at === b.created_at ? 0 : a.created_at < b.created_at ? -1 : 1,
   );

@@ -39,7 +39,7 @@ export function nodeState(
  * another node is. What they do belongs to the outermost node around them (`ownerOf`), and does
  * not count as one of its own tasks.
  */
-export class Progress {
+export class ProgressTracker {
   private nodes = new Map<string, NodeProgress>();
   private tasks = new Set<string>();
   private readonly routes = new Routes();
@@ -62,13 +62,13 @@ export class Progress {
   apply(frame: Frame): void {
     const kind = kindOf(frame.event);
     if (kind?.terminal) {
-      this.end(frame);
+      this.finish(frame);
     } else if (kind?.status === "running") {
-      this.begin();
+      this.startAttempt();
     } else if (eventName(frame.event) === "checkpoint" && !frame.namespace) {
-      this.routes.enter(frame.step ?? 0);
+      this.routes.setInputStep(frame.step ?? 0);
     } else if (frame.node) {
-      this.learn(frame, frame.node);
+      this.recordOwner(frame, frame.node);
       if (!frame.namespace && !this.isCall(frame)) {
         this.step(frame, frame.node);
       }
@@ -84,7 +84,7 @@ export class Progress {
     return this.owners.get(task_id ?? "") ?? node;
   }
 
-  private learn(frame: Frame, node: string): void {
+  private recordOwner(frame: Frame, node: string): void {
     const { event, namespace, data } = frame;
     const task = text(data, "task_id");
     if (eventName(event) !== "node_started" || namespace || task === undefined) {
@@ -107,7 +107,7 @@ export class Progress {
   }
 
   private step({ event, data, step = 0 }: Frame, node: string): void {
-    this.routes.saw(node, step);
+    this.routes.addNode(node, step);
     const before = this.nodes.get(node) ?? UNTOUCHED;
     const name = eventName(event);
     if (name === "node_started") {
@@ -127,7 +127,7 @@ export class Progress {
   }
 
   /** A new attempt: what was under way is not any more, and starts again if it has to. */
-  private begin(): void {
+  private startAttempt(): void {
     this.tasks.clear();
     for (const [node, progress] of this.nodes) {
       this.set(node, { ...progress, started: progress.done });
@@ -135,7 +135,7 @@ export class Progress {
     this.set("__start__", { ...UNTOUCHED, started: 1, done: 1 });
   }
 
-  private end(frame: Frame): void {
+  private finish(frame: Frame): void {
     for (const [node, progress] of this.nodes) {
       this.set(node, { ...progress, stopped: true });
     }
@@ -145,7 +145,7 @@ export class Progress {
       this.set(failing, { ...(this.nodes.get(failing) ?? UNTOUCHED), failed: true });
     }
     if (eventName(frame.event) === "completed") {
-      this.routes.ended();
+      this.routes.finish();
       this.set("__end__", { ...UNTOUCHED, started: 1, done: 1 });
     }
   }
@@ -165,11 +165,11 @@ class Routes {
   private step: number | null = null;
 
   /** The run has taken in what it was given, at this step of its thread. */
-  enter(step: number): void {
+  setInputStep(step: number): void {
     this.step ??= step;
   }
 
-  saw(node: string, step: number): void {
+  addNode(node: string, step: number): void {
     if (step !== this.step) {
       this.before = step === (this.step ?? 0) + 1 ? this.now : new Set();
       this.now = new Set();
@@ -183,7 +183,7 @@ class Routes {
     }
   }
 
-  ended(): void {
+  finish(): void {
     for (const source of this.now) {
       this.taken.add(routeOf(source, "__end__"));
     }

@@ -3,7 +3,7 @@ import { Search, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { workflowsQuery } from "@/shared/api/queries";
 import { buttonClass } from "@/shared/ui/button";
-import { STATUS_LOOKS } from "@/shared/ui/status-badge";
+import { STATUS_STYLES } from "@/shared/ui/status-badge";
 import { RUN_STATUSES, type RunStatus } from "@/stream/event-kinds";
 import type { RunFilters } from "../search";
 
@@ -35,7 +35,7 @@ export function FilterBar({ filters, onChange }: FilterBarProps) {
         <option value="">Any status</option>
         {RUN_STATUSES.map((status) => (
           <option key={status} value={status}>
-            {STATUS_LOOKS[status].word}
+            {STATUS_STYLES[status].word}
           </option>
         ))}
       </select>
