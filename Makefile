@@ -1,7 +1,7 @@
 # Every command of the project. `make` alone lists them; HOST, PORT and PYTHON may be given.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format frontend bench clean
+.PHONY: help setup run test lint format frontend generate bench clean
 PY := .venv/bin/python
 OURS := manage.py fastgraph_site runs artifacts streaming tests bench
 
@@ -26,6 +26,9 @@ format: setup ## rewrite the code in the house format
 
 frontend: setup ## rebuild the dashboard into frontend/dist
 	@exec $(PY) -m tests.gates.frontend build
+
+generate: setup ## rewrite what is derived from the code: the API's schema, the events, the dashboard
+	@exec $(PY) -m tests.gates.generate
 
 bench: setup ## measure, and print a table
 	@exec $(PY) -m bench $(ARGS)

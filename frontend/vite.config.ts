@@ -1,5 +1,4 @@
 /// <reference types="vitest/config" />
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
@@ -7,17 +6,11 @@ import { defineConfig } from "vite";
 
 const server = process.env.FASTGRAPH_URL ?? "http://127.0.0.1:8000";
 
-const openapi = JSON.parse(readFileSync(new URL("./openapi.json", import.meta.url), "utf8"));
-
 export default defineConfig(({ command }) => ({
   // Django serves the build under its static prefix; the dev server has the root to itself.
   base: command === "build" ? "/static/dashboard/" : "/",
   plugins: [react(), tailwindcss()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
-  // The event vocabulary is the server's: src/stream/event-kinds.ts.
-  define: {
-    __EVENT_KINDS__: JSON.stringify(openapi.components.schemas.EventName["x-event-kinds"]),
-  },
   build: {
     // No index.html: the Django template is the page, and finds its files in the manifest.
     rolldownOptions: { input: "src/main.tsx" },

@@ -28,9 +28,6 @@ MAX_FRAME_BYTES = event_rows.LONGEST
 #: What the frames of one answer over HTTP weigh together, unless it is one alone.
 MAX_PAGE_BYTES = 8 * 2**20
 
-#: The events that end a run's stream; one of them is always the last.
-TERMINAL_EVENTS = events.TERMINAL
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
@@ -45,7 +42,7 @@ class Frame:
 
     @property
     def terminal(self) -> bool:
-        return self.event in TERMINAL_EVENTS
+        return self.event in events.TERMINAL
 
 
 class Page(list[Frame]):
@@ -60,7 +57,7 @@ class Page(list[Frame]):
 #: Whole, for earlier versions stored a mapping of the user's with such a key as it was.
 _NOTE = re.compile(r'\{"\$cut":[0-9]+,"head":"(?:[^"\\]|\\.)*"\}')
 _CUT = events.CUT.decode()
-_CAN_BE_CUT = frozenset({"node_update", "retry"})
+_CAN_BE_CUT = frozenset({events.NODE_UPDATE, events.RETRY})
 
 
 def read(after: Mapping[UUID, int], *, limit: int, size: int = MAX_PAGE_BYTES) -> Page:

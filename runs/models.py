@@ -18,7 +18,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from runs.engine import serde
+from runs.engine import events, serde
 from runs.engine.ids import uuid7
 from runs.engine.names import MAX_NAME
 from runs.fields import JsonTextField, NameField
@@ -66,7 +66,7 @@ class Durability(models.TextChoices):
 
 
 WAITING = (RunStatus.SLEEPING, RunStatus.INTERRUPTED)
-TERMINAL = (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+TERMINAL = tuple(status for status in RunStatus if status in events.TERMINAL_STATUSES)
 
 
 class Thread(models.Model):

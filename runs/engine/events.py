@@ -1,4 +1,7 @@
-"""Facts about a run, as the engine states them. The journal numbers and keeps them."""
+"""The events of a run: the one table of their names, and an event before the journal numbers it.
+
+To add an event, add its constant and its row to KINDS, emit it, and run `make generate`.
+"""
 
 from __future__ import annotations
 
@@ -84,6 +87,18 @@ KINDS: Final = (
 NAMES: Final = tuple(kind.name for kind in KINDS)
 #: The events that end a run's log; one of them is always the last.
 TERMINAL: Final = frozenset(kind.name for kind in KINDS if kind.terminal)
+#: The statuses of runs that have ended.
+TERMINAL_STATUSES: Final = frozenset(kind.status for kind in KINDS if kind.terminal)
+#: The stream modes. `debug` shows every event.
+STREAM_MODES: Final = (*dict.fromkeys(mode for kind in KINDS for mode in kind.modes), "debug")
+
+_NAMED: Final = frozenset(NAMES)
+
+
+def kind_name(event: str) -> str:
+    """The name of the row for an event: CUSTOM for `custom:<name>` without a row of its own, and
+    `event` itself for everything else, also for a name that the table does not have."""
+    return CUSTOM if event.startswith(f"{CUSTOM}:") and event not in _NAMED else event
 
 
 #: How the note begins that stands in place of an update that is too long for the log. No other data
@@ -94,11 +109,6 @@ CUT: Final = b'{"$cut":'
 def cut_note(data: bytes) -> bytes:
     """What is put on record in place of `data`: how long they are, and how they begin."""
     return orjson.dumps({"$cut": len(data), "head": data[:200].decode(errors="replace")})
-
-
-def shown_in(mode: str) -> frozenset[str]:
-    """The names of the events that a stream mode shows."""
-    return frozenset(kind.name for kind in KINDS if mode in kind.modes)
 
 
 @value(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from runs import availability, frames
 from runs.db.retry import while_away
+from runs.engine import events
 from runs.errors import Problem
 from runs.frames import Frame
-from runs.models import Run, RunStatus
+from runs.models import TERMINAL, Run, RunStatus
 
 LOOK_SECONDS = 0.05
 BATCH = 500
@@ -193,12 +194,12 @@ def _ended_before(run: Run, seen: int) -> str:
     if row is None:
         raise CommandError(f"Run {run.pk} was deleted.", returncode=2)
     # Status and seq change in one transaction: an ended run with nothing after `seen` is over.
-    over = row["status"] in frames.TERMINAL_EVENTS and row["seq"] <= seen
+    over = row["status"] in TERMINAL and row["seq"] <= seen
     return str(row["status"]) if over else ""
 
 
 def exit_code(event: str) -> int:
-    return {"completed": COMPLETED, "failed": FAILED}.get(event, CANCELLED)
+    return {events.COMPLETED: COMPLETED, events.FAILED: FAILED}.get(event, CANCELLED)
 
 
 def readable(frame: Frame) -> str:

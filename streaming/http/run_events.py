@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 from runs.api.parameters import EVENTS_AFTER, Parameter
+from runs.engine.events import STREAM_MODES
 from runs.errors import Problem
 from runs.frames import Frame
 from streaming.cursors import parse_seq
 from streaming.http.endpoint import Request, or_unavailable, subscribed, until_disconnect
-from streaming.http.stream_modes import MODES, Modes, parse_modes
+from streaming.http.stream_modes import Modes, parse_modes
 from streaming.hub.frame_batch import FrameBatch
 from streaming.hub.reader import Closed
 from streaming.hub.subscriber import Subscriber, UnknownRun
@@ -35,7 +36,7 @@ T = TypeVar("T")
 
 MODE_PARAMETER = Parameter(
     name="modes",
-    help=f"Only what these modes show, with commas between them: {', '.join(MODES)}."
+    help=f"Only what these modes show, with commas between them: {', '.join(STREAM_MODES)}."
     " What tells how the run itself fares is always sent.",
 )
 

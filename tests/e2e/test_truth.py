@@ -13,6 +13,9 @@ from tests.e2e.cases import GATES, LONG, RTL
 from tests.processes import Server, serving, wait_until
 
 Open = Callable[[str], None]
+#: Milliseconds within which a page shows an event: well below the 30 s after which it reads the
+#: run again by itself.
+AT_ONCE = 15_000
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +46,21 @@ def _show_run(page: Page, server: Server, run_id: str) -> None:
     expect(_status(page)).to_be_visible()
 
 
+def _show_run_by_events_alone(page: Page, server: Server, run_id: str) -> None:
+    """Opens the page of the run. Once it is shown, the run is not read again and the feed is
+    silent: only the run's events can change what the page shows."""
+    page.route_web_socket("**/api/ws/?thread=*", lambda socket: None)
+    _show_run(page, server, run_id)
+    expect(page.get_by_test_id("connection-pill")).to_have_text("connected")
+    page.route(f"**/api/runs/{run_id}", lambda route: route.abort())
+
+
 def _status(page: Page) -> Locator:
     return page.get_by_test_id("run-status")
 
 
 def _expect_status(page: Page, status: str) -> None:
-    # Well within the 30 s after which a silent stream is checked.
-    expect(_status(page)).to_have_attribute("data-status", status, timeout=15_000)
+    expect(_status(page)).to_have_attribute("data-status", status, timeout=AT_ONCE)
 
 
 def _expect_node(page: Page, name: str, state: str) -> None:
@@ -106,6 +117,38 @@ def test_an_open_page_follows_a_pause_and_says_why(
     client.http.post(f"/api/runs/{run_id}/unpause")
     _expect_status(open_page, "completed")
     expect(modifier).to_have_count(0)
+
+
+def test_open_page_shows_each_status_from_its_event_alone(
+    open_page: Page, server: Server, client: Client, open_gate: Open
+) -> None:
+    run_id = client.create("asks_and_sleeps", {"gate": "alone"})["id"]
+    _show_run_by_events_alone(open_page, server, run_id)
+    _expect_status(open_page, "running")
+    open_gate("alone")
+    expect(_status(open_page)).to_have_text("Waiting", timeout=AT_ONCE)
+    client.http.post(f"/api/runs/{run_id}/resume", json={"resume": "yes"})
+    expect(_status(open_page)).to_have_text("Running", timeout=AT_ONCE)
+    open_gate("alone asleep")
+    expect(_status(open_page)).to_have_text("Sleeping", timeout=AT_ONCE)
+    _expect_node(open_page, "nap", "parked")
+    client.http.post(f"/api/runs/{run_id}/cancel", json={})
+    expect(_status(open_page)).to_have_text("Cancelled", timeout=AT_ONCE)
+
+
+def test_open_page_shows_a_pause_from_its_event_alone(
+    open_page: Page, server: Server, client: Client, open_gate: Open
+) -> None:
+    run_id = client.create("steps_twice", {"gate": "pause alone"})["id"]
+    _show_run_by_events_alone(open_page, server, run_id)
+    _expect_status(open_page, "running")
+    client.http.post(f"/api/runs/{run_id}/pause", json={"reason": "lunch"})
+    open_gate("pause alone")
+    expect(_status(open_page)).to_have_text("Paused", timeout=AT_ONCE)
+    expect(open_page.get_by_test_id("run-modifier")).to_contain_text("lunch")
+    expect(open_page).to_have_title("Paused: A test · FastGraph")
+    client.http.post(f"/api/runs/{run_id}/unpause")
+    expect(_status(open_page)).to_have_text("Completed", timeout=AT_ONCE)
 
 
 def test_a_list_says_that_a_run_is_paused(

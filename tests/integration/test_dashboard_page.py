@@ -78,8 +78,7 @@ def test_it_can_only_be_read() -> None:
 
 
 def test_the_types_of_the_dashboard_are_made_from_the_schema_of_today(tmp_path: Path) -> None:
-    """When it fails: `manage.py spectacular --format openapi-json --file frontend/openapi.json`,
-    then `npm run schema` in frontend."""
+    """When it fails: `make generate`."""
     call_command(
         "spectacular", "--format", "openapi-json", "--file", str(tmp_path / "openapi.json")
     )

@@ -12,9 +12,9 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 from rest_framework.test import APIClient
 
-from fastgraph_site.environment import BASE_DIR
 from runs.engine import events
 from runs.models import TERMINAL, Run, Worker
+from tests.gates import generate
 
 pytestmark = pytest.mark.django_db
 
@@ -68,10 +68,11 @@ def test_events_and_the_status_that_each_implies_are_those_of_the_table(
 
 
 def test_the_documentation_has_every_event() -> None:
-    table = (BASE_DIR / "docs" / "streams.md").read_text()
+    page = generate.STREAMS.read_text()
+    assert page == generate.with_events(page), "run `make generate`"
     for kind in events.KINDS:
         status = f"`{kind.status}`" if kind.status else ""
-        assert f"| `{kind.name}` | {kind.meaning} | {status} |" in table
+        assert f"| `{kind.name}` | {kind.meaning} | {status} |" in page
 
 
 def test_answers_are_what_the_schema_says(

@@ -17,7 +17,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from runs import frames as log
-from streaming.http.stream_modes import MODES, parse_modes
+from runs.engine.events import STREAM_MODES, TERMINAL
+from streaming.http.stream_modes import parse_modes
 from streaming.hub import subscriber
 from streaming.hub.hub import Hub
 from tests.streaming.http import exchange, get, parse, streams
@@ -105,7 +106,7 @@ async def over_polls(chance: random.Random, run_id: UUID) -> list[bytes]:
         client = await get(f"/api/runs/{run_id}/events?after={len(data)}&limit={limit}&wait=5")
         results = json.loads(client.body)["results"]
         data += [orjson.dumps(frame) for frame in results]
-        if results and results[-1]["event"] in log.TERMINAL_EVENTS:
+        if results and results[-1]["event"] in TERMINAL:
             return data
 
 
@@ -160,7 +161,7 @@ async def over_real_sockets(chance: random.Random, run_id: UUID, servers: Server
                 most -= 1
                 if most == 0:
                     break
-        if data and json.loads(data[-1])["event"] in log.TERMINAL_EVENTS:
+        if data and json.loads(data[-1])["event"] in TERMINAL:
             return data
 
 
@@ -210,7 +211,7 @@ async def test_filters_change_what_is_seen_and_not_where_one_is(seed: int) -> No
     writing = asyncio.create_task(write(chance, run_id))
     last, expected_from, seen = "0", 0, list[tuple[str, int, int, list[int]]]()
     while True:
-        modes = ",".join(chance.sample(sorted(MODES), k=chance.randint(0, 3)))
+        modes = ",".join(chance.sample(sorted(STREAM_MODES), k=chance.randint(0, 3)))
         client = exchange(f"/api/runs/{run_id}/stream?modes={modes}", last_event_id=last)
         task = asyncio.create_task(client.run(streams))
         await asyncio.wait([task], timeout=chance.choice([0.005, 0.05]))

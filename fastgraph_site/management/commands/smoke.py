@@ -41,7 +41,7 @@ class Command(BaseCommand):
         run = server.ask("POST", "/api/runs/", asked, accept=(201,))
         self._show("POST /api/runs/", {key: run[key] for key in ("run_id", "workflow", "status")})
         last = self._follow(server, run["run_id"], options["timeout"])
-        if last != "completed":
+        if last != events.COMPLETED:
             raise CommandError(f"The run {last}; its error is in the last event above.")
         self._download(server, run["run_id"])
         self.stdout.write(self.style.SUCCESS("All of it works."))

@@ -4,8 +4,8 @@ import {
   createRouter,
   type SearchSchemaInput,
 } from "@tanstack/react-router";
-import { LaunchPage } from "@/features/launch/components/launch-page";
-import { type LaunchSearch, launchSearch } from "@/features/launch/search";
+import { NewRunPage } from "@/features/new-run/components/new-run-page";
+import { type NewRunSearch, newRunSearch } from "@/features/new-run/search";
 import { RunPage } from "@/features/run/components/run-page";
 import { type RunSearch, runSearch } from "@/features/run/search";
 import { RunsPage } from "@/features/runs/components/runs-page";
@@ -30,11 +30,11 @@ const runs = createRoute({
   component: RunsPage,
 });
 
-const launch = createRoute({
+const newRun = createRoute({
   getParentRoute: () => root,
   path: "/new",
-  validateSearch: searchOf<LaunchSearch>(launchSearch),
-  component: LaunchPage,
+  validateSearch: searchOf<NewRunSearch>(newRunSearch),
+  component: NewRunPage,
 });
 
 const run = createRoute({
@@ -45,7 +45,7 @@ const run = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([runs, launch, run]),
+  routeTree: root.addChildren([runs, newRun, run]),
   defaultErrorComponent: PageFailed,
   scrollRestoration: true,
 });

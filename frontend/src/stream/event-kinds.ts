@@ -1,35 +1,51 @@
-/** What the name of an event says by itself: one row of the server's table (`EventName` in the
- * API's schema, from `runs/engine/events.py`). */
+import { EVENT_TABLE, RUN_STATUSES } from "./event-table";
+
+export { RUN_STATUSES };
+
+export type RunStatus = (typeof RUN_STATUSES)[number];
+/** The name of a row of the event table. An event `custom:<name>` without a row is one of `custom`. */
+export type EventName = keyof typeof EVENT_TABLE;
+
+/** Everything that the name of an event says by itself. */
 export interface EventKind {
   meaning: string;
   /** The status of the run after the event; null when the event does not change it. */
-  status: string | null;
-  /** The statuses that `status` takes the place of; empty for any. */
-  replaces: readonly string[];
+  status: RunStatus | null;
+  /** The statuses that `status` replaces; empty for any. */
+  replaces: readonly RunStatus[];
   /** Whether the event is the last of its run. */
   terminal: boolean;
-  /** The stream modes that show it; none: it is about the run itself. */
+  /** The stream modes that show it; empty when it is about the run itself. */
   modes: readonly string[];
 }
 
-/** Put here by the build, from openapi.json (vite.config.ts). */
-declare const __EVENT_KINDS__: Readonly<Record<string, EventKind>>;
+export const EVENT_KINDS: Readonly<Record<EventName, EventKind>> = EVENT_TABLE;
 
-export const EVENT_KINDS = __EVENT_KINDS__;
+const TERMINAL_STATUSES: ReadonlySet<string | null> = new Set(
+  Object.values(EVENT_KINDS).flatMap(({ terminal, status }) => (terminal ? [status] : [])),
+);
 
-const CUSTOM = "custom:";
+/** Whether a run of this status has ended. */
+export function isTerminalStatus(status: RunStatus): boolean {
+  return TERMINAL_STATUSES.has(status);
+}
 
-/** The kind of an event; undefined for one that only a newer server knows. */
+/** The name of an event's row; undefined for an event that only a newer server knows. */
+export function eventName(event: string): EventName | undefined {
+  if (Object.hasOwn(EVENT_KINDS, event)) {
+    return event as EventName;
+  }
+  return event.startsWith("custom:") ? "custom" : undefined;
+}
+
+/** The row of an event; undefined for an event that only a newer server knows. */
 export function kindOf(event: string): EventKind | undefined {
-  return Object.hasOwn(EVENT_KINDS, event)
-    ? EVENT_KINDS[event]
-    : event.startsWith(CUSTOM)
-      ? EVENT_KINDS.custom
-      : undefined;
+  const name = eventName(event);
+  return name && EVENT_KINDS[name];
 }
 
 /** The status of a run after `event`, when it was `before`. */
-export function statusAfter(event: string, before: string | null): string | null {
+export function statusAfter(event: string, before: RunStatus | null): RunStatus | null {
   const kind = kindOf(event);
   if (!kind?.status) {
     return before;
@@ -38,8 +54,13 @@ export function statusAfter(event: string, before: string | null): string | null
   return fits ? kind.status : before;
 }
 
-/** Whether an event is about the run itself: its other facts may have changed with it. What is not
- * known may say anything. */
+/** Whether an event is the last of its run. */
+export function isTerminal(event: string): boolean {
+  return kindOf(event)?.terminal ?? false;
+}
+
+/** Whether an event is about the run itself, so that other fields of the run may have changed too.
+ * An unknown event may be about anything. */
 export function isAboutRun(event: string): boolean {
   return (kindOf(event)?.modes.length ?? 0) === 0;
 }

@@ -2,6 +2,7 @@
  * A server of one run's events, for tests: it keeps a log, answers each connection with what comes
  * after its `?after=`, can be down, and can misbehave in the ways that a client must survive.
  */
+import { isTerminal } from "./event-kinds";
 import type { Frame } from "./frame";
 import type { Environment, Socket } from "./socket";
 
@@ -43,7 +44,7 @@ export class FakeSocket implements Socket {
     if (this.closedBy === null) {
       this.closedBy = "client";
       this.open = false;
-      // A browser tells it later, when the caller has long gone on.
+      // A browser calls this later, after the caller has returned.
       queueMicrotask(() => this.onclose?.({ code: 1005 }));
     }
   }
@@ -104,13 +105,13 @@ export class FakeServer implements Environment {
     if (this.mute) {
       return;
     }
-    for (const socket of this.sockets.filter((one) => one.open)) {
-      const rest = this.log.slice(socket.after + socket.sent, this.upTo);
-      for (const frame of rest) {
+    for (const socket of this.sockets.filter((socket) => socket.open)) {
+      const unsent = this.log.slice(socket.after + socket.sent, this.upTo);
+      for (const frame of unsent) {
         socket.sent++;
         socket.send(frame);
       }
-      if (rest.at(-1)?.event === "completed") {
+      if (isTerminal(unsent.at(-1)?.event ?? "")) {
         socket.end(1000);
       }
     }

@@ -1,5 +1,5 @@
 import { parseObject } from "./frame";
-import { Quiet } from "./quiet";
+import { SilenceTimer } from "./silence-timer";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamState } from "./state";
 
@@ -15,7 +15,7 @@ export interface FeedStreamOptions<Run> {
   environment?: Environment;
 }
 
-const QUIET_MS = 30_000;
+const SILENCE_MS = 30_000;
 
 /**
  * News about all runs. It has no history: what happened while it was away is not sent again, so
@@ -25,7 +25,7 @@ export class FeedStream<Run> implements Peer {
   private readonly options: FeedStreamOptions<Run>;
   private readonly socket: ReconnectingSocket;
   private connection = 0;
-  private readonly quiet = new Quiet(QUIET_MS, () => this.check(this.connection));
+  private readonly silence = new SilenceTimer(SILENCE_MS, () => this.check(this.connection));
 
   constructor(options: FeedStreamOptions<Run>) {
     this.options = options;
@@ -39,12 +39,12 @@ export class FeedStream<Run> implements Peer {
 
   stop(): void {
     this.connection++;
-    this.quiet.stop();
+    this.silence.stop();
     this.socket.stop();
   }
 
-  hurry(): void {
-    this.socket.hurry();
+  retryNow(): void {
+    this.socket.retryNow();
   }
 
   url(): string {
@@ -54,7 +54,7 @@ export class FeedStream<Run> implements Peer {
   opened(): void {
     this.connection++;
     this.options.onState("catching-up");
-    this.quiet.heard();
+    this.silence.reset();
   }
 
   message(text: string): void {
@@ -63,7 +63,7 @@ export class FeedStream<Run> implements Peer {
       this.socket.drop();
       return;
     }
-    this.quiet.heard();
+    this.silence.reset();
     if (value.event === "ready") {
       this.options.onState("live");
       this.options.onReady();
@@ -76,7 +76,7 @@ export class FeedStream<Run> implements Peer {
 
   closed(): boolean {
     this.connection++;
-    this.quiet.stop();
+    this.silence.stop();
     this.options.onState("offline");
     return true;
   }

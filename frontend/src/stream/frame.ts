@@ -1,4 +1,3 @@
-import { kindOf } from "./event-kinds";
 import { parseJson } from "./json";
 
 /** One event of one run, as the server sends it. `seq` counts from 1 and has no holes. */
@@ -16,11 +15,6 @@ export interface Frame {
   data?: unknown;
   /** Where the whole event is, when its data are too large to be sent, or were cut to a note. */
   data_url?: string;
-}
-
-/** Whether nothing can follow: such an event is always the last of its run. */
-export function isTerminal(event: string): boolean {
-  return kindOf(event)?.terminal ?? false;
 }
 
 /** The JSON object in `text`; null when it is something else. */

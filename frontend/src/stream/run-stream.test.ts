@@ -181,11 +181,11 @@ describe("a server that restarts", () => {
     await vi.advanceTimersByTimeAsync(30_000);
     server.up = true;
     const tries = server.sockets.length;
-    stream.hurry();
+    stream.retryNow();
     await soon();
     expect(server.sockets).toHaveLength(tries + 1);
     expect(states.at(-1)).toBe("live");
-    stream.hurry();
+    stream.retryNow();
     await soon();
     expect(server.sockets).toHaveLength(tries + 1);
   });
@@ -305,12 +305,12 @@ test("a stream that was stopped says nothing more", async () => {
   server.happen("created");
   const { stream, states, seqs } = follow(server);
   await soon();
-  const said = [...states];
+  const before = [...states];
   const { socket } = server;
   stream.stop();
   socket.send({ event: "started", seq: 2, run_id: "r", ts: "" });
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(states).toEqual(said);
+  expect(states).toEqual(before);
   expect(seqs()).toEqual([1]);
   expect(server.sockets).toHaveLength(1);
 });
@@ -332,7 +332,7 @@ test("each event arrives once and in order, whatever breaks, and only four state
       } else if (act === 1 && server.sockets.length > 0) {
         server.socket.send(server.log[chance(server.log.length)]); // again, or too early
       } else if (act === 2) {
-        stream.hurry();
+        stream.retryNow();
       } else {
         server.up = true;
         server.happen(...Array<string>(chance(4)).fill("custom"));

@@ -1,5 +1,6 @@
-import { asFrame, type Frame, isTerminal, parseObject } from "./frame";
-import { Quiet } from "./quiet";
+import { isTerminal } from "./event-kinds";
+import { asFrame, type Frame, parseObject } from "./frame";
+import { SilenceTimer } from "./silence-timer";
 import { browser, type Environment, type Peer, ReconnectingSocket } from "./socket";
 import type { StreamEnd, StreamState } from "./state";
 
@@ -23,14 +24,14 @@ export interface RunStreamOptions {
 const FINAL: Readonly<Record<number, StreamEnd>> = { 4400: "refused", 4404: "unknown" };
 /** The run has ended and everything was sent. Right after the greeting: before the cursor. */
 const ENDED = 1000;
-const QUIET_MS = 30_000;
+const SILENCE_MS = 30_000;
 const ASK_AGAIN_MS = 1_000;
 
 /**
  * Every event of one run, in order, each exactly once, from the cursor to the terminal one;
  * through any number of lost connections and server restarts.
  *
- * `live` is said only after the server was asked how far the run is and all of that has arrived.
+ * The state is `live` only after every event has arrived that the server had when it was asked.
  * A connection that has been silent for half a minute is checked the same way, so that a socket
  * which a proxy forgot is noticed. After the terminal event the state stays `live`: nothing is
  * missing, though nobody is connected.
@@ -39,11 +40,11 @@ export class RunStream implements Peer {
   private readonly options: RunStreamOptions;
   private readonly socket: ReconnectingSocket;
   private cursor: number;
-  private target: number | null = null;
+  private knownHead: number | null = null;
   private connection = 0;
   private state: StreamState | null = null;
-  private readonly quiet = new Quiet(QUIET_MS, () => this.check(this.connection));
-  private behindAt: number | null = null;
+  private readonly silence = new SilenceTimer(SILENCE_MS, () => this.check(this.connection));
+  private stalledAt: number | null = null;
   /** The server has greeted on this connection, and sent nothing since. */
   private onlyGreeted = false;
 
@@ -59,18 +60,18 @@ export class RunStream implements Peer {
   }
 
   start(): void {
-    this.enter("connecting");
+    this.setState("connecting");
     this.socket.start();
   }
 
   stop(): void {
     this.connection++;
-    this.quiet.stop();
+    this.silence.stop();
     this.socket.stop();
   }
 
-  hurry(): void {
-    this.socket.hurry();
+  retryNow(): void {
+    this.socket.retryNow();
   }
 
   url(): string {
@@ -79,12 +80,12 @@ export class RunStream implements Peer {
 
   opened(): void {
     this.connection++;
-    this.target = null;
-    this.behindAt = null;
+    this.knownHead = null;
+    this.stalledAt = null;
     this.onlyGreeted = false;
-    this.enter("catching-up");
-    this.askHead(this.connection);
-    this.quiet.heard();
+    this.setState("catching-up");
+    this.fetchHead(this.connection);
+    this.silence.reset();
   }
 
   message(text: string): void {
@@ -108,13 +109,13 @@ export class RunStream implements Peer {
 
   closed(code: number): boolean {
     this.connection++;
-    this.quiet.stop();
+    this.silence.stop();
     if (code === ENDED && this.onlyGreeted) {
-      this.enter("live");
+      this.setState("live");
       this.options.onEnd?.("ended");
       return false;
     }
-    this.enter("offline");
+    this.setState("offline");
     const end = FINAL[code];
     if (end) {
       this.options.onEnd?.(end);
@@ -127,32 +128,35 @@ export class RunStream implements Peer {
     this.options.onFrame(frame);
     if (isTerminal(frame.event)) {
       this.stop();
-      this.enter("live");
+      this.setState("live");
       this.options.onEnd?.("ended");
       return;
     }
-    this.settle();
-    this.quiet.heard();
+    this.updateState();
+    this.silence.reset();
   }
 
-  private settle(): void {
-    if (this.target !== null && this.cursor >= this.target) {
-      this.behindAt = null;
-      this.enter("live");
+  private updateState(): void {
+    if (this.knownHead !== null && this.cursor >= this.knownHead) {
+      this.stalledAt = null;
+      this.setState("live");
     }
   }
 
   /** `connection` tells an answer for this connection from one that comes after it was lost. */
-  private askHead(connection: number): void {
+  private fetchHead(connection: number): void {
     this.options.head().then(
       (seq) => {
         if (connection === this.connection) {
-          this.target = seq;
-          this.settle();
+          this.knownHead = seq;
+          this.updateState();
         }
       },
       () =>
-        setTimeout(() => connection === this.connection && this.askHead(connection), ASK_AGAIN_MS),
+        setTimeout(
+          () => connection === this.connection && this.fetchHead(connection),
+          ASK_AGAIN_MS,
+        ),
     );
   }
 
@@ -160,7 +164,7 @@ export class RunStream implements Peer {
     this.options.head().then(
       (seq) => {
         if (connection === this.connection && seq > this.cursor) {
-          this.late(seq);
+          this.catchUp(seq);
         }
       },
       () => connection === this.connection && this.socket.drop(),
@@ -168,17 +172,17 @@ export class RunStream implements Peer {
   }
 
   /** The server has more than was received: once can be chance, twice at one place cannot. */
-  private late(seq: number): void {
-    if (this.behindAt === this.cursor) {
+  private catchUp(seq: number): void {
+    if (this.stalledAt === this.cursor) {
       this.socket.drop();
       return;
     }
-    this.behindAt = this.cursor;
-    this.target = seq;
-    this.enter("catching-up");
+    this.stalledAt = this.cursor;
+    this.knownHead = seq;
+    this.setState("catching-up");
   }
 
-  private enter(state: StreamState): void {
+  private setState(state: StreamState): void {
     if (state !== this.state) {
       this.state = state;
       this.options.onState(state);

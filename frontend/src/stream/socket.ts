@@ -33,7 +33,7 @@ const PROVED_AFTER_MS = 5_000;
 const GAVE_UP = 1006;
 
 /**
- * One WebSocket that comes back. It knows nothing of what is said over it: the peer decides what a
+ * One WebSocket that comes back. It does not read the messages: the peer decides what a
  * message means and whether a close is final. The back-off starts again from the bottom once a
  * connection has lasted for a while; merely opening does not count, or a server that accepts and
  * closes at once would be hammered.
@@ -56,7 +56,7 @@ export class ReconnectingSocket {
     this.connect();
   }
 
-  /** Close for good. The peer hears nothing more. */
+  /** Close for good. The peer gets no more calls. */
   stop(): void {
     clearTimeout(this.timer);
     this.waiting = false;
@@ -75,7 +75,7 @@ export class ReconnectingSocket {
   }
 
   /** Try at once if a try is due later: the network or the user came back. */
-  hurry(): void {
+  retryNow(): void {
     if (this.waiting) {
       clearTimeout(this.timer);
       this.connect();

@@ -2,9 +2,9 @@
  * What a stream knows about its own freshness.
  *
  * - `connecting`: the first connection is being made; nothing was received yet
- * - `catching-up`: connected, and behind what the server had at the time it was asked
+ * - `catching-up`: connected; events that the server had when it was asked are missing
  * - `live`: nothing is missing
- * - `offline`: not connected; what is shown may be old. Tries go on unless the stream is over
+ * - `offline`: not connected; what is shown may be old. Tries go on unless the stream has ended
  */
 export type StreamState = "connecting" | "catching-up" | "live" | "offline";
 

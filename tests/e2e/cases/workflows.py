@@ -51,6 +51,12 @@ async def sleeps(state: State, ctx: Context) -> State:
     return {}
 
 
+async def sleeps_later(state: State, ctx: Context) -> State:
+    await passed(f"{state['gate']} asleep")
+    await ctx.sleep(3600)
+    return {}
+
+
 async def first(state: State) -> State:
     await passed(state["gate"])
     return {"log": ["first"]}
@@ -123,6 +129,7 @@ def fan_out() -> Any:
 register("asks", single(asks, "ask"))
 register("asks_much", single(asks_much, "ask"))
 register("sleeps", single(sleeps, "nap"))
+register("asks_and_sleeps", two(ask=asks, nap=sleeps_later))
 register("steps_twice", two(one=first, two=nothing, three=nothing))
 register("same_names", two(sub=single(first, "work"), work=nothing))
 register("fails_inside", two(sub=single(fails, "work"), work=nothing))

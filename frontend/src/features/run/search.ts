@@ -13,17 +13,17 @@ export interface RunSearch {
 }
 
 export function runSearch(search: Record<string, unknown>): RunSearch {
-  const found: RunSearch = {};
+  const result: RunSearch = {};
   if (RUN_TABS.some((tab) => tab === search.tab)) {
-    found.tab = search.tab as RunTab;
+    result.tab = search.tab as RunTab;
   }
   if (Array.isArray(search.events) && search.events.length > 0) {
-    found.events = search.events.map(String);
+    result.events = search.events.map(String);
   }
   for (const key of ["node", "checkpoint"] as const) {
     if (search[key] !== undefined && search[key] !== "") {
-      found[key] = String(search[key]);
+      result[key] = String(search[key]);
     }
   }
-  return found;
+  return result;
 }

@@ -1,4 +1,4 @@
-import { RUN_STATUSES, type RunStatus } from "@/shared/api/types";
+import { RUN_STATUSES, type RunStatus } from "@/stream/event-kinds";
 
 /** The filters of the list, as they stand in the address. */
 export interface RunFilters {

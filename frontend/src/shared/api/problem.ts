@@ -1,4 +1,4 @@
-import type { Fault } from "./types";
+import type { Issue } from "./types";
 
 /**
  * A request that did not succeed. `status` 0 means that no answer came at all; otherwise it is
@@ -8,15 +8,15 @@ export class Problem extends Error {
   readonly status: number;
   readonly code: string;
   readonly title: string;
-  readonly faults: Fault[];
+  readonly issues: Issue[];
 
-  constructor(status: number, code: string, title: string, detail: string, faults: Fault[] = []) {
+  constructor(status: number, code: string, title: string, detail: string, issues: Issue[] = []) {
     super(detail);
     this.name = "Problem";
     this.status = status;
     this.code = code;
     this.title = title;
-    this.faults = faults;
+    this.issues = issues;
   }
 
   static unreachable(): Problem {
@@ -35,22 +35,25 @@ export class Problem extends Error {
   }
 }
 
-function isFault(value: unknown): value is Fault {
-  const fault = value as Partial<Fault> | null;
-  return typeof fault?.at === "string" && typeof fault.detail === "string";
+function isIssue(value: unknown): value is Issue {
+  const issue = value as Partial<Issue> | null;
+  return typeof issue?.at === "string" && typeof issue.detail === "string";
 }
 
 /** The problem that a response describes; also for answers that are not problem details, such as a
  * proxy's own error page. */
 export function problemFrom(status: number, statusText: string, body: unknown): Problem {
-  const said = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
+  const details = (typeof body === "object" && body !== null ? body : {}) as Record<
+    string,
+    unknown
+  >;
   const text = (key: string, otherwise: string): string =>
-    typeof said[key] === "string" && said[key] !== "" ? (said[key] as string) : otherwise;
+    typeof details[key] === "string" && details[key] !== "" ? (details[key] as string) : otherwise;
   return new Problem(
     status,
     text("code", "http_error"),
     text("title", statusText || `The server answered ${status}`),
     text("detail", `The server answered ${status} ${statusText}`.trim()),
-    Array.isArray(said.errors) ? said.errors.filter(isFault) : [],
+    Array.isArray(details.errors) ? details.errors.filter(isIssue) : [],
   );
 }

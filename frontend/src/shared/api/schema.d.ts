@@ -1911,7 +1911,7 @@ export interface operations {
             query?: {
                 /** @description Events with a greater `seq` only. */
                 after?: number;
-                /** @description Only what these modes show, with commas between them: values, updates, messages, custom, tasks, checkpoints, artifacts, debug. What tells how the run itself fares is always sent. */
+                /** @description Only what these modes show, with commas between them: tasks, updates, custom, messages, artifacts, values, checkpoints, debug. What tells how the run itself fares is always sent. */
                 modes?: string;
             };
             header?: never;
@@ -2129,7 +2129,7 @@ export interface operations {
             query?: {
                 /** @description The `id` of an event of this stream: go on after it. */
                 after?: string;
-                /** @description Only what these modes show, with commas between them: values, updates, messages, custom, tasks, checkpoints, artifacts, debug. What tells how the run itself fares is always sent. */
+                /** @description Only what these modes show, with commas between them: tasks, updates, custom, messages, artifacts, values, checkpoints, debug. What tells how the run itself fares is always sent. */
                 modes?: string;
             };
             header?: never;

@@ -4,7 +4,6 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
-export type RunStatus = Schemas["RunStatus"];
 export type Run = Schemas["Run"];
 export type RunSummary = Schemas["RunSummary"];
 export type RunError = Schemas["FullRunError"];
@@ -14,25 +13,9 @@ export type Checkpoint = Schemas["Checkpoint"];
 export type Artifact = Schemas["Artifact"];
 export type NewRun = Schemas["NewRun"];
 export type Replay = Schemas["Replay"];
-export type Fault = Schemas["Fault"];
-export type EventName = Schemas["EventName"];
+export type Issue = Schemas["Fault"];
 export type GraphNode = Schemas["GraphNode"];
 export type GraphEdge = Schemas["GraphEdge"];
-
-export const RUN_STATUSES = [
-  "pending",
-  "running",
-  "sleeping",
-  "interrupted",
-  "completed",
-  "failed",
-  "cancelled",
-] as const satisfies readonly RunStatus[];
-
-/** Whether a run of this status has ended. */
-export function isOver(status: RunStatus): boolean {
-  return status === "completed" || status === "failed" || status === "cancelled";
-}
 
 /** One keyset page; `next` and `previous` are addresses. */
 export interface Page<T> {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { bytes } from "./bytes";
 import { duration, elapsed } from "./duration";
-import { ago } from "./moment";
+import { ago } from "./timestamp";
 
 test.each([
   [-1, "0 ms"],

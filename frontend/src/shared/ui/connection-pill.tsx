@@ -1,8 +1,8 @@
 import type { StreamEnd, StreamState } from "@/stream/state";
 
-type Look = { word: string; dot: string; explains: string };
+type PillStyle = { word: string; dot: string; explains: string };
 
-const LOOKS: Record<StreamState | StreamEnd, Look> = {
+const STYLES: Record<StreamState | StreamEnd, PillStyle> = {
   connecting: {
     word: "connecting",
     dot: "bg-warn animate-breathe",
@@ -33,7 +33,7 @@ interface PillProps {
 
 /** How fresh the page is, in a word; never more confident than its stream. */
 export function ConnectionPill({ state, end, seq }: PillProps) {
-  const { word, dot, explains } = LOOKS[end ?? state];
+  const { word, dot, explains } = STYLES[end ?? state];
   return (
     <span
       title={explains}

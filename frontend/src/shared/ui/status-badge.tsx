@@ -9,16 +9,16 @@ import {
   type LucideIcon,
   Moon,
 } from "lucide-react";
-import { isOver, type RunStatus } from "../api/types";
+import { isTerminalStatus, type RunStatus } from "@/stream/event-kinds";
 
-interface Look {
+interface StatusStyle {
   word: string;
   icon: LucideIcon;
   color: string;
 }
 
 /** The one place that says how a status looks: a word, a shape and a colour. */
-export const STATUS_LOOKS: Record<RunStatus, Look> = {
+export const STATUS_STYLES: Record<RunStatus, StatusStyle> = {
   pending: { word: "Pending", icon: CircleDashed, color: "text-dim" },
   running: { word: "Running", icon: LoaderCircle, color: "text-accent" },
   sleeping: { word: "Sleeping", icon: Moon, color: "text-wait" },
@@ -28,13 +28,21 @@ export const STATUS_LOOKS: Record<RunStatus, Look> = {
   cancelled: { word: "Cancelled", icon: Ban, color: "text-faint" },
 };
 
-const PAUSED: Look = { word: "Paused", icon: CirclePause, color: "text-warn" };
+const PAUSED: StatusStyle = { word: "Paused", icon: CirclePause, color: "text-warn" };
 
-/** What a run is doing, in a word. One that is `paused` is pending for no other reason; in any other
- * status it has a mark beside the word, until it has ended. */
+const UNKNOWN = { icon: CircleDashed, color: "text-dim" };
+
+/** How the status of a run looks. A run that is `paused` and pending has no other reason to wait. */
+export function statusStyle(status: RunStatus, paused: boolean): StatusStyle {
+  return paused && status === "pending"
+    ? PAUSED
+    : (STATUS_STYLES[status] ?? { ...UNKNOWN, word: status });
+}
+
+/** What a run is doing, in a word. A run that is `paused` in any other status than pending has a
+ * mark beside the word, until it has ended. */
 export function StatusBadge({ status, paused = false }: { status: RunStatus; paused?: boolean }) {
-  const known = STATUS_LOOKS[status] ?? { word: status, icon: CircleDashed, color: "text-dim" };
-  const { word, icon: Icon, color } = paused && status === "pending" ? PAUSED : known;
+  const { word, icon: Icon, color } = statusStyle(status, paused);
   return (
     <span className={`inline-flex items-center gap-1.5 font-medium whitespace-nowrap ${color}`}>
       <Icon
@@ -42,7 +50,7 @@ export function StatusBadge({ status, paused = false }: { status: RunStatus; pau
         className={`size-4 shrink-0 ${status === "running" ? "animate-spin [animation-duration:2s]" : ""}`}
       />
       {word}
-      {paused && status !== "pending" && !isOver(status) && (
+      {paused && status !== "pending" && !isTerminalStatus(status) && (
         <CirclePause aria-label="paused" className="size-3.5 shrink-0 text-warn" />
       )}
     </span>

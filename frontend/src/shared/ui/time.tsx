@@ -1,8 +1,8 @@
 import { duration, elapsed } from "../format/duration";
-import { absolute, ago } from "../format/moment";
-import { useNow } from "./now";
+import { absolute, ago } from "../format/timestamp";
+import { useNow } from "../hooks/use-now";
 
-/** A moment told from now, the exact one on hover. */
+/** A time relative to now, the exact one on hover. */
 export function Ago({ iso }: { iso: string | null }) {
   const now = useNow(iso !== null);
   if (iso === null) {

@@ -1,27 +1,28 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { useEffect, useState, useSyncExternalStore } from "react";
 import { socketUrl } from "@/shared/api/client";
 import { keys, runQuery } from "@/shared/api/queries";
 import type { RunSummary } from "@/shared/api/types";
-import { useComeback } from "@/shared/ui/comeback";
+import { useReconnect } from "@/shared/hooks/use-reconnect";
 import { FeedStream } from "@/stream/feed-stream";
 import { RunStream } from "@/stream/run-stream";
 import type { StreamEnd, StreamState } from "@/stream/state";
-import { RunLog, withNews } from "./run-log";
+import { EventLog, withNews } from "../model/event-log";
+import { useRefresh } from "./use-refresh";
 
-/** A run as REST tells it, as its events go on, and as the feed tells what has no event: that it was
- * answered, put back into the queue, or is to be cancelled. All that is shown of one run comes from here:
- * after a lost connection everything that REST gave is read again. */
+/** A run from three sources: the answer of REST, the events after it, and the feed for changes that
+ * have no event (the run was answered, put back into the queue, or is to be cancelled). Everything that the
+ * page shows comes from here. After a lost connection every answer of REST is read again. */
 export function useRun(runId: string) {
   const client = useQueryClient();
   const [connection, setConnection] = useState<StreamState>("connecting");
   const [end, setEnd] = useState<StreamEnd | null>(null);
   const [stream, setStream] = useState<RunStream | null>(null);
-  const [log, setLog] = useState(() => new RunLog());
+  const [log, setLog] = useState(() => new EventLog());
   const query = useQuery(runQuery(runId));
 
   useEffect(() => {
-    const collected = new RunLog();
+    const collected = new EventLog();
     let lost = false;
     const following = new RunStream({
       url: (after) => socketUrl(`/api/ws/${runId}`, { after }),
@@ -46,14 +47,14 @@ export function useRun(runId: string) {
     return () => following.stop();
   }, [client, runId]);
 
-  useComeback(stream);
+  useReconnect(stream);
   const snapshot = useSyncExternalStore(log.subscribe, log.snapshot);
   useRefresh(runId, "detail", snapshot.changes);
   useNews(runId, query.data?.thread, end !== null);
   return { query, connection, end, log: snapshot };
 }
 
-/** Works what the feed tells about a run into what REST said of it, until it has ended. */
+/** Merges the feed's changes of a run into the answer of REST, until the run has ended. */
 function useNews(runId: string, thread: string | undefined, ended: boolean): void {
   const client = useQueryClient();
   const [feed, setFeed] = useState<FeedStream<RunSummary> | null>(null);
@@ -84,30 +85,5 @@ function useNews(runId: string, thread: string | undefined, ended: boolean): voi
     following.start();
     return () => following.stop();
   }, [client, runId, thread, ended]);
-  useComeback(feed);
-}
-
-const OFTEN_MS = 400;
-
-/** Reads the answers under `part` of a run again when `count` grew: at most a few times a second,
- * one at a time, and once more after the last. */
-export function useRefresh(runId: string, part: string, count: number): void {
-  const client = useQueryClient();
-  const memory = useRef({ wanted: 0, asked: 0, busy: false });
-  useEffect(() => {
-    const it = memory.current;
-    it.wanted = count;
-    const work = async () => {
-      it.busy = true;
-      while (it.asked < it.wanted) {
-        it.asked = it.wanted;
-        await client.invalidateQueries({ queryKey: [...keys.run(runId), part] });
-        await new Promise((resolve) => setTimeout(resolve, OFTEN_MS));
-      }
-      it.busy = false;
-    };
-    if (!it.busy) {
-      work();
-    }
-  }, [client, runId, part, count]);
+  useReconnect(feed);
 }

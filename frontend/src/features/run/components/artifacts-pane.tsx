@@ -4,24 +4,24 @@ import type { Artifact } from "@/shared/api/types";
 import { bytes } from "@/shared/format/bytes";
 import { Empty, ProblemNotice } from "@/shared/ui/notice";
 import { Panel } from "@/shared/ui/panel";
-import { allArtifacts } from "../api/run-log";
 import { artifactsQuery } from "../api/run-queries";
-import { useRefresh } from "../api/use-run";
+import { useRefresh } from "../api/use-refresh";
+import { allArtifacts } from "../model/event-log";
 
 interface ArtifactsPaneProps {
   runId: string;
-  /** Those that events told of; they are there before REST is asked again. */
-  told: readonly Artifact[];
+  /** The artifacts of events; they are here before REST is asked again. */
+  fromEvents: readonly Artifact[];
   live: boolean;
   className: string;
 }
 
 /** What the run made, to download. */
-export function ArtifactsPane({ runId, told, live, className }: ArtifactsPaneProps) {
+export function ArtifactsPane({ runId, fromEvents, live, className }: ArtifactsPaneProps) {
   const query = useInfiniteQuery(artifactsQuery(runId));
-  useRefresh(runId, "artifacts", told.length);
+  useRefresh(runId, "artifacts", fromEvents.length);
   const listed = query.data?.pages.flatMap((page) => page.results) ?? [];
-  const all = allArtifacts(listed, told);
+  const all = allArtifacts(listed, fromEvents);
   return (
     <Panel
       title="Artifacts"

@@ -1,13 +1,13 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import type { Checkpoint } from "@/shared/api/types";
-import { absolute, timeOfDay } from "@/shared/format/moment";
+import { absolute, timeOfDay } from "@/shared/format/timestamp";
 import { Button } from "@/shared/ui/button";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
-import { nodesAround } from "../api/run-log";
 import { checkpointsQuery } from "../api/run-queries";
+import { useRefresh } from "../api/use-refresh";
 import { useReplay } from "../api/use-replay";
-import { useRefresh } from "../api/use-run";
+import { nodesAround } from "../model/event-log";
 
 interface CheckpointsPaneProps {
   runId: string;

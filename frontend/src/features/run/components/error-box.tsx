@@ -1,6 +1,6 @@
 import { CircleX } from "lucide-react";
 import type { RunError } from "@/shared/api/types";
-import { nodesAround } from "../api/run-log";
+import { nodesAround } from "../model/event-log";
 
 /** Why the run failed, and in which node; `path` has it and those around it, when its event is known. */
 export function ErrorBox({ error, path }: { error: RunError; path: string[] }) {

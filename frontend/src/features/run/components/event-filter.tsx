@@ -1,6 +1,6 @@
 import { X } from "lucide-react";
 import type { RunSearch } from "../search";
-import { eventDot } from "./event-looks";
+import { eventDot } from "./event-styles";
 
 interface EventFilterProps {
   names: ReadonlyMap<string, number>;

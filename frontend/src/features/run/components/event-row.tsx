@@ -1,10 +1,10 @@
 import { ChevronRight } from "lucide-react";
 import { memo } from "react";
-import { timeOfDay } from "@/shared/format/moment";
+import { timeOfDay } from "@/shared/format/timestamp";
 import { JsonTree } from "@/shared/ui/json-tree";
 import { kindOf } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
-import { eventDot, preview } from "./event-looks";
+import { eventDot, preview } from "./event-styles";
 import { WholeEvent } from "./whole-event";
 
 interface EventRowProps {

@@ -3,7 +3,7 @@ import { ArrowDown, Pause } from "lucide-react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Empty } from "@/shared/ui/notice";
 import type { Frame } from "@/stream/frame";
-import { type LogSnapshot, ownerOf, pathOf } from "../api/run-log";
+import { type LogSnapshot, ownerOf, pathOf } from "../model/event-log";
 import type { RunSearch } from "../search";
 import { EventFilter } from "./event-filter";
 import { EventRow } from "./event-row";

@@ -24,7 +24,7 @@ test("nodes lie in layers, and none on another", () => {
   const at = Object.fromEntries(nodes.map((placed) => [placed.node.id, placed]));
   expect(at.a?.y).toBe(at.b?.y);
   expect((at.a?.y ?? 0) + (at.a?.height ?? 0)).toBeLessThan(at.c?.y ?? 0);
-  const [left, right] = [at.a, at.b].sort((one, other) => (one?.x ?? 0) - (other?.x ?? 0));
+  const [left, right] = [at.a, at.b].sort((a, b) => (a?.x ?? 0) - (b?.x ?? 0));
   expect((left?.x ?? 0) + (left?.width ?? 0)).toBeLessThan(right?.x ?? 0);
 });
 

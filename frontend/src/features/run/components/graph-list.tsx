@@ -1,8 +1,9 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useRef } from "react";
-import type { RunStatus, Workflow } from "@/shared/api/types";
-import { type NodeProgress, nodeState } from "../api/progress";
-import { caption, NODE_LOOKS } from "./graph-node";
+import type { Workflow } from "@/shared/api/types";
+import type { RunStatus } from "@/stream/event-kinds";
+import { type NodeProgress, nodeState } from "../model/node-progress";
+import { caption, NODE_STYLES } from "./graph-node";
 import { isEnd } from "./graph-shape";
 import type { NotDrawn } from "./use-layout";
 
@@ -45,7 +46,7 @@ export function GraphList(props: GraphListProps) {
           {rows.getVirtualItems().map(({ index, start }) => {
             const node = nodes[index] as (typeof nodes)[number];
             const state = nodeState(progress.get(node.id), status);
-            const { icon: Icon, color } = NODE_LOOKS[state];
+            const { icon: Icon, color } = NODE_STYLES[state];
             return (
               <li
                 key={node.id}

@@ -1,7 +1,7 @@
 import { Handle, type Node, type NodeProps, Position } from "@xyflow/react";
 import { Check, Circle, CircleSlash, LoaderCircle, type LucideIcon, Pause, X } from "lucide-react";
-import { isOver, type RunStatus } from "@/shared/api/types";
-import type { NodeProgress, NodeState } from "../api/progress";
+import { isTerminalStatus, type RunStatus } from "@/stream/event-kinds";
+import type { NodeProgress, NodeState } from "../model/node-progress";
 
 export type StepNode = Node<
   {
@@ -14,7 +14,7 @@ export type StepNode = Node<
   "step"
 >;
 
-export const NODE_LOOKS: Record<NodeState, { icon: LucideIcon; box: string; color: string }> = {
+export const NODE_STYLES: Record<NodeState, { icon: LucideIcon; box: string; color: string }> = {
   waiting: { icon: Circle, box: "border-line-strong bg-panel", color: "text-faint" },
   running: {
     icon: LoaderCircle,
@@ -30,7 +30,7 @@ export const NODE_LOOKS: Record<NodeState, { icon: LucideIcon; box: string; colo
 /** One node of the graph, as far as it is. */
 export function StepNodeView({ data, selected, id }: NodeProps<StepNode>) {
   const { label, state, progress, end, status } = data;
-  const { icon: Icon, box, color } = NODE_LOOKS[state];
+  const { icon: Icon, box, color } = NODE_STYLES[state];
   return (
     <div
       data-testid={`node-${id}`}
@@ -87,15 +87,20 @@ export function caption(
   return parts.join(" · ");
 }
 
-const PARKED: Partial<Record<RunStatus, string>> = {
-  interrupted: "asks",
-  sleeping: "sleeps",
+/** What a node that has started does in a run of each status. */
+const STARTED_NODE: Record<RunStatus, string> = {
   pending: "queued",
+  running: "running",
+  sleeping: "sleeps",
+  interrupted: "asks",
+  completed: "stopped",
+  failed: "stopped",
+  cancelled: "stopped",
 };
 
 function word(state: NodeState, status: RunStatus): string {
   if (state === "parked") {
-    return PARKED[status] ?? "stopped";
+    return STARTED_NODE[status] ?? "stopped";
   }
-  return state === "waiting" ? (isOver(status) ? "not run" : "not reached") : state;
+  return state === "waiting" ? (isTerminalStatus(status) ? "not run" : "not reached") : state;
 }

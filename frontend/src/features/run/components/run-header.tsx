@@ -1,14 +1,15 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import { History, RotateCcw } from "lucide-react";
 import type { ReactNode } from "react";
-import { isOver, type Run } from "@/shared/api/types";
+import type { Run } from "@/shared/api/types";
+import { useTitle } from "@/shared/hooks/use-title";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { CopyId } from "@/shared/ui/copy-id";
 import { ProblemNotice } from "@/shared/ui/notice";
-import { STATUS_LOOKS, StatusBadge } from "@/shared/ui/status-badge";
+import { StatusBadge, statusStyle } from "@/shared/ui/status-badge";
 import { Ago, Elapsed } from "@/shared/ui/time";
-import { useTitle } from "@/shared/ui/title";
+import { isTerminalStatus } from "@/stream/event-kinds";
 import type { StreamEnd, StreamState } from "@/stream/state";
 import { useReplay } from "../api/use-replay";
 import { ErrorBox } from "./error-box";
@@ -26,7 +27,7 @@ interface RunHeaderProps {
 export function RunHeader({ run, connection, end, seq, failedIn }: RunHeaderProps) {
   const replay = useReplay(run.id);
   const navigate = useNavigate();
-  useTitle(`${STATUS_LOOKS[run.status]?.word ?? run.status}: ${run.name || run.workflow}`);
+  useTitle(`${statusStyle(run.status, run.pause !== null).word}: ${run.name || run.workflow}`);
   const again = () =>
     replay.mutate(undefined, {
       onSuccess: ({ id }) => navigate({ to: "/runs/$runId", params: { runId: id } }),
@@ -42,7 +43,7 @@ export function RunHeader({ run, connection, end, seq, failedIn }: RunHeaderProp
           {run.name || run.workflow}
         </h1>
         <span role="status" data-testid="run-status" data-status={run.status}>
-          <StatusBadge status={run.status} />
+          <StatusBadge status={run.status} paused={run.pause !== null} />
         </span>
         <Modifier run={run} />
         <ConnectionPill state={connection} end={end} seq={seq} />
@@ -73,17 +74,20 @@ export function RunHeader({ run, connection, end, seq, failedIn }: RunHeaderProp
   );
 }
 
-/** What the status does not say: that the run is paused, or is to be cancelled, by whom and why. */
+/** What the badge does not say: that the run is to be cancelled, or who paused it and why. */
 function Modifier({ run }: { run: Run }) {
-  const modifier = isOver(run.status)
+  const modifier = isTerminalStatus(run.status)
     ? null
     : run.cancel
       ? { word: "Being cancelled", ...run.cancel }
-      : run.pause && { word: "Paused", ...run.pause };
+      : run.pause && { word: run.status === "pending" ? "" : "Paused", ...run.pause };
   if (!modifier) {
     return null;
   }
   const { word, by, reason } = modifier;
+  if (!word && !by && !reason) {
+    return null;
+  }
   return (
     <span
       role="status"

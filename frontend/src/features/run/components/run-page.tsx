@@ -6,8 +6,9 @@ import { buttonClass } from "@/shared/ui/button";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
 import { Panel } from "@/shared/ui/panel";
 import { type Tab, Tabs } from "@/shared/ui/tabs";
-import { current, type LogSnapshot, pathOf } from "../api/run-log";
+import { eventName } from "@/stream/event-kinds";
 import { useRun } from "../api/use-run";
+import { current, type LogSnapshot, pathOf } from "../model/event-log";
 import type { RunSearch, RunTab } from "../search";
 import { ArtifactsPane } from "./artifacts-pane";
 import { CheckpointsPane } from "./checkpoints-pane";
@@ -22,10 +23,10 @@ const route = getRouteApi("/runs/$runId");
 /** One run, as it is now: what it is, its graph, and all that it did. */
 export function RunPage() {
   const { runId } = route.useParams();
-  return <OneRun key={runId} runId={runId} />;
+  return <RunView key={runId} runId={runId} />;
 }
 
-function OneRun({ runId }: { runId: string }) {
+function RunView({ runId }: { runId: string }) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { query, connection, end, log } = useRun(runId);
@@ -83,7 +84,7 @@ function OneRun({ runId }: { runId: string }) {
           </Panel>
           <ArtifactsPane
             runId={runId}
-            told={log.artifacts}
+            fromEvents={log.artifacts}
             live={run.finished_at === null}
             className="max-h-72 min-h-32 lg:max-h-[38%]"
           />
@@ -124,7 +125,7 @@ function OneRun({ runId }: { runId: string }) {
 
 function failurePath(log: LogSnapshot): string[] {
   const last = log.frames.at(-1);
-  return last?.event === "failed" ? pathOf(log, last) : [];
+  return last && eventName(last.event) === "failed" ? pathOf(log, last) : [];
 }
 
 function NoRun({ error, retry }: { error: unknown; retry: () => void }) {

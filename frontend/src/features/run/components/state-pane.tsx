@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { JsonTree } from "@/shared/ui/json-tree";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
 import { stateQuery } from "../api/run-queries";
-import { useRefresh } from "../api/use-run";
+import { useRefresh } from "../api/use-refresh";
 
 interface StatePaneProps {
   runId: string;

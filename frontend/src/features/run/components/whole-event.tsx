@@ -12,8 +12,8 @@ import { checkpointIn, eventQuery } from "../api/run-queries";
  * somebody asks for it, as it may be many megabytes. */
 export function WholeEvent({ frame }: { frame: Frame }) {
   const { run_id, seq } = frame;
-  const [wanted, setWanted] = useState(false);
-  const query = useQuery({ ...eventQuery(run_id, seq), enabled: wanted });
+  const [requested, setRequested] = useState(false);
+  const query = useQuery({ ...eventQuery(run_id, seq), enabled: requested });
   const isCut = frame.data !== undefined;
   if (query.data) {
     return <Loaded whole={query.data} />;
@@ -30,7 +30,7 @@ export function WholeEvent({ frame }: { frame: Frame }) {
         <Skeleton rows={1} className="h-4 w-40" />
       ) : (
         !query.error && (
-          <Button onClick={() => setWanted(true)}>
+          <Button onClick={() => setRequested(true)}>
             {isCut ? "Look for the state after it" : "Load the data"}
           </Button>
         )

@@ -41,13 +41,13 @@ async function shown(filters: RunFilters, ...answers: Page<RunSummary>[]) {
   };
   const stop = new InfiniteQueryObserver(client, query).subscribe(() => {});
   await pass(2 * ANSWER_MS);
-  let held: RunSummary[] = [];
+  let waiting: RunSummary[] = [];
   const list = new LiveList({
     client,
     filters,
     hold: () => holding,
-    setHeld: (change) => {
-      held = change(held);
+    setWaiting: (change) => {
+      waiting = change(waiting);
     },
   });
   ends.push(
@@ -59,7 +59,7 @@ async function shown(filters: RunFilters, ...answers: Page<RunSummary>[]) {
     client
       .getQueryData<List>(query.queryKey)
       ?.pages.flatMap(({ results }) => results.map(({ id, status }) => `${id} ${status}`));
-  return { client, list, rows, asked: () => asked, held: () => held.map(({ id }) => id) };
+  return { client, list, rows, asked: () => asked, waiting: () => waiting.map(({ id }) => id) };
 }
 
 let ends: (() => void)[] = [];
@@ -78,7 +78,7 @@ const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 test("an older run that begins to wait is put into its place without asking the server", async () => {
   const waits = { status: "interrupted" } as const;
   const { list, rows, asked } = await shown(waits, pageOf([run("09", waits), run("03", waits)]));
-  list.hear(run("05", waits));
+  list.add(run("05", waits));
   await pass(5000);
   expect(rows()).toEqual(["09 interrupted", "05 interrupted", "03 interrupted"]);
   expect(asked()).toBe(1);
@@ -87,15 +87,15 @@ test("an older run that begins to wait is put into its place without asking the 
 test("an answer that was overtaken by the news of a change does not undo it", async () => {
   const { list, rows } = await shown({}, pageOf([run("03")]));
   list.readAnew();
-  list.hear(run("03", { seq: 9, status: "completed" }));
-  list.hear(run("04"));
+  list.add(run("03", { seq: 9, status: "completed" }));
+  list.add(run("04"));
   await pass(5000);
   expect(rows()).toEqual(["04 running", "03 completed"]);
 });
 
 test("a run that was deleted does not come back with an older answer", async () => {
   const { list, rows } = await shown({}, pageOf([run("04"), run("03")]));
-  list.forget("03");
+  list.remove("03");
   await pass(200);
   list.readAnew();
   await pass(1000);
@@ -104,10 +104,10 @@ test("a run that was deleted does not come back with an older answer", async () 
 
 test("when most of the loaded runs have left, those behind them are read", async () => {
   const running = { status: "running" } as const;
-  const behind = pageOf([run("02", running), run("01", running)]);
-  const { list, rows } = await shown(running, pageOf([run("09"), run("08")], "/more"), behind);
-  list.hear(run("09", { seq: 6, status: "completed" }));
-  list.hear(run("08", { seq: 6, status: "completed" }));
+  const second = pageOf([run("02", running), run("01", running)]);
+  const { list, rows } = await shown(running, pageOf([run("09"), run("08")], "/more"), second);
+  list.add(run("09", { seq: 6, status: "completed" }));
+  list.add(run("08", { seq: 6, status: "completed" }));
   await pass(200);
   expect(rows()).toEqual([]);
   await pass(2000);
@@ -116,26 +116,26 @@ test("when most of the loaded runs have left, those behind them are read", async
 
 test("the server is asked once what a search finds, and again only for other runs", async () => {
   const { list, asked } = await shown({ q: "report" }, pageOf([]));
-  list.hear(run("04", { name: "no such thing" }));
+  list.add(run("04", { name: "no such thing" }));
   await pass(20_000);
   expect(asked()).toBe(1);
-  list.hear(run("05", { name: "Report" }));
+  list.add(run("05", { name: "Report" }));
   await pass(20_000);
   expect(asked()).toBe(2);
 });
 
 test("runs that wait to be shown are counted once, also when the list is read meanwhile", async () => {
   holding = true;
-  const { client, list, rows, held } = await shown(
+  const { client, list, rows, waiting } = await shown(
     {},
     pageOf([run("03")]),
     pageOf([run("04"), run("03")]),
   );
-  list.hear(run("04"));
-  list.hear(run("05"));
+  list.add(run("04"));
+  list.add(run("05"));
   await pass(200);
-  expect([held(), rows()]).toEqual([["05", "04"], ["03 running"]]);
+  expect([waiting(), rows()]).toEqual([["05", "04"], ["03 running"]]);
   client.invalidateQueries(); // as when the window is looked at again
   await pass(1000);
-  expect([held(), rows()]).toEqual([["05"], ["04 running", "03 running"]]);
+  expect([waiting(), rows()]).toEqual([["05"], ["04 running", "03 running"]]);
 });

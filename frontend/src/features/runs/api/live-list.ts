@@ -13,14 +13,14 @@ const ASK_AGAIN_MS = 1000;
 /** Above this many rows on one page the list is read anew, so that it does not grow for ever. */
 const LONGEST_PAGE = 300;
 
-type SetHeld = (change: (held: RunSummary[]) => RunSummary[]) => void;
+type SetWaiting = (change: (waiting: RunSummary[]) => RunSummary[]) => void;
 
 export interface LiveListOptions {
   client: QueryClient;
   filters: RunFilters;
   /** Whether new runs have to wait. */
   hold: () => boolean;
-  setHeld: SetHeld;
+  setWaiting: SetWaiting;
 }
 
 /** `list` with those of the `fresh` runs that it lacks above all others. */
@@ -62,12 +62,12 @@ export class LiveList {
     });
   }
 
-  hear(run: RunSummary): void {
+  add(run: RunSummary): void {
     this.news.push(run);
     this.batch ??= setTimeout(() => this.apply(), BATCH_MS);
   }
 
-  forget(runId: string): void {
+  remove(runId: string): void {
     this.deleted.add(runId);
     this.batch ??= setTimeout(() => this.apply(), BATCH_MS);
   }
@@ -75,8 +75,8 @@ export class LiveList {
   readAnew(): void {
     clearTimeout(this.asking);
     this.asking = undefined;
-    this.options.setHeld(() => []);
-    // All lists, not only this one: those behind other filters missed the same news.
+    this.options.setWaiting(() => []);
+    // All lists, not only this one: those with other filters missed the same news.
     this.options.client.invalidateQueries({ queryKey: keys.runs });
   }
 
@@ -88,17 +88,17 @@ export class LiveList {
 
   /** The server has read the list: what it has waits no longer, what changed since goes in again. */
   private answered(): void {
-    const { client, filters, setHeld } = this.options;
+    const { client, filters, setWaiting } = this.options;
     const list = client.getQueryData<List>(runsQuery(filters).queryKey);
     if (list) {
-      setHeld((held) => (held.length > 0 ? unlisted(list, held) : held));
+      setWaiting((waiting) => (waiting.length > 0 ? unlisted(list, waiting) : waiting));
     }
     this.work(this.recent.changed, this.recent.deleted, true);
   }
 
   private apply(): void {
     this.batch = undefined;
-    // Deleted is the last that is heard of a run.
+    // No news of a run follows its deletion.
     const deleted = this.deleted;
     const news = this.news.filter((run) => !deleted.has(run.id));
     this.news = [];
@@ -107,9 +107,9 @@ export class LiveList {
     this.work(news, deleted);
   }
 
-  /** `answered`: the server has just said what it finds, and is not asked that again. */
+  /** `answered`: the server has just answered, and is not asked again. */
   private work(news: readonly RunSummary[], deleted: ReadonlySet<string>, answered = false): void {
-    const { client, filters, setHeld } = this.options;
+    const { client, filters, setWaiting } = this.options;
     const { queryKey } = runsQuery(filters);
     const list = client.getQueryData<List>(queryKey);
     if (!list || (news.length === 0 && deleted.size === 0)) {
@@ -120,9 +120,9 @@ export class LiveList {
     const next = hold ? { ...list, pages } : onTop({ ...list, pages }, fresh);
     client.setQueryData<List>(queryKey, next);
     if (hold || deleted.size > 0) {
-      setHeld((held) =>
+      setWaiting((waiting) =>
         stack(
-          held.filter((run) => !deleted.has(run.id)),
+          waiting.filter((run) => !deleted.has(run.id)),
           news,
           hold ? fresh : [],
           filters,
@@ -145,7 +145,7 @@ export class LiveList {
   }
 }
 
-/** Whether so many runs have left the list that those behind it should be seen. */
+/** Whether so many runs have left the list that the next page should be read. */
 function isThin(pages: readonly Page<RunSummary>[]): boolean {
   const rows = pages.reduce((sum, { results }) => sum + results.length, 0);
   return Boolean(pages.at(-1)?.next) && rows < PAGE_SIZE / 2;

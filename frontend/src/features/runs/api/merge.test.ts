@@ -110,10 +110,10 @@ test("new runs come newest first", () => {
 });
 
 test("runs that wait change, leave and are joined by newer ones, each once", () => {
-  const held = [run("05"), run("04")];
+  const waiting = [run("05"), run("04")];
   const news = [run("05", { seq: 6, status: "completed" }), run("06"), run("04", { seq: 7 })];
   const { fresh } = merge(pages(run("03")), news, { status: "running" });
-  const after = stack(held, news, fresh, { status: "running" });
+  const after = stack(waiting, news, fresh, { status: "running" });
   expect(after.map(({ id, seq }) => [id, seq])).toEqual([
     ["06", 5],
     ["04", 7],

@@ -75,14 +75,14 @@ export function without(pages: Pages, deleted: ReadonlySet<string>): Page<RunSum
 
 /** The runs that wait to be shown, after `news` of which `fresh` belong on top of the list. */
 export function stack(
-  held: RunSummary[],
+  waiting: RunSummary[],
   news: readonly RunSummary[],
   fresh: readonly RunSummary[],
   filters: RunFilters,
 ): RunSummary[] {
-  const known = new Set(held.map((run) => run.id));
+  const known = new Set(waiting.map((run) => run.id));
   const changed = newest(news.filter((run) => known.has(run.id)));
-  const { results } = withKnown({ next: null, previous: null, results: held }, changed, filters);
+  const { results } = withKnown({ next: null, previous: null, results: waiting }, changed, filters);
   return [...fresh.filter((run) => !known.has(run.id)), ...results].sort(order);
 }
 

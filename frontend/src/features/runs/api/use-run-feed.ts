@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { request, socketUrl } from "@/shared/api/client";
 import type { RunSummary } from "@/shared/api/types";
-import { useComeback } from "@/shared/ui/comeback";
+import { useReconnect } from "@/shared/hooks/use-reconnect";
 import { FeedStream } from "@/stream/feed-stream";
 import type { StreamState } from "@/stream/state";
 import type { RunFilters } from "../search";
@@ -12,7 +12,7 @@ import { type List, LiveList, onTop } from "./live-list";
 export interface RunFeed {
   state: StreamState;
   /** New runs that wait for `release`, because showing them would move what is being read. */
-  held: RunSummary[];
+  waiting: RunSummary[];
   release: () => void;
 }
 
@@ -21,7 +21,7 @@ export interface RunFeed {
 export function useRunFeed(filters: RunFilters, hold: () => boolean): RunFeed {
   const client = useQueryClient();
   const [state, setState] = useState<StreamState>("connecting");
-  const [held, setHeld] = useState<RunSummary[]>([]);
+  const [waiting, setWaiting] = useState<RunSummary[]>([]);
   const [feed, setFeed] = useState<FeedStream<RunSummary> | null>(null);
   const holding = useRef(hold);
   holding.current = hold;
@@ -32,31 +32,34 @@ export function useRunFeed(filters: RunFilters, hold: () => boolean): RunFeed {
       client,
       filters: { status, workflow, q },
       hold: () => holding.current(),
-      setHeld,
+      setWaiting,
     });
     const stream = new FeedStream<RunSummary>({
       url: () => socketUrl("/api/ws/", { workflow }),
       probe: () => request("/api/runs/", { query: { page_size: 1 } }),
       onReady: () => list.readAnew(),
-      onRun: (run) => list.hear(run),
-      onDeleted: (runId) => list.forget(runId),
+      onRun: (run) => list.add(run),
+      onDeleted: (runId) => list.remove(runId),
       onState: setState,
     });
     stream.start();
     setFeed(stream);
-    setHeld([]);
+    setWaiting([]);
     return () => {
       stream.stop();
       list.stop();
     };
   }, [client, status, workflow, q]);
 
-  useComeback(feed);
+  useReconnect(feed);
   const release = () => {
-    if (held.length > 0) {
-      setHeld([]);
-      client.setQueryData<List>(runsQuery(filters).queryKey, (list) => list && onTop(list, held));
+    if (waiting.length > 0) {
+      setWaiting([]);
+      client.setQueryData<List>(
+        runsQuery(filters).queryKey,
+        (list) => list && onTop(list, waiting),
+      );
     }
   };
-  return { state, held, release };
+  return { state, waiting, release };
 }

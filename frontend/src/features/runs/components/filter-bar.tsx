@@ -2,9 +2,9 @@ import { useQuery } from "@tanstack/react-query";
 import { Search, X } from "lucide-react";
 import { useEffect, useState } from "react";
 import { workflowsQuery } from "@/shared/api/queries";
-import { RUN_STATUSES, type RunStatus } from "@/shared/api/types";
 import { buttonClass } from "@/shared/ui/button";
-import { STATUS_LOOKS } from "@/shared/ui/status-badge";
+import { STATUS_STYLES } from "@/shared/ui/status-badge";
+import { RUN_STATUSES, type RunStatus } from "@/stream/event-kinds";
 import type { RunFilters } from "../search";
 
 interface FilterBarProps {
@@ -35,7 +35,7 @@ export function FilterBar({ filters, onChange }: FilterBarProps) {
         <option value="">Any status</option>
         {RUN_STATUSES.map((status) => (
           <option key={status} value={status}>
-            {STATUS_LOOKS[status].word}
+            {STATUS_STYLES[status].word}
           </option>
         ))}
       </select>

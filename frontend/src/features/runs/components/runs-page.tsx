@@ -2,10 +2,10 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { ArrowUp } from "lucide-react";
 import { useCallback, useEffect } from "react";
+import { useTitle } from "@/shared/hooks/use-title";
 import { Button, buttonClass } from "@/shared/ui/button";
 import { ConnectionPill } from "@/shared/ui/connection-pill";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
-import { useTitle } from "@/shared/ui/title";
 import { runsQuery } from "../api/list-runs";
 import { type RunFeed, useRunFeed } from "../api/use-run-feed";
 import type { RunFilters } from "../search";
@@ -38,7 +38,7 @@ export function RunsPage() {
       </div>
       <FilterBar filters={filters} onChange={filter} />
       {list.error && <ProblemNotice error={list.error} retry={() => list.refetch()} />}
-      {feed.held.length > 0 && (
+      {feed.waiting.length > 0 && (
         <div className="sticky top-16 z-10 -mb-5 flex h-0 justify-center">
           <Button
             look="primary"
@@ -46,7 +46,7 @@ export function RunsPage() {
             onClick={() => window.scrollTo({ top: 0 })}
           >
             <ArrowUp aria-hidden className="size-4" />
-            {feed.held.length === 1 ? "1 new run" : `${feed.held.length} new runs`}
+            {feed.waiting.length === 1 ? "1 new run" : `${feed.waiting.length} new runs`}
           </Button>
         </div>
       )}
@@ -82,16 +82,16 @@ export function RunsPage() {
 }
 
 /** Shows the runs that waited as soon as the top is reached, by whatever means. */
-function useReleaseAtTop({ held, release }: RunFeed): void {
-  const waiting = held.length > 0;
+function useReleaseAtTop({ waiting, release }: RunFeed): void {
+  const hasWaiting = waiting.length > 0;
   useEffect(() => {
-    if (!waiting) {
+    if (!hasWaiting) {
       return;
     }
     const look = () => !readsBelow() && release();
     window.addEventListener("scroll", look, { passive: true });
     return () => window.removeEventListener("scroll", look);
-  }, [waiting, release]);
+  }, [hasWaiting, release]);
 }
 
 function Head() {

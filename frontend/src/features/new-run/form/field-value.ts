@@ -2,22 +2,22 @@ import { parseJson, toJson } from "@/stream/json";
 import type { Field, FieldKind } from "./fields";
 
 /** The kinds of values that are typed as text which not every text is one of. */
-export type EntryKind = Extract<
+export type FieldValueKind = Extract<
   FieldKind,
   "number" | "integer" | "strings" | "numbers" | "integers" | "json"
 >;
 
-/** What stands in a field. With a `fault` it is no value, and says why. */
-export interface Entry {
-  kind: EntryKind;
+/** The text in a field. With an `issue`, which says why, the text is no value. */
+export interface FieldValue {
+  kind: FieldValueKind;
   text: string;
-  fault: string;
+  issue: string;
 }
 
-type Read = { value: unknown } | { fault: string };
+type Read = { value: unknown } | { issue: string };
 
 /** The value that `text` is; no value (`undefined`) where nothing was typed. */
-export function readEntry(kind: EntryKind, text: string, { required }: Field): Read {
+export function readFieldValue(kind: FieldValueKind, text: string, { required }: Field): Read {
   const trimmed = text.trim();
   switch (kind) {
     case "strings":
@@ -42,9 +42,9 @@ function readLines(kind: "strings" | "numbers" | "integers", text: string): Read
       items.push(line);
       continue;
     }
-    const one = kind === "numbers" ? "number" : "integer";
-    const read = readNumber(one, line.trim(), `Line ${at + 1}`);
-    if ("fault" in read) {
+    const itemKind = kind === "numbers" ? "number" : "integer";
+    const read = readNumber(itemKind, line.trim(), `Line ${at + 1}`);
+    if ("issue" in read) {
       return read;
     }
     items.push(read.value);
@@ -56,33 +56,33 @@ function readNumber(kind: "number" | "integer", text: string, what: string): Rea
   const read = readJson(text);
   const value = "value" in read ? read.value : undefined;
   if (!isNumber(value)) {
-    return { fault: `${what} is not a number.` };
+    return { issue: `${what} is not a number.` };
   }
   return kind === "number" || isWhole(value)
     ? { value }
-    : { fault: `${what} is not a whole number.` };
+    : { issue: `${what} is not a whole number.` };
 }
 
 function readJson(text: string): Read {
   try {
     return { value: parseJson(text) };
   } catch (error) {
-    return { fault: `This is not JSON yet: ${(error as Error).message}.` };
+    return { issue: `This is not JSON yet: ${(error as Error).message}.` };
   }
 }
 
 /** How `value` is typed into a field of `kind`; as JSON where it is no value of that kind. */
-export function entryOf(kind: EntryKind, value: unknown): Entry {
+export function fieldValueOf(kind: FieldValueKind, value: unknown): FieldValue {
   if (value === undefined || (value === null && kind !== "json")) {
-    return { kind, text: "", fault: "" };
+    return { kind, text: "", issue: "" };
   }
   const text = written(kind, value);
   return text === null
-    ? { kind: "json", text: toJson(value, 2), fault: "" }
-    : { kind, text, fault: "" };
+    ? { kind: "json", text: toJson(value, 2), issue: "" }
+    : { kind, text, issue: "" };
 }
 
-function written(kind: EntryKind, value: unknown): string | null {
+function written(kind: FieldValueKind, value: unknown): string | null {
   switch (kind) {
     case "json":
       return null;

@@ -1,5 +1,4 @@
-import type { RunStatus } from "@/shared/api/types";
-import { kindOf } from "@/stream/event-kinds";
+import { eventName, kindOf, type RunStatus } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
 
 /** `parked`: it began, and its run waits, sleeps, is paused or is queued meanwhile. */
@@ -40,7 +39,7 @@ export function nodeState(
  * another node is. What they do belongs to the outermost node around them (`ownerOf`), and does
  * not count as one of its own tasks.
  */
-export class Progress {
+export class ProgressTracker {
   private nodes = new Map<string, NodeProgress>();
   private tasks = new Set<string>();
   private readonly routes = new Routes();
@@ -63,13 +62,13 @@ export class Progress {
   apply(frame: Frame): void {
     const kind = kindOf(frame.event);
     if (kind?.terminal) {
-      this.end(frame);
+      this.finish(frame);
     } else if (kind?.status === "running") {
-      this.begin();
-    } else if (frame.event === "checkpoint" && !frame.namespace) {
-      this.routes.enter(frame.step ?? 0);
+      this.startAttempt();
+    } else if (eventName(frame.event) === "checkpoint" && !frame.namespace) {
+      this.routes.setInputStep(frame.step ?? 0);
     } else if (frame.node) {
-      this.learn(frame, frame.node);
+      this.recordOwner(frame, frame.node);
       if (!frame.namespace && !this.isCall(frame)) {
         this.step(frame, frame.node);
       }
@@ -85,10 +84,10 @@ export class Progress {
     return this.owners.get(task_id ?? "") ?? node;
   }
 
-  private learn(frame: Frame, node: string): void {
+  private recordOwner(frame: Frame, node: string): void {
     const { event, namespace, data } = frame;
     const task = text(data, "task_id");
-    if (event !== "node_started" || namespace || task === undefined) {
+    if (eventName(event) !== "node_started" || namespace || task === undefined) {
       return;
     }
     const caller = text(data, "called_by");
@@ -108,9 +107,10 @@ export class Progress {
   }
 
   private step({ event, data, step = 0 }: Frame, node: string): void {
-    this.routes.saw(node, step);
+    this.routes.addNode(node, step);
     const before = this.nodes.get(node) ?? UNTOUCHED;
-    if (event === "node_started") {
+    const name = eventName(event);
+    if (name === "node_started") {
       // A task that is tried again is still one task.
       const task = text(data, "task_id");
       const known = task !== undefined && this.tasks.has(task);
@@ -118,16 +118,16 @@ export class Progress {
         this.tasks.add(task);
       }
       this.set(node, { ...before, started: before.started + (known ? 0 : 1) });
-    } else if (event === "node_update") {
+    } else if (name === "node_update") {
       const done = before.done + 1;
       this.set(node, { ...before, done, started: Math.max(before.started, done) });
-    } else if (event === "retry") {
+    } else if (name === "retry") {
       this.set(node, { ...before, retries: before.retries + 1 });
     }
   }
 
   /** A new attempt: what was under way is not any more, and starts again if it has to. */
-  private begin(): void {
+  private startAttempt(): void {
     this.tasks.clear();
     for (const [node, progress] of this.nodes) {
       this.set(node, { ...progress, started: progress.done });
@@ -135,17 +135,17 @@ export class Progress {
     this.set("__start__", { ...UNTOUCHED, started: 1, done: 1 });
   }
 
-  private end(frame: Frame): void {
+  private finish(frame: Frame): void {
     for (const [node, progress] of this.nodes) {
       this.set(node, { ...progress, stopped: true });
     }
     const node = frame.node ?? text(frame.data, "node");
     const failing = node && this.ownerOf({ ...frame, node });
-    if (frame.event === "failed" && failing) {
+    if (eventName(frame.event) === "failed" && failing) {
       this.set(failing, { ...(this.nodes.get(failing) ?? UNTOUCHED), failed: true });
     }
-    if (frame.event === "completed") {
-      this.routes.ended();
+    if (eventName(frame.event) === "completed") {
+      this.routes.finish();
       this.set("__end__", { ...UNTOUCHED, started: 1, done: 1 });
     }
   }
@@ -165,11 +165,11 @@ class Routes {
   private step: number | null = null;
 
   /** The run has taken in what it was given, at this step of its thread. */
-  enter(step: number): void {
+  setInputStep(step: number): void {
     this.step ??= step;
   }
 
-  saw(node: string, step: number): void {
+  addNode(node: string, step: number): void {
     if (step !== this.step) {
       this.before = step === (this.step ?? 0) + 1 ? this.now : new Set();
       this.now = new Set();
@@ -183,7 +183,7 @@ class Routes {
     }
   }
 
-  ended(): void {
+  finish(): void {
     for (const source of this.now) {
       this.taken.add(routeOf(source, "__end__"));
     }

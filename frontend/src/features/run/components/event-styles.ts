@@ -1,4 +1,4 @@
-import type { EventName } from "@/shared/api/types";
+import { type EventName, eventName } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
 
 /** How an event name is coloured; the name itself always stands beside the colour. */
@@ -24,8 +24,8 @@ const DOTS: Record<EventName, string> = {
 };
 
 export function eventDot(event: string): string {
-  const name = event.startsWith("custom:") ? "custom" : event;
-  return DOTS[name as EventName] ?? "bg-dim";
+  const name = eventName(event);
+  return name ? DOTS[name] : "bg-dim";
 }
 
 const LONGEST = 160;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { changeDraft, type Draft, draftOf, isMissing, obstacle } from "./draft";
-import { type EntryKind, entryOf } from "./entry";
-import { faultAt, faultsElsewhere } from "./faults";
+import { type FieldValueKind, fieldValueOf } from "./field-value";
 import { type Field, fieldsOf, initialPayload } from "./fields";
+import { issueAt, issuesElsewhere } from "./issues";
 
 describe("fields of a schema", () => {
   const fields = fieldsOf({
@@ -41,7 +41,7 @@ describe("fields of a schema", () => {
     });
   });
 
-  test("begin with their defaults; what is optional is left out", () => {
+  test("begin with their deissues; what is optional is left out", () => {
     expect(initialPayload(fields)).toEqual({ input: "", steps: 3, mode: "fast" });
   });
 
@@ -86,19 +86,19 @@ describe("a draft", () => {
   });
 });
 
-test("faults are shown at their field, the others on top", () => {
-  const faults = [
+test("issues are shown at their field, the others on top", () => {
+  const issues = [
     { at: "/payload/input", detail: "Too short." },
     { at: "/payload/items/3", detail: "Not a number." },
     { at: "/payload", detail: "Unknown key." },
     { at: "/payload/input_b", detail: "No." },
   ];
-  expect(faultAt(faults, "/payload/input")).toBe("Too short.");
-  expect(faultAt(faults, "/payload/items")).toBe("Not a number.");
-  expect(faultAt(faults, "/name")).toBe("");
-  expect(faultsElsewhere(faults, ["/payload/input", "/payload/items"])).toEqual([
-    faults[2],
-    faults[3],
+  expect(issueAt(issues, "/payload/input")).toBe("Too short.");
+  expect(issueAt(issues, "/payload/items")).toBe("Not a number.");
+  expect(issueAt(issues, "/name")).toBe("");
+  expect(issuesElsewhere(issues, ["/payload/input", "/payload/items"])).toEqual([
+    issues[2],
+    issues[3],
   ]);
 });
 
@@ -116,15 +116,15 @@ describe("what is typed into a field", () => {
     }) ?? [];
   const [words, n, marks, more] = fields as [Field, Field, Field, Field];
   const type = (draft: Draft, field: Field, text: string) =>
-    changeDraft(draft, { kind: "entry", field, as: field.kind as EntryKind, text });
+    changeDraft(draft, { kind: "field-value", field, as: field.kind as FieldValueKind, text });
 
   test("is a list with an item on each line", () => {
     expect(fields.map(({ kind }) => kind)).toEqual(["strings", "integer", "numbers", "json"]);
     const draft = type(type(draftOf({}), words, "one\n\ntwo words\n"), marks, "1\n2.5");
     expect(draft.values).toEqual({ words: ["one", "two words"], marks: [1, 2.5] });
-    expect(draft.entries.words?.text).toBe("one\n\ntwo words\n");
-    expect(entryOf("strings", ["a", "b"]).text).toBe("a\nb");
-    expect(entryOf("strings", ["a\nb"]).kind).toBe("json");
+    expect(draft.fieldValues.words?.text).toBe("one\n\ntwo words\n");
+    expect(fieldValueOf("strings", ["a", "b"]).text).toBe("a\nb");
+    expect(fieldValueOf("strings", ["a\nb"]).kind).toBe("json");
   });
 
   test.each([
@@ -136,7 +136,7 @@ describe("what is typed into a field", () => {
     const good = type(type(draftOf({}), words, "a"), n, "1");
     expect(obstacle(good, fields)).toBeNull();
     const bad = type(good, field, text);
-    expect(bad.entries[field.key]?.fault).toMatch(why);
+    expect(bad.fieldValues[field.key]?.issue).toMatch(why);
     expect(obstacle(bad, fields)).toEqual({ at: "field", key: field.key });
     expect(obstacle(changeDraft(bad, { kind: "text", text: good.text }), fields)).toBeNull();
   });

@@ -1,15 +1,17 @@
-import type { Artifact, Run, RunStatus, RunSummary } from "@/shared/api/types";
+import type { Artifact, Run, RunSummary } from "@/shared/api/types";
 import { isNewer } from "@/shared/api/version";
-import { isAboutRun, kindOf, statusAfter } from "@/stream/event-kinds";
+import { eventName, isAboutRun, kindOf, type RunStatus, statusAfter } from "@/stream/event-kinds";
 import type { Frame } from "@/stream/frame";
-import { type NodeProgress, Progress, text } from "./progress";
+import { type NodeProgress, ProgressTracker, text } from "./node-progress";
 
-/** What the events that arrived so far say. Never changed: a new one takes its place. */
+/** What follows from the events that have arrived. A snapshot never changes: a new one replaces it. */
 export interface LogSnapshot {
   frames: readonly Frame[];
   seq: number;
   step: number;
   status: RunStatus | null;
+  /** The newest event that paused the run, or ended its pause. */
+  pauseEvent: { seq: number; pause: Run["pause"] } | null;
   startedAt: string | null;
   finishedAt: string | null;
   nodes: ReadonlyMap<string, NodeProgress>;
@@ -31,6 +33,7 @@ const NOTHING: LogSnapshot = {
   seq: 0,
   step: 0,
   status: null,
+  pauseEvent: null,
   startedAt: null,
   finishedAt: null,
   nodes: new Map(),
@@ -48,8 +51,8 @@ const FLOOD_MS = 120;
 
 /** The events of one run, collected for the page: frames go in one by one, snapshots come out at
  * most once a screen refresh, and less often while thousands arrive: nobody reads those. */
-export class RunLog {
-  private readonly progress = new Progress();
+export class EventLog {
+  private readonly progress = new ProgressTracker();
   private readonly listeners = new Set<() => void>();
   private readonly owners = new Map<number, string>();
   private waiting: Frame[] = [];
@@ -92,7 +95,7 @@ export class RunLog {
       }
       next.seq = frame.seq;
       next.names.set(frame.event, (next.names.get(frame.event) ?? 0) + 1);
-      note(next, frame);
+      applyFrame(next, frame);
       const artifact = artifactIn(frame);
       if (artifact) {
         artifacts.push(artifact);
@@ -108,8 +111,10 @@ export class RunLog {
   }
 }
 
-function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame): void {
-  snapshot.status = statusAfter(event, snapshot.status) as RunStatus | null;
+function applyFrame(snapshot: LogSnapshot, frame: Frame): void {
+  const { event, ts, namespace, step = 0 } = frame;
+  snapshot.status = statusAfter(event, snapshot.status);
+  snapshot.pauseEvent = pauseIn(frame) ?? snapshot.pauseEvent;
   if (isAboutRun(event)) {
     snapshot.changes++;
   }
@@ -118,11 +123,24 @@ function note(snapshot: LogSnapshot, { event, ts, namespace, step = 0 }: Frame):
     snapshot.finishedAt = ts;
   } else if (kind?.status === "running") {
     snapshot.startedAt ??= ts;
-  } else if (event === "checkpoint") {
+  } else if (eventName(event) === "checkpoint") {
     snapshot.checkpoints++;
     // A graph inside counts its own steps.
     snapshot.step = namespace ? snapshot.step : Math.max(snapshot.step, step);
   }
+}
+
+/** What an event changes in the pause of its run. The pause of a workflow is none of the run's. */
+function pauseIn({ event, seq, ts, data }: Frame): LogSnapshot["pauseEvent"] {
+  const name = eventName(event);
+  if (name === "unpaused") {
+    return { seq, pause: null };
+  }
+  if (name !== "paused" || text(data, "workflow") !== undefined) {
+    return null;
+  }
+  const by = text(data, "by") ?? "";
+  return { seq, pause: { paused_at: ts, by, reason: text(data, "reason") ?? "" } };
 }
 
 /** The node of the graph that `frame` belongs to: its own, or the one around it. */
@@ -147,7 +165,7 @@ export function pathOf(log: LogSnapshot, frame: Frame): string[] {
 
 function artifactIn(frame: Frame): Artifact | null {
   const id = text(frame.data, "artifact_id");
-  if (frame.event !== "artifact" || id === undefined) {
+  if (eventName(frame.event) !== "artifact" || id === undefined) {
     return null;
   }
   const data = frame.data as Partial<Artifact>;
@@ -174,12 +192,13 @@ export function withNews(run: Run, news: RunSummary): Run {
   return { ...run, ...news, error };
 }
 
-/** `run` as it is by now: what REST said, overtaken by those events that are newer. */
+/** `run` as it is by now: the answer of REST with the changes of newer events. */
 export function current(run: Run, log: LogSnapshot): Run {
   const newer = log.seq > run.seq;
   return {
     ...run,
     status: newer && log.status ? log.status : run.status,
+    pause: log.pauseEvent && log.pauseEvent.seq > run.seq ? log.pauseEvent.pause : run.pause,
     seq: Math.max(run.seq, log.seq),
     step: Math.max(run.step, log.step),
     started_at: run.started_at ?? log.startedAt,
@@ -187,9 +206,12 @@ export function current(run: Run, log: LogSnapshot): Run {
   };
 }
 
-/** Artifacts that REST listed and those that events told of, each once, oldest first. */
-export function allArtifacts(listed: readonly Artifact[], told: readonly Artifact[]): Artifact[] {
-  const all = new Map([...told, ...listed].map((artifact) => [artifact.id, artifact]));
+/** The artifacts of REST and those of events, each once, oldest first. */
+export function allArtifacts(
+  listed: readonly Artifact[],
+  fromEvents: readonly Artifact[],
+): Artifact[] {
+  const all = new Map([...fromEvents, ...listed].map((artifact) => [artifact.id, artifact]));
   return [...all.values()].sort((a, b) =>
     a.created_at === b.created_at ? 0 : a.created_at < b.created_at ? -1 : 1,
   );

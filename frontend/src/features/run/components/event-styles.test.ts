@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { checkpointIn } from "../api/run-queries";
-import { preview } from "./event-looks";
+import { preview } from "./event-styles";
 
 const URL = "/api/runs/r/events/7";
 

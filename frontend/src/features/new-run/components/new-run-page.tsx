@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { runQuery, workflowsQuery } from "@/shared/api/queries";
+import { useTitle } from "@/shared/hooks/use-title";
 import { Empty, ProblemNotice, Skeleton } from "@/shared/ui/notice";
-import { useTitle } from "@/shared/ui/title";
 import { RunForm } from "./run-form";
 import { WorkflowPicker } from "./workflow-picker";
 
@@ -10,14 +10,14 @@ const route = getRouteApi("/new");
 const USUAL = "text_report";
 
 /** Start a run: choose a workflow, write its payload. */
-export function LaunchPage() {
+export function NewRunPage() {
   useTitle("New run");
   const { workflow, from } = route.useSearch();
   const navigate = route.useNavigate();
   const workflows = useQuery(workflowsQuery());
   const like = useQuery({ ...runQuery(from ?? ""), enabled: from !== undefined });
-  const wanted = workflow ?? like.data?.workflow ?? USUAL;
-  const chosen = workflows.data?.find(({ name }) => name === wanted) ?? workflows.data?.[0];
+  const workflowName = workflow ?? like.data?.workflow ?? USUAL;
+  const chosen = workflows.data?.find(({ name }) => name === workflowName) ?? workflows.data?.[0];
   const waiting = workflows.isPending || (from !== undefined && like.isPending);
   const error = workflows.error ?? like.error;
   return (

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import type { Artifact, Run } from "@/shared/api/types";
 import type { Frame } from "@/stream/frame";
-import { nodeState, routeOf } from "./progress";
-import { allArtifacts, current, ownerOf, pathOf, RunLog, withNews } from "./run-log";
+import { allArtifacts, current, EventLog, ownerOf, pathOf, withNews } from "./event-log";
+import { nodeState, routeOf } from "./node-progress";
 
 function logOf(...events: Partial<Frame>[]) {
-  const log = new RunLog();
+  const log = new EventLog();
   events.forEach((event, index) => {
     log.push({ event: "custom", seq: index + 1, run_id: "r", ts: `t${index + 1}`, ...event });
   });
@@ -13,7 +13,7 @@ function logOf(...events: Partial<Frame>[]) {
   return log;
 }
 
-const stateOf = (log: RunLog, node: string) => nodeState(log.snapshot().nodes.get(node));
+const stateOf = (log: EventLog, node: string) => nodeState(log.snapshot().nodes.get(node));
 
 test("nodes light up as their events come", () => {
   const log = logOf({ event: "created" });
@@ -60,11 +60,11 @@ test("a new attempt forgets what was under way, not what is done", () => {
 });
 
 test("the end stops what runs, and marks the node that failed", () => {
-  const begin = [
+  const started = [
     { event: "node_started", node: "a" },
     { event: "node_started", node: "b" },
   ];
-  const log = logOf(...begin, { event: "failed", data: { node: "b", message: "no" } });
+  const log = logOf(...started, { event: "failed", data: { node: "b", message: "no" } });
   expect([stateOf(log, "a"), stateOf(log, "b"), stateOf(log, "__end__")]).toEqual([
     "stopped",
     "failed",
@@ -101,6 +101,44 @@ test("events overtake what REST said, and only newer ones", () => {
   });
 });
 
+test("the status of a run follows each event at once", () => {
+  const run = { status: "pending", seq: 1, step: 0, started_at: null, finished_at: null } as Run;
+  const log = logOf({ event: "created" });
+  const statuses = [
+    ["started", "running"],
+    ["interrupted", "interrupted"],
+    ["paused", "interrupted"],
+    ["unpaused", "interrupted"],
+    ["resumed", "running"],
+    ["sleeping", "sleeping"],
+    ["resumed", "running"],
+    ["paused", "pending"],
+    ["unpaused", "pending"],
+    ["resumed", "running"],
+    ["recovered", "running"],
+    ["cancelled", "cancelled"],
+  ] as const;
+  statuses.forEach(([event, status], index) => {
+    log.push({ event, seq: index + 2, run_id: "r", ts: `t${index}` });
+    log.flush();
+    expect(current(run, log.snapshot()).status, event).toBe(status);
+  });
+});
+
+test("a pause follows its events, unless REST knows more or it is the workflow's", () => {
+  const run = { status: "running", seq: 1, pause: null } as Run;
+  const paused = { event: "paused", data: { by: "ann", reason: "lunch" } };
+  const log = logOf({ event: "created" }, { event: "started" }, paused);
+  const pause = { paused_at: "t3", by: "ann", reason: "lunch" };
+  expect(current(run, log.snapshot()).pause).toEqual(pause);
+  expect(current({ ...run, seq: 3 }, log.snapshot()).pause).toBeNull();
+  const unpaused = logOf(paused, { event: "unpaused" }, { event: "resumed" }).snapshot();
+  expect(current({ ...run, seq: 0, pause }, unpaused).pause).toBeNull();
+  expect(current({ ...run, seq: 2, pause }, unpaused).pause).toEqual(pause);
+  const workflow = logOf({ event: "paused", data: { by: "ann", reason: "", workflow: "w" } });
+  expect(current({ ...run, seq: 0 }, workflow.snapshot()).pause).toBeNull();
+});
+
 test("an artifact that REST and an event know is one", () => {
   const artifact = (id: string, created_at: string) => ({ id, created_at }) as Artifact;
   const all = allArtifacts(
@@ -110,7 +148,7 @@ test("an artifact that REST and an event know is one", () => {
   expect(all.map(({ id }) => id)).toEqual(["a", "b", "c"]);
 });
 
-const began = (node: string, task: string, more: Partial<Frame> = {}) => ({
+const nodeStarted = (node: string, task: string, more: Partial<Frame> = {}) => ({
   event: "node_started",
   node,
   task_id: task,
@@ -126,11 +164,11 @@ const ended = (node: string, task: string, more: Partial<Frame> = {}) => ({
 const inside = { namespace: "sub:t1" };
 
 test("a node of a subgraph is not the outer node of its name", () => {
-  const log = logOf(began("sub", "t1"), began("work", "t2", inside));
+  const log = logOf(nodeStarted("sub", "t1"), nodeStarted("work", "t2", inside));
   expect([stateOf(log, "sub"), stateOf(log, "work")]).toEqual(["running", "waiting"]);
   const done = logOf(
-    began("sub", "t1"),
-    began("work", "t2", inside),
+    nodeStarted("sub", "t1"),
+    nodeStarted("work", "t2", inside),
     ended("work", "t2", inside),
     ended("sub", "t1"),
   );
@@ -139,13 +177,13 @@ test("a node of a subgraph is not the outer node of its name", () => {
 
 test("a failure inside marks the outermost node around it", () => {
   const failed = { event: "failed", node: "work", task_id: "t2", ...inside };
-  const log = logOf(began("sub", "t1"), began("work", "t2", inside), failed);
+  const log = logOf(nodeStarted("sub", "t1"), nodeStarted("work", "t2", inside), failed);
   expect([stateOf(log, "sub"), stateOf(log, "work")]).toEqual(["failed", "waiting"]);
 });
 
 test("a task that a node calls is not the node of its name, also at the same time", () => {
-  const call = began("work", "c", { data: { task_id: "c", called_by: "t1" } });
-  const both = [began("outer", "t1"), began("work", "t2"), call];
+  const call = nodeStarted("work", "c", { data: { task_id: "c", called_by: "t1" } });
+  const both = [nodeStarted("outer", "t1"), nodeStarted("work", "t2"), call];
   const log = logOf(...both, ended("work", "c"));
   expect([stateOf(log, "outer"), stateOf(log, "work")]).toEqual(["running", "running"]);
   expect(stateOf(logOf(...both, ended("work", "t2")), "work")).toBe("done");
@@ -154,9 +192,9 @@ test("a task that a node calls is not the node of its name, also at the same tim
 });
 
 test("a graph that a called task runs belongs to the node around the call", () => {
-  const call = began("helper", "c", { data: { task_id: "c", called_by: "t1" } });
-  const deep = began("work", "t9", { namespace: "helper:c|inner:t8" });
-  const log = logOf(began("outer", "t1"), call, deep).snapshot();
+  const call = nodeStarted("helper", "c", { data: { task_id: "c", called_by: "t1" } });
+  const deep = nodeStarted("work", "t9", { namespace: "helper:c|inner:t8" });
+  const log = logOf(nodeStarted("outer", "t1"), call, deep).snapshot();
   const frame = log.frames[2] as Frame;
   expect(ownerOf(log, frame)).toBe("outer");
   expect(pathOf(log, frame)).toEqual(["outer", "helper", "inner", "work"]);
@@ -164,19 +202,19 @@ test("a graph that a called task runs belongs to the node around the call", () =
 
 test("parallel tasks and loops of a node of one name are counted by its own tasks", () => {
   const log = logOf(
-    began("work", "a"),
-    began("work", "b"),
-    began("work", "x", inside),
+    nodeStarted("work", "a"),
+    nodeStarted("work", "b"),
+    nodeStarted("work", "x", inside),
     ended("work", "x", inside),
     ended("work", "a"),
   );
   expect(log.snapshot().nodes.get("work")).toMatchObject({ started: 2, done: 1 });
-  const again = logOf(began("work", "a"), ended("work", "a"), began("work", "b"));
+  const again = logOf(nodeStarted("work", "a"), ended("work", "a"), nodeStarted("work", "b"));
   expect(stateOf(again, "work")).toBe("running");
 });
 
 test("only a run that runs has nodes that run", () => {
-  const node = logOf(began("ask", "t")).snapshot().nodes.get("ask");
+  const node = logOf(nodeStarted("ask", "t")).snapshot().nodes.get("ask");
   expect(nodeState(node, "running")).toBe("running");
   for (const status of ["interrupted", "sleeping", "pending"] as const) {
     expect(nodeState(node, status)).toBe("parked");
@@ -208,7 +246,7 @@ test("the steps of a graph inside are not the run's", () => {
 
 test("a way past other nodes was not taken because both its ends were reached", () => {
   const step = (node: string, n: number) => [
-    began(node, `${node}${n}`, { step: n }),
+    nodeStarted(node, `${node}${n}`, { step: n }),
     ended(node, `${node}${n}`, { step: n }),
   ];
   const log = logOf(

@@ -1,31 +1,49 @@
+import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import { EVENT_KINDS, isAboutRun, kindOf, statusAfter } from "@/stream/event-kinds";
-import { isTerminal } from "@/stream/frame";
-import { isOver, RUN_STATUSES, type RunStatus } from "./types";
+import {
+  EVENT_KINDS,
+  eventName,
+  isAboutRun,
+  isTerminal,
+  isTerminalStatus,
+  kindOf,
+  RUN_STATUSES,
+  type RunStatus,
+  statusAfter,
+} from "./event-kinds";
 
-test("the table is the server's, and its statuses are those that runs have", async () => {
-  const openapi = JSON.parse(
-    await readFile(new URL("../../../openapi.json", import.meta.url), "utf8"),
-  );
-  const { EventName, RunStatus } = openapi.components.schemas;
-  expect(Object.keys(EVENT_KINDS)).toEqual(EventName.enum);
-  expect(EVENT_KINDS).toEqual(EventName["x-event-kinds"]);
+const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+test("event-table.ts is what openapi.json generates: else `npm run schema`", async () => {
+  const generator = path("../../generate-events.mjs");
+  const { stdout } = await promisify(execFile)(process.execPath, [generator]);
+  expect(await readFile(path("./event-table.ts"), "utf8")).toBe(stdout);
+});
+
+test("the statuses that events imply are those that runs have", () => {
   const implied = Object.values(EVENT_KINDS).flatMap(({ status }) => status ?? []);
-  expect(new Set(implied)).toEqual(new Set(RunStatus.enum));
   expect(new Set(implied)).toEqual(new Set(RUN_STATUSES));
 });
 
-test("the events that end a run are those whose status is over", () => {
+test("a status is terminal when the event that implies it is", () => {
   for (const [name, { terminal, status }] of Object.entries(EVENT_KINDS)) {
     expect(isTerminal(name)).toBe(terminal);
-    expect(status !== null && isOver(status as RunStatus)).toBe(terminal);
+    expect(status !== null && isTerminalStatus(status)).toBe(terminal);
   }
+});
+
+test("an event that a node named is of the row custom, messages of their own", () => {
+  expect(eventName("custom:mine")).toBe("custom");
+  expect(eventName("custom:messages")).toBe("custom:messages");
+  expect(eventName("customs")).toBeUndefined();
 });
 
 test("every event that changes the status says so", () => {
   const after = (events: string[]) =>
-    events.reduce<string | null>((status, event) => statusAfter(event, status), null);
+    events.reduce<RunStatus | null>((status, event) => statusAfter(event, status), null);
   const running = ["created", "started"];
   expect(after(["created"])).toBe("pending");
   expect(after(running)).toBe("running");
@@ -43,7 +61,7 @@ test("every event that changes the status says so", () => {
 });
 
 test("a run that waits goes on waiting while it is paused", () => {
-  for (const status of ["interrupted", "sleeping"]) {
+  for (const status of ["interrupted", "sleeping"] as const) {
     expect(statusAfter("paused", status)).toBe(status);
     expect(statusAfter("unpaused", status)).toBe(status);
   }

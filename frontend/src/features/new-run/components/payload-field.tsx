@@ -1,26 +1,26 @@
 import type { ReactNode } from "react";
 import { toJson } from "@/stream/json";
-import { type Entry, type EntryKind, entryOf } from "../api/entry";
-import type { Field, FieldKind } from "../api/fields";
+import { type FieldValue, type FieldValueKind, fieldValueOf } from "../form/field-value";
+import type { Field, FieldKind } from "../form/fields";
 
 interface FieldProps {
   id: string;
   field: Field;
   value: unknown;
   /** What was typed, where that is not just the value. */
-  entry: Entry | undefined;
-  fault: string;
+  fieldValue: FieldValue | undefined;
+  issue: string;
   onChange: (value: unknown) => void;
-  onType: (as: EntryKind, text: string) => void;
+  onType: (as: FieldValueKind, text: string) => void;
 }
 
 /** One entry of the payload: label, control, explanation, and what is wrong with it. */
 export function PayloadField(props: FieldProps) {
-  const { id, field, value, fault, onChange } = props;
+  const { id, field, value, issue, onChange } = props;
   const control = {
     id,
     "aria-describedby": `${id}-about`,
-    "aria-invalid": fault !== "",
+    "aria-invalid": issue !== "",
     "aria-required": field.required,
   };
   return (
@@ -40,7 +40,7 @@ export function PayloadField(props: FieldProps) {
         ) : null
       }
       about={isList(field.kind) ? `${field.description} One per line.`.trim() : field.description}
-      fault={fault}
+      issue={issue}
     >
       <Control {...props} control={control} />
     </Labelled>
@@ -53,11 +53,11 @@ interface LabelledProps {
   optional?: boolean;
   aside?: ReactNode;
   about?: string;
-  fault: string;
+  issue: string;
   children: ReactNode;
 }
 
-export function Labelled({ id, label, optional, aside, about, fault, children }: LabelledProps) {
+export function Labelled({ id, label, optional, aside, about, issue, children }: LabelledProps) {
   return (
     <div className="flex flex-col gap-1.5">
       <div className="flex items-baseline justify-between gap-3">
@@ -69,9 +69,9 @@ export function Labelled({ id, label, optional, aside, about, fault, children }:
       </div>
       {children}
       <p id={`${id}-about`} className="min-h-4 text-xs text-faint">
-        {fault ? (
+        {issue ? (
           <span role="alert" className="text-bad">
-            {fault}
+            {issue}
           </span>
         ) : (
           about
@@ -87,7 +87,7 @@ function isList(kind: FieldKind): boolean {
 
 type ControlProps = FieldProps & { control: Record<string, unknown> };
 
-function Control({ field, value, entry, onChange, onType, control }: ControlProps) {
+function Control({ field, value, fieldValue, onChange, onType, control }: ControlProps) {
   switch (field.kind) {
     case "boolean":
       return (
@@ -124,7 +124,7 @@ function Control({ field, value, entry, onChange, onType, control }: ControlProp
     default:
       return (
         <Typed
-          entry={entry ?? entryOf(field.kind, value)}
+          fieldValue={fieldValue ?? fieldValueOf(field.kind, value)}
           placeholder={field.placeholder}
           onType={onType}
           control={control}
@@ -168,14 +168,14 @@ function Choice({ field, value, onChange, control }: ChoiceProps) {
 }
 
 interface TypedProps {
-  entry: Entry;
+  fieldValue: FieldValue;
   placeholder: string;
-  onType: (as: EntryKind, text: string) => void;
+  onType: (as: FieldValueKind, text: string) => void;
   control: Record<string, unknown>;
 }
 
 /** Text that is read as a number, a list or JSON; what cannot be read stays as it was typed. */
-function Typed({ entry: { kind, text }, placeholder, onType, control }: TypedProps) {
+function Typed({ fieldValue: { kind, text }, placeholder, onType, control }: TypedProps) {
   if (kind === "number" || kind === "integer") {
     return (
       <input

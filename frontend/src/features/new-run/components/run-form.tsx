@@ -8,9 +8,9 @@ import { Button } from "@/shared/ui/button";
 import { ProblemNotice } from "@/shared/ui/notice";
 import { Tabs } from "@/shared/ui/tabs";
 import { useCreateRun } from "../api/create-run";
-import { isMissing, obstacle, useDraft } from "../api/draft";
-import { faultAt, faultsElsewhere } from "../api/faults";
-import { type Field, fieldsOf, initialPayload } from "../api/fields";
+import { isMissing, obstacle, useDraft } from "../form/draft";
+import { type Field, fieldsOf, initialPayload } from "../form/fields";
+import { issueAt, issuesElsewhere } from "../form/issues";
 import { Labelled, PayloadField } from "./payload-field";
 
 interface RunFormProps {
@@ -32,8 +32,8 @@ export function RunForm({ workflow, like }: RunFormProps) {
   const id = useId();
 
   const problem = create.error ? Problem.of(create.error) : null;
-  const faults = problem?.faults ?? [];
-  // What is said about a value counts for that value: it goes when the value is changed.
+  const issues = problem?.issues ?? [];
+  // An issue is about one value: it is dropped when that value changes.
   const sent = create.variables?.payload;
   const unchanged = sent === draft.values;
   const pointers = [
@@ -41,24 +41,24 @@ export function RunForm({ workflow, like }: RunFormProps) {
     "/tags",
     ...(tab === "json" ? ["/payload"] : (fields ?? []).map(({ pointer }) => pointer)),
   ];
-  const typed = (fields ?? []).filter(({ key }) => draft.entries[key]?.fault);
-  const faultOf = (field: Field): string => {
+  const typed = (fields ?? []).filter(({ key }) => draft.fieldValues[key]?.issue);
+  const issueOf = (field: Field): string => {
     const { key, pointer } = field;
     const value = draft.values[key];
-    if (draft.entries[key]?.fault) {
-      return draft.entries[key].fault;
+    if (draft.fieldValues[key]?.issue) {
+      return draft.fieldValues[key].issue;
     }
     if (checked && isMissing(field, value)) {
       return "This is needed.";
     }
-    return sent?.[key] === value ? faultAt(faults, pointer) : "";
+    return sent?.[key] === value ? issueAt(issues, pointer) : "";
   };
-  const elsewhere = faultsElsewhere(faults, pointers);
+  const elsewhere = issuesElsewhere(issues, pointers);
 
   const submit = (event: FormEvent) => {
     event.preventDefault();
     setChecked(true);
-    // Who writes JSON hears from the server what it lacks.
+    // What JSON lacks is in the answer of the server.
     const stuck = obstacle(draft, tab === "form" || draft.broken ? (fields ?? []) : typed);
     if (stuck) {
       flushSync(() => setTab(stuck.at === "json" ? "json" : "form"));
@@ -89,11 +89,11 @@ export function RunForm({ workflow, like }: RunFormProps) {
       className="flex min-w-0 flex-col gap-3"
       noValidate
     >
-      {problem && (unchanged || faults.length === 0) && (
-        <Refusal problem={problem} faults={elsewhere} />
+      {problem && (unchanged || issues.length === 0) && (
+        <Refusal problem={problem} issues={elsewhere} />
       )}
       <div className="grid gap-x-4 gap-y-2 sm:grid-cols-2">
-        <Labelled id={`${id}-name`} label="Name" optional fault={faultAt(faults, "/name")}>
+        <Labelled id={`${id}-name`} label="Name" optional issue={issueAt(issues, "/name")}>
           <input
             id={`${id}-name`}
             value={name}
@@ -102,7 +102,7 @@ export function RunForm({ workflow, like }: RunFormProps) {
             className="field"
           />
         </Labelled>
-        <Labelled id={`${id}-tags`} label="Tags" optional fault={faultAt(faults, "/tags")}>
+        <Labelled id={`${id}-tags`} label="Tags" optional issue={issueAt(issues, "/tags")}>
           <input
             id={`${id}-tags`}
             value={tags}
@@ -134,10 +134,10 @@ export function RunForm({ workflow, like }: RunFormProps) {
                     id={`${id}-of-${field.key}`}
                     field={field}
                     value={draft.values[field.key]}
-                    entry={draft.entries[field.key]}
-                    fault={faultOf(field)}
+                    fieldValue={draft.fieldValues[field.key]}
+                    issue={issueOf(field)}
                     onChange={(value) => change({ kind: "field", key: field.key, value })}
-                    onType={(as, text) => change({ kind: "entry", field, as, text })}
+                    onType={(as, text) => change({ kind: "field-value", field, as, text })}
                   />
                 ))}
               </>
@@ -145,7 +145,7 @@ export function RunForm({ workflow, like }: RunFormProps) {
               <Labelled
                 id={`${id}-json`}
                 label="Payload as JSON"
-                fault={draft.broken ?? (unchanged ? faultAt(faults, "/payload") : "")}
+                issue={draft.broken ?? (unchanged ? issueAt(issues, "/payload") : "")}
               >
                 {typed.length > 0 && (
                   <p role="alert" className="text-xs text-bad">
@@ -186,17 +186,17 @@ const PAYLOAD_TABS = [
 
 function Refusal({
   problem,
-  faults,
+  issues,
 }: {
   problem: Problem;
-  faults: { at: string; detail: string }[];
+  issues: { at: string; detail: string }[];
 }) {
   return (
     <div className="flex flex-col gap-2">
       <ProblemNotice error={problem} title="The run was not started" />
-      {faults.length > 0 && (
+      {issues.length > 0 && (
         <ul className="list-disc pl-8 text-xs text-bad">
-          {faults.map(({ at, detail }) => (
+          {issues.map(({ at, detail }) => (
             <li key={at + detail}>
               {at && <code className="mr-2 text-dim">{at}</code>}
               {detail}

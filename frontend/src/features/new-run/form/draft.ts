@@ -1,52 +1,52 @@
 import { useReducer } from "react";
 import { parseJson, toJson } from "@/stream/json";
-import { type Entry, type EntryKind, readEntry } from "./entry";
+import { type FieldValue, type FieldValueKind, readFieldValue } from "./field-value";
 import type { Field } from "./fields";
 
 /**
  * A payload that is being written, as values and as text at once. The form changes the values, the
  * JSON tab the text; each change carries over to the other. `broken` says why the text is no
- * payload, and an entry with a fault why a field is no value: until it is mended the values are
- * those of before, and `obstacle` tells that they are not what was typed.
+ * payload, and a field value with an issue why a field is no value: until it is mended the values are
+ * those of before, and `obstacle` says that they are not what was typed.
  */
 export interface Draft {
   values: Record<string, unknown>;
   text: string;
   broken: string | null;
   /** What was typed into fields since, by key. */
-  entries: Record<string, Entry>;
+  fieldValues: Record<string, FieldValue>;
 }
 
 export type DraftChange =
   | { kind: "field"; key: string; value: unknown }
-  | { kind: "entry"; field: Field; as: EntryKind; text: string }
+  | { kind: "field-value"; field: Field; as: FieldValueKind; text: string }
   | { kind: "text"; text: string };
 
 export function draftOf(
   values: Record<string, unknown>,
-  entries: Record<string, Entry> = {},
+  fieldValues: Record<string, FieldValue> = {},
 ): Draft {
-  return { values, text: toJson(values, 2), broken: null, entries };
+  return { values, text: toJson(values, 2), broken: null, fieldValues };
 }
 
 export function changeDraft(draft: Draft, change: DraftChange): Draft {
   switch (change.kind) {
     case "text": {
       const { value, broken } = parseObject(change.text);
-      return { values: value ?? draft.values, text: change.text, broken, entries: {} };
+      return { values: value ?? draft.values, text: change.text, broken, fieldValues: {} };
     }
     case "field": {
-      const { [change.key]: _, ...entries } = draft.entries;
-      return draftOf(put(draft.values, change.key, change.value), entries);
+      const { [change.key]: _, ...fieldValues } = draft.fieldValues;
+      return draftOf(put(draft.values, change.key, change.value), fieldValues);
     }
-    case "entry": {
+    case "field-value": {
       const { field, as, text } = change;
-      const read = readEntry(as, text, field);
-      const fault = "fault" in read ? read.fault : "";
-      const entries = { ...draft.entries, [field.key]: { kind: as, text, fault } };
+      const read = readFieldValue(as, text, field);
+      const issue = "issue" in read ? read.issue : "";
+      const fieldValues = { ...draft.fieldValues, [field.key]: { kind: as, text, issue } };
       return draftOf(
         "value" in read ? put(draft.values, field.key, read.value) : draft.values,
-        entries,
+        fieldValues,
       );
     }
   }
@@ -76,7 +76,7 @@ export function obstacle(
     return { at: "json" };
   }
   const stuck = fields.find(
-    (field) => draft.entries[field.key]?.fault || isMissing(field, draft.values[field.key]),
+    (field) => draft.fieldValues[field.key]?.issue || isMissing(field, draft.values[field.key]),
   );
   return stuck ? { at: "field", key: stuck.key } : null;
 }

@@ -128,7 +128,7 @@ function resolve(schema: JsonSchema, root: JsonSchema, depth = 0): JsonSchema {
     const types = schema.type.filter((type) => type !== "null");
     return types.length === 1 && types[0] ? { ...schema, type: types[0] } : schema;
   }
-  const choices = (schema.anyOf ?? schema.oneOf)?.filter((one) => one.type !== "null");
+  const choices = (schema.anyOf ?? schema.oneOf)?.filter((choice) => choice.type !== "null");
   if (!schema.properties && choices?.length === 1 && choices[0]) {
     return resolve({ ...choices[0], ...described(schema) }, root, depth + 1);
   }

@@ -1,15 +1,15 @@
 /** What a new run begins with: a workflow, or all of an earlier run. */
-export interface LaunchSearch {
+export interface NewRunSearch {
   workflow?: string;
   from?: string;
 }
 
-export function launchSearch(search: Record<string, unknown>): LaunchSearch {
-  const found: LaunchSearch = {};
+export function newRunSearch(search: Record<string, unknown>): NewRunSearch {
+  const result: NewRunSearch = {};
   for (const key of ["workflow", "from"] as const) {
     if (search[key] !== undefined && search[key] !== "") {
-      found[key] = String(search[key]);
+      result[key] = String(search[key]);
     }
   }
-  return found;
+  return result;
 }
