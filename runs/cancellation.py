@@ -60,9 +60,8 @@ def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
     """The ids of the runs that the worker holds and is to stop, of which it is on record now that
     it knows. One that somebody else has locked is left for the next time."""
     owner = dialect(connection).id(str(worker_id))
-    found = statements.fetch(
-        connection, _to_stop(), [owner]
-    )  # past the ORM: it is asked all the time
+    # Past the ORM: it is asked all the time.
+    found = statements.fetch(connection, _to_stop(), [owner])
     known = [UUID(str(run_id)) for run_id, acknowledged in found if acknowledged is not None]
     if len(known) < len(found):
         mine = Q(lease_owner=worker_id, status=RunStatus.RUNNING, cancel_acknowledged_at=None)
