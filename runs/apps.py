@@ -6,20 +6,11 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import (  # noqa: F401  the checks register themselves
-            checks,
-            deletions,
-            folding,
-            forking,
-            guard,
-            idle,
-            jobs,
-            private_files,
-            workflows,
-        )
+        from runs import checks, deletions, folding, forking, guard, jobs, private_files, workflows  # noqa: F401  the checks register themselves
+        from runs.db import idle_timeout
 
         jobs.connect()
-        idle.connect()
+        idle_timeout.connect()
         folding.connect()
         forking.remember_databases()
         deletions.connect()

@@ -17,8 +17,8 @@ from django.db.models import OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from runs import open_transactions, workflows
-from runs.columns import column, table
 from runs.conf import conf
+from runs.db.columns import column, table
 from runs.models import Run, RunStatus, Worker
 
 _log = logging.getLogger("fastgraph.worker")

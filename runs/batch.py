@@ -14,9 +14,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from runs import cancellation, doorbell, pauses, rows
+from runs import cancellation, doorbell, pauses
 from runs.collected import Attach, Collected, Live, collected
-from runs.columns import column, table
+from runs.db import statements
+from runs.db.columns import column, table
 from runs.db.dialect import dialect
 from runs.db.transaction import fast_transaction
 from runs.engine.errors import Fenced
@@ -81,7 +82,7 @@ def guard(connection: BaseDatabaseWrapper, leases: Iterable[Lease]) -> dict[_Key
     live: dict[_Key, Live] = {}
     key, where = column(Run, "id"), f"{known.unindexed(_STATUS)} = '{RunStatus.RUNNING}'"
     question, params = known.lock_rows(_select(), key=key, where=where, ids=keys)
-    for run_id, attempt, entries, seq, wanted in rows.ask(connection, question, params):
+    for run_id, attempt, entries, seq, wanted in statements.fetch(connection, question, params):
         lease = by_key.get((str(run_id), attempt))
         if lease is not None:
             live[lease.run_id, attempt] = Live(lease, entries, seq, bool(wanted))

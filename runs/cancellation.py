@@ -16,8 +16,9 @@ import orjson
 from django.db import connection, transaction
 from django.db.models import Q
 
-from runs import doorbell, locks, rows
-from runs.columns import column, table
+from runs import doorbell
+from runs.db import locking, statements
+from runs.db.columns import column, table
 from runs.db.dialect import dialect
 from runs.engine import events
 from runs.engine.events import Event as Told
@@ -81,12 +82,12 @@ def acknowledge(worker_id: UUID, now: datetime) -> list[str]:
     it knows. One that somebody else has locked is left for the next time."""
     owner = dialect(connection).id(str(worker_id))
     # Past the ORM: it is asked all the time.
-    found = rows.ask(connection, _to_stop(), [owner])
+    found = statements.fetch(connection, _to_stop(), [owner])
     known = [UUID(str(run_id)) for run_id, acknowledged in found if acknowledged is not None]
     if len(known) < len(found):
         mine = Q(lease_owner=worker_id, status=RunStatus.RUNNING, cancel_acknowledged_at=None)
         with transaction.atomic():
-            free = locks.free(Run.objects.filter(_REQUESTED & mine))
+            free = locking.lock_available(Run.objects.filter(_REQUESTED & mine))
             Run.objects.filter(pk__in=free).update(cancel_acknowledged_at=now)
         known += free
     return list(map(str, known))
@@ -110,4 +111,4 @@ def overdue(stop: Q, now: datetime) -> int:
 
 def _end_if_free(run: Run, still: Q, now: datetime) -> bool:
     with transaction.atomic():
-        return bool(locks.free(Run.objects.filter(pk=run.pk))) and end(run, still, now)
+        return bool(locking.lock_available(Run.objects.filter(pk=run.pk))) and end(run, still, now)

@@ -10,9 +10,9 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from runs import rows
-from runs.columns import Form, Row
-from runs.db.dialect import dialect
+from runs.db import statements
+from runs.db.columns import Row
+from runs.db.dialect import Dialect, dialect
 from runs.engine import serde
 from runs.engine.events import Event as Told
 from runs.engine.ports import ArtifactRef, Lease, Record, Superstep
@@ -93,7 +93,7 @@ class Live:
 class Collected:
     """The rows of one batch so far, whether a worker is to hear of it, and whether a run ends."""
 
-    form: Form
+    form: Dialect
     events: list[Row] = field(default_factory=list)
     states: list[Row] = field(default_factory=list)
     checkpoints: list[Row] = field(default_factory=list)
@@ -181,13 +181,13 @@ class Collected:
 
     def send(self, connection: BaseDatabaseWrapper, runs: Iterable[Live], attach: Attach) -> None:
         """Write it all; the caller owns the transaction."""
-        rows.insert(connection, Event, EVENT, self.events)
-        rows.insert(connection, State, STATE, self.states)
-        rows.insert(connection, Checkpoint, CHECKPOINT, self.checkpoints)
+        statements.insert(connection, Event, EVENT, self.events)
+        statements.insert(connection, State, STATE, self.states)
+        statements.insert(connection, Checkpoint, CHECKPOINT, self.checkpoints)
         but = ("kind", _ASKED)
-        rows.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), self.over, but=but)
+        statements.delete(connection, PendingWrite, ("checkpoint_id", "run_id"), self.over, but=but)
         pending = [row for group in self.pending.values() for row in group]
-        rows.insert(connection, PendingWrite, PENDING, pending, or_ignore=True)
+        statements.insert(connection, PendingWrite, PENDING, pending, or_ignore=True)
         self._send_runs(connection, [run for run in runs if run.changed])
         for ref in self.artifacts:
             attach(ref)
@@ -210,8 +210,8 @@ class Collected:
             row = (*values, self.form.id(run.lease.run_id))
             changes.setdefault(columns, []).append(row)
         for columns, given in changes.items():
-            rows.update(connection, Run, columns, given)
-        rows.update(connection, Thread, _HEAD, list(heads.values()))
+            statements.update(connection, Run, columns, given)
+        statements.update(connection, Thread, _HEAD, list(heads.values()))
 
 
 def collected(connection: BaseDatabaseWrapper) -> Collected:
@@ -225,7 +225,7 @@ def _place(namespace: str) -> tuple[str, str | None]:
     return stored_name(short), None if short is namespace else stored_name(namespace)
 
 
-def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> list[Row]:
+def event_rows(form: Dialect, run_id: str, seq: int, events: Sequence[Told]) -> list[Row]:
     """The rows of a run's next events, when `seq` is the number of its last."""
     as_id, as_time = form.id, form.time
     run_id = as_id(run_id)
@@ -245,7 +245,7 @@ def event_rows(form: Form, run_id: str, seq: int, events: Sequence[Told]) -> lis
     ]
 
 
-def note_rows(form: Form, lease: Lease, record: Record) -> list[Row]:
+def note_rows(form: Dialect, lease: Lease, record: Record) -> list[Row]:
     """The rows of a record's notes."""
     thread_id, run_id = form.id(lease.thread_id), form.id(lease.run_id)
     checkpoint_id, namespace = form.id(record.checkpoint_id), stored_name(record.namespace)

@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db import connection
 
-from runs import rows
-from runs.columns import Row, column, table
+from runs.db import statements
+from runs.db.columns import Row, column, table
 from runs.db.dialect import Dialect, dialect
 from runs.models import Event, Run
 
@@ -32,7 +32,7 @@ def of_runs(after: Mapping[UUID, int], *, limit: int, size: int) -> tuple[Sequen
     `COLUMNS`, and the data; None for data that are too long."""
     known = dialect(connection)
     given = [value for run_id, seq in after.items() for value in (known.id(str(run_id)), seq)]
-    found = rows.ask(connection, _query(known, len(after)), [*given, limit + 1])
+    found = statements.fetch(connection, _query(known, len(after)), [*given, limit + 1])
     return _page(found, limit, size)
 
 
@@ -43,12 +43,12 @@ def of_thread(
     id."""
     known = dialect(connection)
     given = [beyond, newest, known.id(str(thread_id)), limit + 1]
-    return _page(rows.ask(connection, _query_of_thread(known), given), limit, size)
+    return _page(statements.fetch(connection, _query_of_thread(known), given), limit, size)
 
 
 def newest_id() -> int:
     """The id of the newest event of all runs; 0 when there is none."""
-    ((newest,),) = rows.ask(connection, f"SELECT MAX(id) FROM {table(Event)}", [])  # noqa: S608
+    ((newest,),) = statements.fetch(connection, f"SELECT MAX(id) FROM {table(Event)}", [])  # noqa: S608
     return newest or 0
 
 
@@ -94,7 +94,7 @@ def _texts(ids: Sequence[int]) -> dict[int, str]:
         f"SELECT id, SUBSTR({column(Event, 'data')}, 1, {LONGEST + 1}) "  # noqa: S608
         f"FROM {table(Event)} WHERE id IN ({places})"
     )
-    return dict(rows.ask(connection, asked, ids))  # type: ignore[arg-type]
+    return dict(statements.fetch(connection, asked, ids))  # type: ignore[arg-type]
 
 
 @cache

@@ -17,7 +17,7 @@ from uuid import UUID
 import orjson
 
 from runs import event_rows
-from runs.columns import Row
+from runs.db.columns import Row
 from runs.engine import events, serde
 from runs.fields import read_name
 from runs.models import Checkpoint, Event

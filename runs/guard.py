@@ -27,8 +27,9 @@ from django.db import connections as django_connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from runs import callers, connections, open_transactions, own_threads, sessions
+from runs import callers, open_transactions, own_threads, sessions
 from runs.callers import Caller
+from runs.db import connections
 from runs.db.dialect import locks_whole_database
 from runs.engine import guarding
 from runs.engine.errors import GraphInterrupt, ParentCommand, add_note

@@ -15,17 +15,19 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from runs import availability, doorbell, limits, locks, pauses, rows
+from runs import availability, doorbell, limits, pauses
 from runs.availability import Only, unknown_before
 from runs.collected import EVENT
-from runs.columns import Row, adapted, column, table
 from runs.conf import conf
+from runs.db import locking, statements
+from runs.db.columns import Row, column, table
+from runs.db.compiled import CompiledQuery
 from runs.db.dialect import dialect
+from runs.db.statements import adapted
 from runs.db.transaction import fast_transaction
 from runs.engine import events
 from runs.engine.ports import Lease
 from runs.models import Event, Payload, Run, RunStatus, Worker, WorkflowPause
-from runs.prepared import Prepared
 
 #: How long `renew` waits for runs that are locked, and between two looks. Seconds.
 _RENEW_SECONDS, _RENEW_PAUSE = 0.25, 0.01
@@ -130,9 +132,9 @@ def _claim(worker_id: UUID, limit: int, apart: bool, known: Set[str] | None) -> 
         now = timezone.now()  # not before the lock was had: no run starts before it was created
         until = now + timedelta(seconds=conf().lease_seconds)
         held = [_held(run, worker_id, now, until) for run in found]
-        rows.update(connection, Run, _HELD, adapted(connection, held))
+        statements.update(connection, Run, _HELD, adapted(connection, held))
         begun = [_begun(run, worker_id, now) for run in found]
-        rows.insert(connection, Event, EVENT, adapted(connection, begun))
+        statements.insert(connection, Event, EVENT, adapted(connection, begun))
         doorbell.announce(ended=False)
         payloads = _payloads(found)
     return [_claimed(run, payloads.get(run.id), apart) for run in found]
@@ -162,7 +164,7 @@ def _prolong(own: QuerySet[Run], until: datetime) -> bool:
     left."""
     left = own.filter(Q(lease_expires_at__lt=until) | Q(lease_expires_at=None))
     with transaction.atomic():
-        Run.objects.filter(pk__in=locks.free(left)).update(lease_expires_at=until)
+        Run.objects.filter(pk__in=locking.lock_available(left)).update(lease_expires_at=until)
     return not dialect(connection).locks_whole_database and left.exists()
 
 
@@ -174,7 +176,7 @@ def give_back(worker_id: UUID, only: Collection[str] | None = None) -> int:
     if only is not None:
         held = held.filter(id__in=only, cancel_requested_at=None)
     with transaction.atomic():
-        free = locks.free(held)
+        free = locking.lock_available(held)
         pauses.tell(free)
         return Run.objects.filter(pk__in=free).update(
             status=RunStatus.PENDING,
@@ -248,22 +250,22 @@ def _all_next(
 
 
 @cache
-def _first(apart: bool, suspicious: int, only: Only | None = None) -> Prepared:
+def _first(apart: bool, suspicious: int, only: Only | None = None) -> CompiledQuery:
     claimable = partial(_claimable, apart=apart, suspicious=suspicious, only=only)
-    return Prepared(lambda: claimable().order_by().values_list("id", "workflow"))
+    return CompiledQuery(lambda: claimable().order_by().values_list("id", "workflow"))
 
 
 @cache
-def _next(apart: bool, suspicious: int, only: Only | None = None) -> Prepared:
-    return Prepared(partial(_all_next, apart=apart, suspicious=suspicious, only=only))
+def _next(apart: bool, suspicious: int, only: Only | None = None) -> CompiledQuery:
+    return CompiledQuery(partial(_all_next, apart=apart, suspicious=suspicious, only=only))
 
 
 def _of_each(
-    build: Callable[[bool, int, Only], Prepared],
+    build: Callable[[bool, int, Only], CompiledQuery],
     known: Set[str] | None,
     full: Collection[str],
     apart: bool,
-) -> list[Prepared]:
+) -> list[CompiledQuery]:
     """One query for each known workflow that waits, has a place and is not paused. Where runs of
     other workflows wait too, one query over all would read past each of them: maybe a million."""
     if known is None:
@@ -307,7 +309,7 @@ def _on_free_threads(found: list[_Pending]) -> list[_Pending]:
         return found  # SQLite: the transaction holds the whole database
     # Looked at once more: the query above may have begun before another one's commit.
     threads = [str(run.thread_id) for run in found]
-    busy = {thread_id for (thread_id,) in rows.ask(connection, _BUSY, [threads])}
+    busy = {thread_id for (thread_id,) in statements.fetch(connection, _BUSY, [threads])}
     return [run for run in found if run.thread_id not in busy]
 
 

@@ -18,7 +18,8 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from runs import cancellation, doorbell, keys, multitask, rows, wakeup, workflows
+from runs import cancellation, doorbell, keys, multitask, wakeup, workflows
+from runs.db import statements
 from runs.db.transaction import fast_transaction
 from runs.engine import names
 from runs.engine.durability import DURABILITIES
@@ -128,7 +129,7 @@ def insert(wanted: Sequence[Checked]) -> list[Run]:
     known = _lock_threads(list(given))
     made = [Thread() for one in wanted if one.new.thread is None]
     wakeup.ring()  # first, because it asks before it writes
-    rows.create(connection, Thread, made)
+    statements.create(connection, Thread, made)
     fresh = iter(made)
     runs = [
         Run(
@@ -154,11 +155,11 @@ def insert(wanted: Sequence[Checked]) -> list[Run]:
         if one.new.thread is not None:
             multitask.make_way(run.thread, one.new.multitask_strategy, run.pk)
     payloads = Payload.apart(runs)
-    rows.create(connection, Run, runs)
-    rows.create(connection, Payload, payloads)
+    statements.create(connection, Run, runs)
+    statements.create(connection, Payload, payloads)
     told = [(run, {"workflow": run.workflow, "name": run.name}) for run in runs]
     events = [_told(run, CREATED, data) for run, data in told]
-    rows.create(connection, Event, events)
+    statements.create(connection, Event, events)
     doorbell.announce(ended=bool(given))  # of those that make way for them
     return runs
 
@@ -254,7 +255,7 @@ def _insert(run: Run) -> Run:
     run.updated_at = run.created_at
     payloads = Payload.apart([run])
     run.save(force_insert=True)
-    rows.create(connection, Payload, payloads)
+    statements.create(connection, Payload, payloads)
     _event(run, CREATED, {"workflow": run.workflow, "name": run.name})
     wakeup.ring()
     doorbell.announce()

@@ -22,7 +22,8 @@ from weakref import ref
 from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs import callers, idle, reports
+from runs import callers, reports
+from runs.db import idle_timeout
 from runs.db.connections import abandon, in_transaction
 from runs.db.dialect import locks_whole_database
 
@@ -89,7 +90,7 @@ _opened: dict[int, _Opened] = {}
 def add(connection: BaseDatabaseWrapper) -> None:
     """Look at this connection from now on, until it is collected. Called when it has connected."""
     thread, key = threading.current_thread(), id(connection)
-    if idle.is_ours() or thread.name.startswith(_READERS):
+    if idle_timeout.is_enabled() or thread.name.startswith(_READERS):
         return
     _opened[key] = opened = _Opened(ref(connection, _forgetting(key)), thread)
     if callers.here() is None:

@@ -22,7 +22,6 @@ from runs import (
     cancellation,
     doorbell,
     leases,
-    locks,
     pauses,
     processes,
     silent_workers,
@@ -30,6 +29,7 @@ from runs import (
     workflows,
 )
 from runs.conf import conf
+from runs.db import locking
 from runs.db.errors import TRANSIENT
 from runs.engine import events
 from runs.models import WAITING, Event, Run, RunStatus, Worker
@@ -196,7 +196,7 @@ def _writes_are_prompt() -> bool:
 def _put_back(lost: Q, now: datetime) -> int:
     left = Q(crashes__lt=conf().max_attempts - 1, cancel_requested_at=None)
     with transaction.atomic():
-        free = locks.free(Run.objects.filter(lost, left))
+        free = locking.lock_available(Run.objects.filter(lost, left))
         pauses.tell(free)
         return Run.objects.filter(pk__in=free).update(
             status=RunStatus.PENDING,
@@ -210,7 +210,7 @@ def _put_back(lost: Q, now: datetime) -> int:
 def _wake(due: QuerySet[Run], now: datetime) -> int:
     # The claim takes `wake_at` away: it tells a run that goes on from one that lost its worker.
     with transaction.atomic():
-        found = Run.objects.filter(pk__in=locks.free(due))
+        found = Run.objects.filter(pk__in=locking.lock_available(due))
         return found.update(status=RunStatus.PENDING, updated_at=now)
 
 
@@ -219,7 +219,7 @@ def _fail(run: Run, lost: Q, now: datetime) -> int:
     crashes = run.crashes + 1
     error = {"type": CRASHED, "message": _explanation(run, crashes), "node": None}
     with transaction.atomic():
-        if not locks.free(Run.objects.filter(pk=run.pk)):
+        if not locking.lock_available(Run.objects.filter(pk=run.pk)):
             return 0
         # With the seq that was read: the event must get the next number, whoever wrote since.
         ours = Run.objects.filter(lost, pk=run.pk, crashes=run.crashes, seq=run.seq).update(

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, close_old_connections, connection, transaction
 
-from runs import batch, cancellation, doorbell, idle
+from runs import batch, cancellation, doorbell
 from runs.collected import Attach, collected
-from runs.db import connections
+from runs.db import connections, idle_timeout
 from runs.db.errors import TRANSIENT, is_transient
 from runs.db.retry import close, while_away
 from runs.doorbell import Hint
@@ -113,7 +113,7 @@ def _transact(attempt: _Attempt) -> Note:
 def _keep(lease: Lease, checkpoint: Checkpoint, done: Transacted, attach: Attach) -> None:
     # Guarded at the end: the row of the run is locked for as short as can be, for the writer's
     # batches, which carry other runs too, wait for it. A process that is frozen here loses it.
-    idle.end_this(connection)
+    idle_timeout.enable_for_transaction(connection)
     live = batch.guard(connection, [lease])
     run = live.get((lease.run_id, lease.attempt))
     if run is None:

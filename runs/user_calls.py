@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs import connections
+from runs.db import connections
 from runs.engine.errors import add_note
 from runs.guard import connected_here
 from runs.own_threads import LeftOpen

@@ -13,9 +13,10 @@ from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from runs import doorbell, rows
+from runs import doorbell
 from runs.conf import conf
-from runs.prepared import Prepared
+from runs.db import statements
+from runs.db.compiled import CompiledQuery
 
 
 def key(*, apart: bool = False) -> str:
@@ -28,8 +29,8 @@ def queued(*, apart: bool = False) -> bool:
     return bool((_QUEUED_APART if apart else _QUEUED).rows(1))
 
 
-_QUEUED = Prepared(lambda: OrmQ.objects.filter(key=key()).values_list("id"))
-_QUEUED_APART = Prepared(lambda: OrmQ.objects.filter(key=key(apart=True)).values_list("id"))
+_QUEUED = CompiledQuery(lambda: OrmQ.objects.filter(key=key()).values_list("id"))
+_QUEUED_APART = CompiledQuery(lambda: OrmQ.objects.filter(key=key(apart=True)).values_list("id"))
 
 
 def ring(*, apart: bool = False) -> None:
@@ -42,7 +43,7 @@ def ring(*, apart: bool = False) -> None:
     """
     with transaction.atomic(using=Conf.ORM, savepoint=False):
         if not queued(apart=apart):
-            rows.create(connections[Conf.ORM], OrmQ, [_job(apart)])
+            statements.create(connections[Conf.ORM], OrmQ, [_job(apart)])
         doorbell.announce(doorbell.CHANNEL, ended=False)
 
 

@@ -25,7 +25,6 @@ from django.utils import timezone
 from runs import (
     callers,
     cancellation,
-    idle,
     leases,
     open_transactions,
     processes,
@@ -36,6 +35,7 @@ from runs import (
 )
 from runs.conf import conf
 from runs.database_file import DatabaseFileLost
+from runs.db import idle_timeout
 from runs.db.retry import Outage
 from runs.doorbell import Hint, doorbell
 from runs.engine import stopping
@@ -118,7 +118,7 @@ class Worker:
         with (
             guarded_loop(loop),
             open_transactions.reported(),
-            ThreadPoolExecutor(1, "claims", idle.end_here) as claims,
+            ThreadPoolExecutor(1, "claims", idle_timeout.enable_for_thread) as claims,
         ):
             try:
                 await loop.run_in_executor(claims, self._register)
@@ -283,7 +283,7 @@ class Worker:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew the leases and stop what is to be cancelled, from a thread of its own: a node that
         blocks the event loop must not cost the lease, and must not outlive its cancellation."""
-        idle.end_here()
+        idle_timeout.enable_for_thread()
         try:
             while not self._ended.is_set():
                 self._rang.wait(min(CANCEL_LOOK, self._settings.lease_seconds / 4))

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from django.db import connection
 
-from runs import batch, idle, shutdown
+from runs import batch, shutdown
 from runs.collected import Attach
+from runs.db import idle_timeout
 from runs.db.errors import is_transient
 from runs.db.retry import LONGEST_PAUSE_SECONDS, while_away
 from runs.doorbell import Hint
@@ -117,7 +118,7 @@ class Writer:
         entry.number = self._numbers[attempt]
 
     def _run(self) -> None:
-        idle.end_here()
+        idle_timeout.enable_for_thread()
         try:
             while entries := self._take():
                 self._write(entries)

@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from runs import frames as log
+from runs.db.compiled import CompiledLookup
 from runs.models import TERMINAL, Run
-from runs.prepared import One
 from streaming import roll_call
 from streaming.batch import PAGE_BYTES, Batch
 from streaming.data_version import DataVersion
@@ -276,4 +276,4 @@ def installed_doorbells() -> list[Doorbell]:
     return doorbells
 
 
-_STANDING = One(Run, "status", "seq")
+_STANDING = CompiledLookup(Run, "status", "seq")

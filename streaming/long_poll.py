@@ -11,9 +11,9 @@ from uuid import UUID
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
 from runs.api.parameters import Parameter
+from runs.db.compiled import CompiledLookup
 from runs.frames import MAX_PAGE_BYTES, answer
 from runs.models import TERMINAL, Run
-from runs.prepared import One
 from runs.summaries import detail
 from streaming import hub, waits
 from streaming.batch import Batch
@@ -136,7 +136,7 @@ def _described(run_id: UUID) -> dict[str, Any] | None:
     return None if run is None else detail(run)
 
 
-_RUN = One(Run)
+_RUN = CompiledLookup(Run)
 
 
 async def _within(seconds: float, subscriber: Subscriber) -> Batch:

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from django.db import connections
 
-from runs import idle
+from runs.db import idle_timeout
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class DatabaseThreads:
     def __init__(self, name: str, count: int) -> None:
         self._count = count
         self._used = False
-        self._pool = ThreadPoolExecutor(count, name, initializer=idle.end_here)
+        self._pool = ThreadPoolExecutor(count, name, initializer=idle_timeout.enable_for_thread)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function` returns or raises. Cancelling the caller does not stop the function."""

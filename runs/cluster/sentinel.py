@@ -18,11 +18,12 @@ from django_q.signals import pre_enqueue
 from django_q.utils import close_old_django_connections
 from django_q.worker import worker
 
-from runs import forking, idle, node_processes, process_tree, processes
+from runs import forking, node_processes, process_tree, processes
 from runs.cluster.declared import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.schedules import queue_due_schedules
 from runs.cluster.timers import Timer
+from runs.db import idle_timeout
 from runs.db.retry import Outage
 from runs.flags import Flag
 
@@ -52,7 +53,7 @@ def begin_sentinel(parent: int, name: str, target: Callable[..., object], *args:
     processes.when_parent_dies(parent, lambda: process_tree.end_orphans(()))
     processes.adopt_orphans()
     processes.name_process(name)
-    idle.end_here()
+    idle_timeout.enable_for_thread()
     try:
         target(*args)
     except BaseException:
@@ -63,7 +64,7 @@ def begin_sentinel(parent: int, name: str, target: Callable[..., object], *args:
 
 def _in_background(target: Callable[..., object], *args: object) -> None:
     """One of the processes that execute no jobs: all its transactions are ours."""
-    idle.end_here()
+    idle_timeout.enable_for_thread()
     target(*args)
 
 
@@ -93,7 +94,7 @@ class Sentinel(q2.Sentinel):
 
     def _work(self, target: Callable[..., object], *args: object) -> None:
         """A worker; what nodes and other jobs start in it ends with it."""
-        idle.spare_here()  # the thread comes from the sentinel
+        idle_timeout.disable_for_thread()  # the thread comes from the sentinel
         shared = (self.stop_event, self.start_event, self.event_out)
         queues = (self.task_queue, self.result_queue)
         forking.prepare_worker(d for part in (*shared, *queues) for d in part.descriptors)

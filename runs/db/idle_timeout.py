@@ -47,7 +47,7 @@ def enable_for_transaction(connection: BaseDatabaseWrapper) -> None:
 
 def connect() -> None:
     """Set it on new connections; called once a process."""
-    connection_created.connect(_limit, dispatch_uid="runs.idle")
+    connection_created.connect(_limit, dispatch_uid="runs.db.idle_timeout")
 
 
 def _limit(*, connection: BaseDatabaseWrapper, **_: Any) -> None:

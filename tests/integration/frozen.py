@@ -13,7 +13,8 @@ django.setup()
 
 from django.db import Error, connections, transaction  # noqa: E402
 
-from runs import idle  # noqa: E402
+from runs.db import idle_timeout  # noqa: E402
+from runs.db.errors import is_transient  # noqa: E402
 from runs.engine import faults  # noqa: E402
 from runs.engine.checkpoint import Checkpoint, Frontier, Note  # noqa: E402
 from runs.engine.errors import Fenced  # noqa: E402
@@ -22,7 +23,6 @@ from runs.engine.ids import uuid7  # noqa: E402
 from runs.engine.ports import Lease, Transacted  # noqa: E402
 from runs.journal import DurableJournal  # noqa: E402
 from runs.models import Run  # noqa: E402
-from runs.outages import is_outage  # noqa: E402
 
 LATE = Event(name="late", ts=datetime.now(UTC))
 
@@ -37,14 +37,14 @@ async def hold(lease: Lease, journal: DurableJournal) -> None:
     """A transaction of one of our own threads, which is told what became of it."""
 
     def held() -> None:
-        idle.end_here()
+        idle_timeout.enable_for_thread()
         try:
             with transaction.atomic():
                 run = Run.objects.select_for_update().get(pk=lease.run_id)
                 wait()
                 run.save(update_fields=["name"])
         except Error as error:
-            raise Fenced from (None if is_outage(error) else error)
+            raise Fenced from (None if is_transient(error) else error)
         finally:
             connections.close_all()
 

@@ -17,8 +17,9 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from fastgraph_site.environment import BASE_DIR
-from runs import bells, doorbell, rows
+from runs import bells, doorbell
 from runs.bells import Bell, Ringer
+from runs.db.transaction import fast_transaction
 from runs.models import Thread
 from streaming.data_version import DataVersion
 from tests.processes import wait_until
@@ -210,7 +211,7 @@ def test_a_folder_that_is_not_there_undoes_no_commit(
 
     monkeypatch.setattr(bells, "folder", refuse)
     monkeypatch.setattr(bells, "_ringer", None)
-    with rows.written(connection):
+    with fast_transaction(connection):
         Thread.objects.create()
     assert Thread.objects.count() == 1
 

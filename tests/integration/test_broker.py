@@ -18,8 +18,8 @@ from django_q.tasks import async_task
 
 from runs import processes, slots, wakeup
 from runs.broker import DoorbellBroker
+from runs.db.compiled import CompiledQuery
 from runs.models import Run, RunStatus, Thread, Worker
-from runs.prepared import Prepared
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -237,7 +237,7 @@ def test_a_prepared_query_is_compiled_once_and_answers_anew() -> None:
         built.append(1)
         return Run.objects.filter(name="x").order_by("id").values_list("id", "tags", "created_at")
 
-    prepared = Prepared(build)
+    prepared = CompiledQuery(build)
     assert prepared.rows(5) == []
     thread = Thread.objects.create()
     runs = [Run.objects.create(thread=thread, name="x", tags=["a"]) for _ in range(3)]

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from runs import forking, idle, node_processes, process_tree, processes, shutdown
+from runs import forking, node_processes, process_tree, processes, shutdown
 from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.sentinel import Sentinel
 from runs.cluster.timers import Timer
+from runs.db import idle_timeout
 from runs.flags import Flag
 from tests.processes import wait_until
 
@@ -227,8 +228,8 @@ def test_worker_does_not_inherit_that_no_user_code_runs_on_its_thread(tmp_path: 
             setattr(sentinel, name, RecordQueue(tmp_path))
 
         def begin() -> None:
-            idle.end_here()
-            sentinel._work(lambda: seen.append(idle.is_ours()))
+            idle_timeout.enable_for_thread()
+            sentinel._work(lambda: seen.append(idle_timeout.is_enabled()))
 
         thread.submit(begin).result()
     assert seen == [False]

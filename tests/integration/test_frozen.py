@@ -16,7 +16,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import idle, leases, locks, processes, recovery
+from runs import leases, processes, recovery
+from runs.db import idle_timeout, locking
 from runs.engine.ids import uuid7
 from runs.manager import cancel_run
 from runs.models import Event, Run, Thread, Worker
@@ -65,7 +66,7 @@ def frozen(how: str, run: Run) -> Iterator[subprocess.Popen[str]]:
 
 def is_locked(run: Run) -> bool:
     with transaction.atomic():
-        return not locks.free(Run.objects.filter(pk=run.pk))
+        return not locking.lock_available(Run.objects.filter(pk=run.pk))
 
 
 @pytest.mark.parametrize("how", ["hold", "transact"])
@@ -97,11 +98,11 @@ def test_only_our_own_threads_are_limited(settings: Settings) -> None:
 
     assert limit() == "0", "a node's thread, and a command's"
     try:
-        idle.end_here()
+        idle_timeout.enable_for_thread()
         assert limit() == "1s"
         connection.close()
         assert limit() == "1s", "also of a new connection"
     finally:
-        idle.spare_here()
+        idle_timeout.disable_for_thread()
         connection.close()
     assert limit() == "0"

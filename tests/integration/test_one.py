@@ -9,8 +9,8 @@ from django.db import connection
 from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
 
+from runs.db.compiled import CompiledLookup
 from runs.models import Run, Thread
-from runs.prepared import One
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def test_it_has_the_same_values_and_can_be_saved() -> None:
     given = {"payload": {"a": [1, 2.5, None]}, "tags": ["x"], "metadata": {"m": "ü"}, "name": "one"}
     made = [Run.objects.create(thread=Thread.objects.create(), workflow="w", **given) for _ in "ab"]
-    one = One(Run)
+    one = CompiledLookup(Run)
     for run in made:
         found, known = one.get(run.pk), Run.objects.get(pk=run.pk)
         assert found is not None
@@ -33,7 +33,7 @@ def test_it_has_the_same_values_and_can_be_saved() -> None:
 
 def test_it_is_one_question() -> None:
     run = Run.objects.create(thread=Thread.objects.create(), workflow="w", payload={})
-    one = One(Run)
+    one = CompiledLookup(Run)
     with CaptureQueriesContext(connection) as queries:
         assert one.get(run.pk) == run
     assert len(queries) == 1

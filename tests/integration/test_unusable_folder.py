@@ -19,8 +19,8 @@ from rest_framework.test import APIClient
 
 from runs import database_file, slots
 from runs.database_file import DatabaseFileLost
+from runs.db.errors import explain
 from runs.manager import NewRun, create_run
-from runs.outages import explain
 from runs.sqlite3.base import DatabaseWrapper
 from runs.why import causes
 

@@ -15,7 +15,8 @@ from django.core.management import call_command
 from django.test import Client as Browser
 from django.utils import timezone
 
-from runs import event_rows, frames, rows
+from runs import event_rows, frames
+from runs.db import statements
 from runs.frames import MAX_PAGE_BYTES
 from runs.models import Event, Run
 from runs.why import causes
@@ -47,8 +48,8 @@ class Reads:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    counting = Reads(rows.ask)
-    monkeypatch.setattr(rows, "ask", counting)
+    counting = Reads(statements.fetch)
+    monkeypatch.setattr(statements, "fetch", counting)
     return counting
 
 
