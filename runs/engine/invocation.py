@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from . import events, ids, notes, serde, stopping
@@ -15,6 +15,7 @@ from .earlier import for_a_fork, with_recorded_ids
 from .errors import EmptyInputError, NodeCancelledError, NodeError
 from .events import Event
 from .execution import Execution, Standing
+from .forking import fork_checkpoint
 from .graph import Graph
 from .loop import Outcome, advance
 from .memory import MemoryJournal
@@ -193,17 +194,7 @@ def _tasks(graph: Graph, saved: Saved) -> list[Task]:
 async def _fork(execution: Execution, old: Checkpoint) -> Checkpoint:
     """Make a copy of an old checkpoint the thread's newest, for a new run to go on from."""
     lease, now = execution.lease, execution.clock.now()
-    forked = replace(
-        old,
-        checkpoint_id=ids.checkpoint_id(
-            run_id=lease.run_id, millis=lease.created_ms, namespace="", step=old.step
-        ),
-        run_id=lease.run_id,
-        parent_id=old.checkpoint_id,
-        source="fork",
-        frontier=replace(old.frontier, origin=old.frontier.origin or old.checkpoint_id),
-        created_at=now,
-    )
+    forked = fork_checkpoint(old, run_id=lease.run_id, created_ms=lease.created_ms, created_at=now)
     told = {"checkpoint_id": forked.checkpoint_id, "next": forked.frontier.next_nodes}
     event = Event(name=events.CHECKPOINT, ts=now, step=old.step, data=serde.dumps(told))
     superstep = Superstep(checkpoint=forked, changes=[], events=[event])
