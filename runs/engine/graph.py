@@ -14,9 +14,6 @@ from .types import Cache, CachePolicy, RetryPolicy
 #: that puts custom events on the stream.
 Calling = Literal["state", "context", "config", "writer"]
 
-#: What is a slow call of a router. Seconds.
-SLOW_ROUTER = 0.002
-
 
 class _Called:
     """What nodes and routers have in common."""
@@ -61,26 +58,6 @@ class Node(_Called):
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass
-class Pace:
-    """How a router behaves. One that is `slow` is called in a thread, any other one on the event
-    loop, where a call costs a tenth. Two slow calls close together make it slow, and quick ones
-    clear it of that: any call seems slow once in a while, when the machine runs another thread."""
-
-    score: int = 0
-
-    @property
-    def slow(self) -> bool:
-        return self.score > 10
-
-    def took(self, seconds: float) -> None:
-        """Take a call into account. Threads that do so at once may miss one of theirs."""
-        if seconds > SLOW_ROUTER:
-            self.score = min(self.score + 10, 20)
-        elif self.score:
-            self.score = max(self.score - 1, 0)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Branch(_Called):
     """A conditional edge: `route` sees the state with the node's own writes and answers targets,
@@ -96,7 +73,6 @@ class Branch(_Called):
     keywords: tuple[tuple[str, Calling], ...] = ()
     awaits: bool = False
     view: StateView | None = None
-    pace: Pace = field(default_factory=lambda: Pace(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 from . import caching, events, faults, models, signals, stopping
@@ -16,7 +15,7 @@ from .attempts import in_time, is_ours, until_done
 from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
-from .graph import SLOW_ROUTER, Branch, Node
+from .graph import Branch, Node
 from .memo import SHORT, Memo, current
 from .notes import NOTHING, Recorded, Sleep, asked
 from .plan import Task, view
@@ -297,12 +296,12 @@ async def routes(
             args, named = arguments(args, branch, _memo_of(execution, position, task))
         if branch.is_async:
             answer = await branch.route(*args, **named)
-        elif branch.pace.slow or branch.takes_context:  # a sync context waits for the event loop
+        elif branch.takes_context:  # a sync context waits for the event loop
             memo = current.get(None)  # none in a router after START
             run = execution if memo is None else memo
-            answer = await run.in_thread(_measured, branch, *args, **named)
+            answer = await run.in_thread(branch.route, *args, **named)
         else:
-            answer = _measured(branch, *args, **named)
+            answer = branch.route(*args, **named)
         if asyncio.iscoroutine(answer):  # of an async function in a sync wrapper
             answer = await answer
         targets += read_route(graph, task.node, branch, answer, task.task_id)
@@ -317,7 +316,7 @@ def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> Memo
     if memo is not None and memo.task.task_id == task.task_id:
         return memo
     node = execution.graph.nodes.get(task.node) or Node(
-        name=task.node, run=_measured, is_async=False
+        name=task.node, run=view, is_async=False
     )
     path, step = (0, task.node), position.step + 1
     stands_for = Task(task_id=task.task_id, path=path, node=node, step=step, arg=None)
@@ -345,15 +344,6 @@ def _refuse_sent(memo: Memo) -> None:
             f"A router after {memo.task.node.name!r} called a graph that sent a Command with "
             "graph=Command.PARENT, and a router only says where to go: call that graph in a node."
         ) from None
-
-
-def _measured(branch: Branch, *args: Any, **named: Any) -> Any:
-    begun = perf_counter()
-    answer = branch.route(*args, **named)
-    spent = perf_counter() - begun
-    if spent > SLOW_ROUTER or branch.pace.score:
-        branch.pace.took(spent)
-    return answer
 
 
 def _call(memo: Memo) -> Awaitable[Any]:
