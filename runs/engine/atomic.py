@@ -13,7 +13,7 @@ from .attempts import in_time
 from .checkpoint import Note, Position, TaskWrites
 from .errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
 from .execution import Turn
-from .memo import Memo
+from .memo import TaskCall
 from .plan import view
 from .ports import Transacted
 from .signals import again
@@ -21,7 +21,7 @@ from .update import fold
 from .writes import read_answer, read_route, update_data
 
 
-async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) -> TaskWrites:
+async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]) -> TaskWrites:
     """What the task wrote: it is on record, with its events, when this returns, and together with
     all that `call` did to the database. A timeout, a cancellation or an error before the commit
     undoes that; after it, what was done counts."""
@@ -53,7 +53,7 @@ async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) ->
     return TaskWrites.loads(task.task_id, task.node.name, note.body)
 
 
-def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -> Transacted:
+def _work(memo: TaskCall, position: Position, turn: Turn, call: Callable[[], Any]) -> Transacted:
     execution, task = memo.execution, memo.task
     name, began = task.node.name, forked.generation
     try:
@@ -80,7 +80,7 @@ def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -
     return Transacted(note=note, events=turn.events, artifacts=turn.artifacts)
 
 
-def _refuse_to_pass_over(memo: Memo) -> None:
+def _refuse_to_pass_over(memo: TaskCall) -> None:
     """What was asked in the node counts, whatever its code made of that: nothing is committed."""
     if memo.signals is not None:
         raise again(memo.signals.items)
@@ -88,7 +88,7 @@ def _refuse_to_pass_over(memo: Memo) -> None:
         raise memo.fault
 
 
-def _routes(memo: Memo, position: Position, task: TaskWrites) -> list[Any]:
+def _routes(memo: TaskCall, position: Position, task: TaskWrites) -> list[Any]:
     """As `runner.routes`, in this thread: where the run goes on is part of the record."""
     graph = memo.execution.graph
     targets: list[Any] = []

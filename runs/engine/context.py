@@ -15,7 +15,7 @@ from .copies import copied_if_finite
 from .errors import IdentityError
 from .identity import arguments_of, mark_of, split_key
 from .kept import Call
-from .memo import Memo
+from .memo import TaskCall
 from .names import Content
 from .ports import ArtifactRef, Journal
 from .signals import again, watched
@@ -30,7 +30,7 @@ _log = logging.getLogger("fastgraph.node")
 class _Facts:
     """What is the same in both."""
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, memo: TaskCall) -> None:
         self._memo = memo
         self._execution = memo.execution
         self._task = memo.task
@@ -230,13 +230,13 @@ class SyncContext(_Facts):
 
 
 def _split_key(
-    memo: Memo, name: str, function: Callable[..., Any], kwargs: dict[str, Any]
+    memo: TaskCall, name: str, function: Callable[..., Any], kwargs: dict[str, Any]
 ) -> tuple[str | None, dict[str, Any]]:
     return split_key(f"Step {name!r} of node {memo.task.node.name!r}", function, kwargs)
 
 
 def step_call(
-    memo: Memo,
+    memo: TaskCall,
     name: str,
     function: Callable[..., Any],
     args: Sequence[Any],
@@ -264,7 +264,7 @@ def step_call(
 
 
 async def _made(
-    memo: Memo,
+    memo: TaskCall,
     call: Call,
     name: str,
     function: Callable[..., Any],

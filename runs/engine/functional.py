@@ -33,7 +33,7 @@ from .function_identity import check_identity
 from .graph import Node
 from .identity import checked_key, split_key
 from .kept import Call
-from .memo import Memo, current
+from .memo import TaskCall, current
 from .names import as_text
 from .plan import Task
 from .types import CachePolicy, RetryPolicy
@@ -85,14 +85,14 @@ class TaskFunction:
 
         return call
 
-    def _memo(self) -> Memo:
+    def _memo(self) -> TaskCall:
         memo = current.get(None)
         if memo is None or strays.hidden():
             raise strays.unplaced(f"Task {self._node.name!r}", place="in an entrypoint or a node")
         return memo
 
     def _begin(
-        self, memo: Memo, key: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, memo: TaskCall, key: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         # Which call it is, and with what, is settled now: it begins later, and may be tried again.
         args, kwargs = copied_containers(args), copied_containers(kwargs)
@@ -108,7 +108,7 @@ class TaskFunction:
 
 
 async def _perform(
-    memo: Memo, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: TaskCall, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     if call.kept is not None and call.kept.value is not None:
         return serde.loads(call.kept.value)
@@ -130,7 +130,7 @@ async def _perform(
 
 
 async def _run(
-    memo: Memo, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: TaskCall, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     execution = memo.execution
     task_id = ids.derived_text(memo.task.task_id, call.key)
@@ -145,7 +145,7 @@ async def _run(
 
 
 async def _found_or_made(
-    memo: Memo, task: Task, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: TaskCall, task: Task, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> bytes:
     """The result of a call, encoded: what the cache has of one like it, or what it gives."""
     graph, policy = memo.execution.graph, task.node.cache
@@ -165,7 +165,9 @@ async def _found_or_made(
     return encoded
 
 
-async def _call(outer: Memo, args: Sequence[Any], kwargs: Mapping[str, Any], memo: Memo) -> Any:
+async def _call(
+    outer: TaskCall, args: Sequence[Any], kwargs: Mapping[str, Any], memo: TaskCall
+) -> Any:
     node, token, leave = memo.task.node, current.set(memo), models.enter(memo)
     args, kwargs = copied_if_finite((args, kwargs))
     try:

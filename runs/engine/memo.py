@@ -29,7 +29,7 @@ from .strands import Hand, Strands, Where, where
 
 T = TypeVar("T")
 
-current: ContextVar[Memo] = ContextVar("fastgraph_task")
+current: ContextVar[TaskCall] = ContextVar("fastgraph_task")
 
 #: A sleep that is no longer than this does not park the run. Seconds.
 SHORT = 1.0
@@ -38,7 +38,7 @@ SHORT = 1.0
 UNSEEN = 64 * 1024
 
 
-class Memo:
+class TaskCall:
     """One call of a task's node: what is recorded of the task, and where the call stands in that.
     When the node is called again, that call has its own; what is left of this one is refused."""
 
@@ -78,7 +78,7 @@ class Memo:
         self._checkpoint = checkpoint
         self._known = known
         self.namespace = execution.namespace
-        self._outer: tuple[Memo, Call] | None = None
+        self._outer: tuple[TaskCall, Call] | None = None
         self._begin(1)
 
     def _begin(self, attempt: int) -> None:
@@ -102,7 +102,7 @@ class Memo:
         self.fresh = itertools.count()  # of calls that make messages
         self.unseen = 0  # bytes that a thread has emitted since it last waited
 
-    def again(self) -> Memo:
+    def again(self) -> TaskCall:
         """The memo of the next call of the node."""
         memo = copy.copy(self)
         memo._begin(self.attempt + 1)
@@ -171,7 +171,7 @@ class Memo:
         )
 
     @property
-    def _root(self) -> Memo:
+    def _root(self) -> TaskCall:
         """The memo of the superstep's task that this one belongs to."""
         memo = self
         while memo._outer is not None:
@@ -184,7 +184,7 @@ class Memo:
         return self._known.old
 
     @property
-    def outer(self) -> Memo | None:
+    def outer(self) -> TaskCall | None:
         """The call of a node, or of a task, that has called its task."""
         return None if self._outer is None else self._outer[0]
 
@@ -306,9 +306,9 @@ class Memo:
         assert self._checkpoint is not None
         return self._checkpoint.frontier
 
-    def inner(self, task: Task, call: Call) -> Memo:
+    def inner(self, task: Task, call: Call) -> TaskCall:
         """The memo of a task that this one has called."""
-        memo = Memo(self.execution, task, self._checkpoint, self._known)
+        memo = TaskCall(self.execution, task, self._checkpoint, self._known)
         memo._outer = (self, call)
         memo.namespace = namespace_of(self.namespace, task)
         return memo

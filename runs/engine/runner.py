@@ -16,7 +16,7 @@ from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
 from .graph import Branch, Node
-from .memo import SHORT, Memo, current
+from .memo import SHORT, TaskCall, current
 from .notes import NOTHING, Recorded, Sleep, asked
 from .plan import Task, view
 from .signals import again
@@ -25,7 +25,7 @@ from .update import fold
 from .writes import identified, read_answer, read_route, update_data
 
 Result = TaskWrites | GraphInterrupt
-Attempt = Callable[[Memo], Awaitable[TaskWrites]]
+Attempt = Callable[[TaskCall], Awaitable[TaskWrites]]
 
 
 async def run_tasks(
@@ -169,7 +169,7 @@ async def run_task(execution: Execution, position: Position, task: Task, known: 
     """Run one task to its end, again after an error as its retry policy says."""
     told = b'{"task_id":"%b"}' % task.task_id.encode()
     execution.state(task, events.NODE_STARTED, told, task)
-    memo = Memo(execution, task, position.checkpoint, known)
+    memo = TaskCall(execution, task, position.checkpoint, known)
     try:
         if task.node.cache is None:
             attempt: Attempt = partial(_attempt, position, None)
@@ -193,7 +193,7 @@ def _timed(task: Task, attempt: Attempt) -> Attempt:
     return lambda memo: in_time(memo, attempt(memo))
 
 
-async def _kept_or_made(memo: Memo, position: Position, known: Recorded) -> TaskWrites:
+async def _kept_or_made(memo: TaskCall, position: Position, known: Recorded) -> TaskWrites:
     """What the cache has of a task like this one, with where its routers lead now; or what the
     node does, which is then kept."""
     execution, task = memo.execution, memo.task
@@ -217,7 +217,7 @@ async def _kept_or_made(memo: Memo, position: Position, known: Recorded) -> Task
     return found
 
 
-async def _routed(position: Position, kept: TaskWrites, memo: Memo) -> TaskWrites:
+async def _routed(position: Position, kept: TaskWrites, memo: TaskCall) -> TaskWrites:
     """A kept result with where the routers after its node lead."""
     execution = memo.execution
     branches = execution.graph.branches.get(kept.node)
@@ -231,7 +231,9 @@ async def _routed(position: Position, kept: TaskWrites, memo: Memo) -> TaskWrite
     return replace(kept, goto=(*kept.goto, *targets))
 
 
-async def _attempt(position: Position, alone: list[TaskWrites] | None, memo: Memo) -> TaskWrites:
+async def _attempt(
+    position: Position, alone: list[TaskWrites] | None, memo: TaskCall
+) -> TaskWrites:
     """One call of the node and its routers. To `alone` goes what the node said without them."""
     execution, task = memo.execution, memo.task
     graph, name = execution.graph, task.node.name
@@ -310,21 +312,19 @@ async def routes(
     return targets
 
 
-def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> Memo:
+def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> TaskCall:
     """Of the task that a router is a part of: the one that runs, or START, or an edit by hand."""
     memo = current.get(None)
     if memo is not None and memo.task.task_id == task.task_id:
         return memo
-    node = execution.graph.nodes.get(task.node) or Node(
-        name=task.node, run=view, is_async=False
-    )
+    node = execution.graph.nodes.get(task.node) or Node(name=task.node, run=view, is_async=False)
     path, step = (0, task.node), position.step + 1
     stands_for = Task(task_id=task.task_id, path=path, node=node, step=step, arg=None)
-    memo = Memo(execution, stands_for, position.checkpoint, NOTHING)
+    memo = TaskCall(execution, stands_for, position.checkpoint, NOTHING)
     return memo
 
 
-def _sent_up(memo: Memo, error: BaseException) -> list[Any]:
+def _sent_up(memo: TaskCall, error: BaseException) -> list[Any]:
     """The Commands that graphs inside the node sent to the one around them, if that is how the
     node ended; or else `error` is raised."""
     ended = signals.settled(error, memo.signals.items) if memo.signals is not None else error
@@ -334,7 +334,7 @@ def _sent_up(memo: Memo, error: BaseException) -> list[Any]:
     return [replace(command, graph=None) for command in ended.commands]
 
 
-def _refuse_sent(memo: Memo) -> None:
+def _refuse_sent(memo: TaskCall) -> None:
     """Raise InvalidUpdateError when a graph that a router has called sent a Command to the graph
     around it. A router only says where to go, and nobody is to wonder about the node."""
     assert memo.signals is not None
@@ -346,7 +346,7 @@ def _refuse_sent(memo: Memo) -> None:
         ) from None
 
 
-def _call(memo: Memo) -> Awaitable[Any]:
+def _call(memo: TaskCall) -> Awaitable[Any]:
     """The call of the task's node, with all that it is given."""
     node = memo.task.node
     argument = memo.task.argument()

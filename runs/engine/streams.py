@@ -14,7 +14,7 @@ from .events import Event
 from .graph import Graph
 from .invocation import Invocation
 from .loop import Outcome
-from .memo import Memo, current
+from .memo import TaskCall, current
 from .models import Said
 from .subgraphs import Inside, output
 from .views import MODES, NOTHING, StreamMode, parts, view
@@ -102,7 +102,7 @@ def in_sync(items: AsyncIterator[T]) -> Iterator[T]:
     return _in_node(items, memo)
 
 
-def _in_node(items: AsyncIterator[T], memo: Memo) -> Iterator[T]:
+def _in_node(items: AsyncIterator[T], memo: TaskCall) -> Iterator[T]:
     try:
         while (item := memo.begin(_following(items)).result()) is not NOTHING:
             yield item

@@ -17,7 +17,7 @@ from .graph import Graph
 from .identity import checked_key, typed_digest
 from .kept import Call
 from .loop import Outcome, advance
-from .memo import Memo, current
+from .memo import TaskCall, current
 from .strands import hand
 from .writes import read_items
 
@@ -51,7 +51,7 @@ class Inside:
     around it. So what it did in a superstep that never ended is not seen by another one.
     """
 
-    memo: Memo
+    memo: TaskCall
     graph: Graph
     changes: Mapping[str, Any] = field(default_factory=dict)
     listen: Callable[[Event, Any], None] | None = None
@@ -149,7 +149,7 @@ def first_async(graph: Graph) -> str | None:
     return next((branch.name for branch in routers if branch.is_async), None)
 
 
-def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any], call: Call) -> Execution:
+def _child(memo: TaskCall, graph: Graph, changes: Mapping[str, Any], call: Call) -> Execution:
     execution, task = memo.execution, memo.task
     memo.hold_place()
     again = "" if call.number == 1 else f":{call.number}"
@@ -169,7 +169,7 @@ def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any], call: Call) -> 
     )
 
 
-def _remember(memo: Memo, child: Execution, inside: Mapping[str, str]) -> None:
+def _remember(memo: TaskCall, child: Execution, inside: Mapping[str, str]) -> None:
     memo.inside.update(inside)
     if child.graph.keeps and child.reached is not None:
         memo.inside[child.namespace] = child.reached
