@@ -19,7 +19,7 @@ from .forking import fork_checkpoint
 from .graph import Graph
 from .loop import Outcome, advance
 from .memory import MemoryJournal
-from .notes import Recorded
+from .notes import PendingWrites
 from .options import Options
 from .places import place_of
 from .plan import Task, plan
@@ -156,7 +156,7 @@ async def _go_on(execution: Execution, command: Command[Any]) -> None:
             tasks = with_recorded_ids(tasks, known, before, before.run_id)
             known, command = for_a_fork(known, command, tasks, before)
         else:
-            known = Recorded(asked=known.asked)
+            known = PendingWrites(asked=known.asked)
     else:
         execution.lease = Lease(
             run_id=checkpoint.run_id,

@@ -20,7 +20,7 @@ from .events import Event
 from .execution import Execution, Standing, check_size, check_state_size
 from .heard import Heard
 from .memo import current
-from .notes import NOTHING, Recorded
+from .notes import NOTHING, PendingWrites
 from .plan import Task, plan
 from .ports import Superstep
 from .restore import begin, restore
@@ -95,7 +95,7 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
     )
 
 
-async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded, int]:
+async def _open(execution: Execution, payload: Any) -> tuple[Position, PendingWrites, int]:
     """Where to begin, what is on record there, and the step the run's limit counts from."""
     saved = await _load(execution)
     if saved is None:
@@ -119,7 +119,7 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded,
     return position, NOTHING, position.step
 
 
-def _show(execution: Execution, position: Position, known: Recorded) -> None:
+def _show(execution: Execution, position: Position, known: PendingWrites) -> None:
     """Whoever listens sees first where the run goes on. Nothing has happened, so it is no event of
     the log."""
     if execution.listen is not None and execution.resumes:
@@ -191,7 +191,7 @@ def _stop(execution: Execution, position: Position, tasks: Sequence[Task]) -> In
 def _suspend(
     execution: Execution,
     seen: Position,
-    known: Recorded,
+    known: PendingWrites,
     waiting: dict[str, GraphInterrupt],
     done: Sequence[TaskWrites],
 ) -> Outcome:

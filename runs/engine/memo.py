@@ -18,7 +18,7 @@ from .errors import CallOver, GraphInterrupt, NotStorableError
 from .execution import Execution, Turn, namespace_of, refuse_over
 from .kept import Call
 from .ledger import Ledger
-from .notes import Recorded
+from .notes import PendingWrites
 from .parts import Parts, in_loop
 from .places import place_of, seat_of
 from .plan import Task
@@ -70,7 +70,7 @@ class TaskCall:
     )
 
     def __init__(
-        self, execution: Execution, task: Task, checkpoint: Checkpoint | None, known: Recorded
+        self, execution: Execution, task: Task, checkpoint: Checkpoint | None, known: PendingWrites
     ) -> None:
         self.execution = execution
         self.task = task

@@ -17,7 +17,7 @@ from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
 from .graph import Branch, Node
 from .memo import SHORT, TaskCall, current
-from .notes import NOTHING, Recorded, Sleep, asked
+from .notes import NOTHING, PendingWrites, Sleep, asked
 from .plan import Task, view
 from .signals import again
 from .types import Interrupt
@@ -29,7 +29,7 @@ Attempt = Callable[[TaskCall], Awaitable[TaskWrites]]
 
 
 async def run_tasks(
-    execution: Execution, position: Position, tasks: Sequence[Task], known: Recorded
+    execution: Execution, position: Position, tasks: Sequence[Task], known: PendingWrites
 ) -> dict[str, Result]:
     """What became of every task, by id, in the order of `tasks`: what it wrote, or what it waits
     for. Those that are done already, and those that still wait, are not run again.
@@ -75,7 +75,7 @@ async def run_tasks(
 
 
 def _keep_questions(
-    execution: Execution, position: Position, ended: Mapping[str, Result], known: Recorded
+    execution: Execution, position: Position, ended: Mapping[str, Result], known: PendingWrites
 ) -> None:
     for task_id, pause in ended.items():
         if isinstance(pause, GraphInterrupt) and position.checkpoint is not None:
@@ -113,7 +113,7 @@ async def _all(tasks: Sequence[Task], one: Callable[[Task], Awaitable[None]]) ->
 
 
 def _ended_before(
-    execution: Execution, tasks: Sequence[Task], known: Recorded
+    execution: Execution, tasks: Sequence[Task], known: PendingWrites
 ) -> dict[str, Result]:
     """The tasks that are not to be run (again): done already, or waiting still."""
     found = {
@@ -123,7 +123,7 @@ def _ended_before(
     return {task_id: result for task_id, result in found.items() if result is not None}
 
 
-def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInterrupt | None:
+def _still_waits(execution: Execution, task: Task, known: PendingWrites) -> GraphInterrupt | None:
     """What a task waits for, as far as it says so itself: of what waits in a subgraph, the
     subgraph knows best."""
     interrupts = [
@@ -144,7 +144,7 @@ def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInte
 
 def _goes_on(
     task: Task,
-    known: Recorded,
+    known: PendingWrites,
     interrupts: Sequence[Interrupt],
     sleeps: Sequence[Sleep],
     left: Sequence[Sleep],
@@ -165,7 +165,9 @@ def _goes_on(
     )
 
 
-async def run_task(execution: Execution, position: Position, task: Task, known: Recorded) -> Result:
+async def run_task(
+    execution: Execution, position: Position, task: Task, known: PendingWrites
+) -> Result:
     """Run one task to its end, again after an error as its retry policy says."""
     told = b'{"task_id":"%b"}' % task.task_id.encode()
     execution.state(task, events.NODE_STARTED, told, task)
@@ -193,7 +195,7 @@ def _timed(task: Task, attempt: Attempt) -> Attempt:
     return lambda memo: in_time(memo, attempt(memo))
 
 
-async def _kept_or_made(memo: TaskCall, position: Position, known: Recorded) -> TaskWrites:
+async def _kept_or_made(memo: TaskCall, position: Position, known: PendingWrites) -> TaskWrites:
     """What the cache has of a task like this one, with where its routers lead now; or what the
     node does, which is then kept."""
     execution, task = memo.execution, memo.task
