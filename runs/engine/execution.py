@@ -21,7 +21,7 @@ from .errors import Fenced, NodeError, NotStorableError
 from .events import Event
 from .graph import Graph
 from .guarding import guarded
-from .heard import Heard
+from .heard import ReplayedEvents
 from .plan import Task
 from .pool import threads_of
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal, Lease
@@ -111,7 +111,7 @@ class Execution:
     context: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
-    heard: dict[str, Heard] = field(default_factory=dict)
+    heard: dict[str, ReplayedEvents] = field(default_factory=dict)
     late: list[NodeError] = field(default_factory=list)
 
     def child(self, graph: Graph, namespace: str, **changes: Any) -> Execution:

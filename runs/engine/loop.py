@@ -18,7 +18,7 @@ from .earlier import with_recorded_ids
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
 from .execution import Execution, Standing, check_size, check_state_size
-from .heard import Heard
+from .heard import ReplayedEvents
 from .memo import current
 from .notes import NOTHING, PendingWrites
 from .plan import Task, plan
@@ -146,7 +146,7 @@ async def _load(execution: Execution) -> Saved | None:
 
 
 def _hear(execution: Execution, heard: Mapping[str, Sequence[tuple[str, bytes]]]) -> None:
-    execution.heard.update((about, Heard(told)) for about, told in heard.items())
+    execution.heard.update((about, ReplayedEvents(told)) for about, told in heard.items())
 
 
 async def _enter(execution: Execution, position: Position, payload: Any) -> Position:
