@@ -12,7 +12,7 @@ from .arguments import arguments
 from .attempts import in_time
 from .checkpoint import Note, Position, TaskWrites
 from .errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
-from .execution import Turn
+from .execution import CommitGate
 from .memo import TaskCall
 from .plan import view
 from .ports import Transacted
@@ -29,7 +29,7 @@ async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]
     assert checkpoint is not None
     # What was said before has smaller numbers; and a run that begins again begins here.
     await execution.journal.settle(execution.lease)
-    turn = memo.turn = Turn()
+    turn = memo.turn = CommitGate()
     work = partial(_work, memo, position, turn, call)
     lease, transact = execution.lease, execution.journal.transact
     running = asyncio.ensure_future(memo.in_thread(transact, lease, checkpoint, task.task_id, work))
@@ -53,7 +53,9 @@ async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]
     return TaskWrites.loads(task.task_id, task.node.name, note.body)
 
 
-def _work(memo: TaskCall, position: Position, turn: Turn, call: Callable[[], Any]) -> Transacted:
+def _work(
+    memo: TaskCall, position: Position, turn: CommitGate, call: Callable[[], Any]
+) -> Transacted:
     execution, task = memo.execution, memo.task
     name, began = task.node.name, forked.generation
     try:

@@ -30,7 +30,7 @@ from .types import START, Interrupt
 _log = logging.getLogger("fastgraph.node")
 
 
-class Turn:
+class CommitGate:
     """One call of an atomic node: what it has stated so far, and who decides how it ends. Its
     thread, with the commit, or its run, which does not wait for it any more: whoever is first."""
 
@@ -222,7 +222,7 @@ class Execution:
         return ref
 
     def save_in(
-        self, turn: Turn, task: Task, name: str, data: bytes, media_type: str
+        self, turn: CommitGate, task: Task, name: str, data: bytes, media_type: str
     ) -> ArtifactRef:
         """`save` in this thread, for a task in a transaction: the row and the event go with it."""
         ref = self._ref(task, name, media_type, self._store.write(data))

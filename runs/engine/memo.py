@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from . import guarding, messages, notes, serde
 from .checkpoint import Checkpoint, Frontier, Note, NoteKind
 from .errors import CallOver, GraphInterrupt, NotStorableError
-from .execution import Execution, Turn, namespace_of, refuse_over
+from .execution import CommitGate, Execution, namespace_of, refuse_over
 from .kept import Call
 from .ledger import Ledger
 from .notes import PendingWrites
@@ -88,7 +88,7 @@ class TaskCall:
         #: What the guard found wrong with a call of the node: it fails the node, even if the node
         #: swallows the error.
         self.fault: Exception | None = None
-        self.turn: Turn | None = None
+        self.turn: CommitGate | None = None
         self.signals: Noted | None = None
         self.strands: Strands | None = None
         self._ledger: Ledger | None = None
