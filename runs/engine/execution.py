@@ -55,7 +55,7 @@ class CommitGate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class CheckpointDetail:
     """What stands behind a checkpoint or an interrupt, for those who listen: the keys that were
     `changed`, or what is waited for."""
 

@@ -14,7 +14,7 @@ from .durability import PacedJournal, paced
 from .earlier import for_a_fork, with_recorded_ids
 from .errors import EmptyInputError, NodeCancelledError, NodeError
 from .events import Event
-from .execution import Execution, Standing
+from .execution import CheckpointDetail, Execution
 from .forking import fork_checkpoint
 from .graph import Graph
 from .loop import Outcome, advance
@@ -75,7 +75,7 @@ class Invocation:
             asked = [{"id": one.id, "value": one.value} for one in outcome.interrupts]
             data = serde.dumps({"interrupts": asked})
             now = execution.clock.now()
-            stands = Standing(
+            stands = CheckpointDetail(
                 graph=self.graph, position=outcome.position, interrupts=outcome.interrupts
             )
             execution.say(Event(name=events.INTERRUPTED, ts=now, data=data), stands)

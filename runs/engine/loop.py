@@ -17,7 +17,7 @@ from .checkpoint import Change, Frontier, Note, Position, Saved, Source, TaskWri
 from .earlier import with_recorded_ids
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
-from .execution import Execution, Standing, check_size, check_state_size
+from .execution import CheckpointDetail, Execution, check_size, check_state_size
 from .heard import ReplayedEvents
 from .memo import current
 from .notes import NOTHING, PendingWrites
@@ -124,7 +124,7 @@ def _show(execution: Execution, position: Position, known: PendingWrites) -> Non
     the log."""
     if execution.listen is not None and execution.resumes:
         seen = commanded(execution.graph, position, known.commands)
-        stands = Standing(graph=execution.graph, position=seen, changed=seen.values)
+        stands = CheckpointDetail(graph=execution.graph, position=seen, changed=seen.values)
         execution.listen(_announced(execution, seen), stands)
 
 
@@ -253,7 +253,7 @@ async def commit(
     faults.point("after_commit")
     if execution.listen is not None:
         changed = [change.channel for change in changes]
-        stands = Standing(graph=execution.graph, position=position, changed=changed)
+        stands = CheckpointDetail(graph=execution.graph, position=position, changed=changed)
         execution.listen(event, stands)
     return position
 
