@@ -7,7 +7,7 @@ from typing import Any
 from . import models
 from .context import Context, SyncContext
 from .execution import config
-from .graph import Branch, Calling, Node
+from .graph import Branch, ExtraArgument, Node
 from .memo import TaskCall
 
 
@@ -22,7 +22,7 @@ def arguments(
     return args, {name: _given(memo, what, called.awaits) for name, what in called.keywords}
 
 
-def _given(memo: TaskCall, what: Calling, awaits: bool) -> Any:
+def _given(memo: TaskCall, what: ExtraArgument, awaits: bool) -> Any:
     if what == "config":
         said = config(memo.execution, memo.task)
         heard = models.callbacks()

@@ -12,21 +12,21 @@ from .types import Cache, CachePolicy, RetryPolicy
 
 #: What a node is called with beside its state: nothing, a context, a config mapping, or a function
 #: that puts custom events on the stream.
-Calling = Literal["state", "context", "config", "writer"]
+ExtraArgument = Literal["state", "context", "config", "writer"]
 
 
 class _Called:
     """What nodes and routers have in common."""
 
-    calling: Calling
-    keywords: tuple[tuple[str, Calling], ...]
+    calling: ExtraArgument
+    keywords: tuple[tuple[str, ExtraArgument], ...]
 
     @cached_property
     def takes_context(self) -> bool:
         """Whether it is called with a context."""
         return self.takes("context")
 
-    def takes(self, what: Calling) -> bool:
+    def takes(self, what: ExtraArgument) -> bool:
         """Whether it is called with that, as its second argument or by keyword."""
         return self.calling == what or any(one == what for _, one in self.keywords)
 
@@ -45,8 +45,8 @@ class Node(_Called):
     identity: str = ""
     is_async: bool
     awaits: bool = False
-    calling: Calling = "state"
-    keywords: tuple[tuple[str, Calling], ...] = ()
+    calling: ExtraArgument = "state"
+    keywords: tuple[tuple[str, ExtraArgument], ...] = ()
     retry: Sequence[RetryPolicy] = ()
     cache: CachePolicy | None = None
     timeout: float | None = None
@@ -69,8 +69,8 @@ class Branch(_Called):
     is_async: bool
     path_map: Mapping[Any, str] | None = None
     none_ends: bool = False
-    calling: Calling = "state"
-    keywords: tuple[tuple[str, Calling], ...] = ()
+    calling: ExtraArgument = "state"
+    keywords: tuple[tuple[str, ExtraArgument], ...] = ()
     awaits: bool = False
     view: StateView | None = None
 
