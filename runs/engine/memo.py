@@ -22,7 +22,7 @@ from .notes import PendingWrites
 from .parts import Parts, in_loop
 from .places import place_of, seat_of
 from .plan import Task
-from .pool import Begun, begin
+from .pool import LoopFuture, begin
 from .ports import ArtifactRef
 from .signals import Noted, Signal, again, in_step
 from .strands import Hand, Strands, Where, where
@@ -97,7 +97,7 @@ class TaskCall:
         self.gate: AbstractAsyncContextManager[Any] | None = None  # of the tasks that are begun
         inside = self._known.inside
         self.inside: dict[str, str] = dict(inside.get(self.task.task_id, ())) if inside else {}
-        self._waits: set[Begun[Any]] = set()
+        self._waits: set[LoopFuture[Any]] = set()
         self._parts: Parts | None = None
         self.fresh = itertools.count()  # of calls that make messages
         self.unseen = 0  # bytes that a thread has emitted since it last waited
@@ -228,7 +228,7 @@ class TaskCall:
         said = notes.asked(self.task.task_id, list(asked.values()), self._known)
         self.execution.journal.record(self.execution.lease, self._checkpoint, said)
 
-    def begin(self, doing: Coroutine[Any, Any, T]) -> Begun[T]:
+    def begin(self, doing: Coroutine[Any, Any, T]) -> LoopFuture[T]:
         """Run a coroutine of the call on the event loop, from another thread."""
         if asyncio._get_running_loop() is self.loop or self.over:
             doing.close()
