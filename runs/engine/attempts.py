@@ -29,7 +29,7 @@ from .signals import again
 T = TypeVar("T")
 
 
-async def until_done(memo: TaskCall, attempt: Callable[[TaskCall], Awaitable[T]]) -> T:
+async def run_with_retries(memo: TaskCall, attempt: Callable[[TaskCall], Awaitable[T]]) -> T:
     """What `attempt` gives, called again, with a memo of its own, after an error as the task's
     retry policies say. What is final comes out as NodeError; GraphInterrupt and the end of the run
     pass. What was asked counts, also where the node's code caught the exception (`signals`)."""

@@ -11,7 +11,7 @@ from functools import partial, update_wrapper
 from typing import Any, overload
 
 from . import caching, doubts, events, ids, models, part_tasks, serde, signatures, strays
-from .attempts import in_time, until_done
+from .attempts import in_time, run_with_retries
 from .checking import (
     check_cache_policy,
     check_task_name,
@@ -158,7 +158,7 @@ async def _found_or_made(
             pass  # of a class that is gone or has changed since: the task makes it anew
     inner = memo.inner(task, call)
     encoded = memo.encode(
-        task.node.name, await until_done(inner, partial(_call, memo, args, kwargs))
+        task.node.name, await run_with_retries(inner, partial(_call, memo, args, kwargs))
     )
     if policy and graph.cache:
         await graph.cache.put(cached, encoded, policy.ttl)

@@ -11,7 +11,7 @@ from typing import Any
 from . import caching, events, faults, models, signals, stopping
 from .arguments import arguments
 from .atomic import run_atomic
-from .attempts import in_time, is_ours, until_done
+from .attempts import in_time, is_ours, run_with_retries
 from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
@@ -177,7 +177,7 @@ async def run_task(
             attempt: Attempt = partial(_attempt, position, None)
             if task.node.timeout is not None:
                 attempt = _timed(task, attempt)
-            found = await until_done(memo, attempt)
+            found = await run_with_retries(memo, attempt)
         else:
             found = await _kept_or_made(memo, position, known)
     except GraphInterrupt as pause:
@@ -211,9 +211,9 @@ async def _kept_or_made(memo: TaskCall, position: Position, known: PendingWrites
         ) from error
     if kept is not None:
         kept = identified(graph, kept)
-        return await until_done(memo, _timed(task, partial(_routed, position, kept)))
+        return await run_with_retries(memo, _timed(task, partial(_routed, position, kept)))
     made: list[TaskWrites] = []
-    found = await until_done(memo, _timed(task, partial(_attempt, position, made)))
+    found = await run_with_retries(memo, _timed(task, partial(_attempt, position, made)))
     if key is not None:
         await caching.keep(graph, task, key, made[-1])
     return found
