@@ -9,7 +9,7 @@ from typing import Any
 
 from . import events, forked
 from .arguments import arguments
-from .attempts import in_time
+from .attempts import with_timeout
 from .checkpoint import Note, Position, TaskWrites
 from .errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
 from .execution import CommitGate
@@ -35,7 +35,7 @@ async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]
     running = asyncio.ensure_future(memo.in_thread(transact, lease, checkpoint, task.task_id, work))
     running.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
-        note = await in_time(memo, asyncio.shield(running))
+        note = await with_timeout(memo, asyncio.shield(running))
     except NodeTimeoutError:
         if turn.give_up():
             running.cancel()

@@ -149,7 +149,7 @@ def _fault_of(memo: TaskCall) -> Exception | None:
     return guarding.check(memo.task.node.name) or memo.fault
 
 
-def in_time(memo: TaskCall, call: Awaitable[T]) -> Awaitable[T]:
+def with_timeout(memo: TaskCall, call: Awaitable[T]) -> Awaitable[T]:
     """What `call` gives; NodeTimeoutError when it takes longer than the node may."""
     seconds = memo.task.node.timeout
     return call if seconds is None else _limited(memo, call, seconds)

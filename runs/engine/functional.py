@@ -11,7 +11,7 @@ from functools import partial, update_wrapper
 from typing import Any, overload
 
 from . import caching, doubts, events, ids, models, part_tasks, serde, signatures, strays
-from .attempts import in_time, run_with_retries
+from .attempts import run_with_retries, with_timeout
 from .checking import (
     check_cache_policy,
     check_task_name,
@@ -172,9 +172,9 @@ async def _call(
     args, kwargs = copied_if_finite((args, kwargs))
     try:
         if node.is_async:
-            answer = await in_time(memo, node.run(*args, **kwargs))
+            answer = await with_timeout(memo, node.run(*args, **kwargs))
         else:
-            answer = await in_time(memo, memo.call(node.run, *args, **kwargs))
+            answer = await with_timeout(memo, memo.call(node.run, *args, **kwargs))
         outer.inside.update(memo.inside)
         return answer
     finally:

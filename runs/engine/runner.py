@@ -11,7 +11,7 @@ from typing import Any
 from . import caching, events, faults, models, signals, stopping
 from .arguments import arguments
 from .atomic import run_atomic
-from .attempts import in_time, is_ours, run_with_retries
+from .attempts import is_ours, run_with_retries, with_timeout
 from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
@@ -192,7 +192,7 @@ def _timed(task: Task, attempt: Attempt) -> Attempt:
     atomic node decides itself when it is too late."""
     if task.node.timeout is None or task.node.atomic:
         return attempt
-    return lambda memo: in_time(memo, attempt(memo))
+    return lambda memo: with_timeout(memo, attempt(memo))
 
 
 async def _kept_or_made(memo: TaskCall, position: Position, known: PendingWrites) -> TaskWrites:
