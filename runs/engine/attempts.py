@@ -58,7 +58,7 @@ async def run_with_retries(memo: TaskCall, attempt: Callable[[TaskCall], Awaitab
             raise
         except BaseException as raised:  # a node may raise SystemExit; the worker must not exit
             left_behind = memo.over and not isinstance(raised, NodeTimeoutError)
-            if left_behind or is_ours(raised):
+            if left_behind or is_run_cancellation(raised):
                 raise
             error = await _settled(memo, raised)
             inner = _named(memo, error)
@@ -166,7 +166,7 @@ async def _limited(memo: TaskCall, call: Awaitable[T], seconds: float) -> T:
         ) from error.__cause__
 
 
-def is_ours(error: BaseException) -> bool:
+def is_run_cancellation(error: BaseException) -> bool:
     """Whether it was the run that was stopped, rather than something inside the node."""
     return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and stopping.is_asked(
         asyncio.current_task()

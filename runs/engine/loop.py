@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from . import events, faults, ids, notes, stopping, strands
-from .attempts import cancelled_itself, is_ours
+from .attempts import cancelled_itself, is_run_cancellation
 from .checkpoint import Change, Frontier, Note, Position, Saved, Source, TaskWrites
 from .earlier import with_recorded_ids
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
@@ -165,7 +165,7 @@ async def _enter(execution: Execution, position: Position, payload: Any) -> Posi
             with NoNode("a router of START", hides=False):
                 goto = await routes(execution, position, begun, branches)
         except BaseException as error:
-            if is_ours(error):
+            if is_run_cancellation(error):
                 raise
             if isinstance(error, asyncio.CancelledError):
                 error = cancelled_itself(START, error)

@@ -11,7 +11,7 @@ from typing import Any
 from . import caching, events, faults, models, signals, stopping
 from .arguments import arguments
 from .atomic import run_atomic
-from .attempts import is_ours, run_with_retries, with_timeout
+from .attempts import is_run_cancellation, run_with_retries, with_timeout
 from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
@@ -330,7 +330,7 @@ def _sent_up(memo: TaskCall, error: BaseException) -> list[Any]:
     """The Commands that graphs inside the node sent to the one around them, if that is how the
     node ended; or else `error` is raised."""
     ended = signals.settled(error, memo.signals.items) if memo.signals is not None else error
-    if not isinstance(ended, ParentCommand) or is_ours(error):
+    if not isinstance(ended, ParentCommand) or is_run_cancellation(error):
         raise error
     memo.signals = None  # they are heeded; the routers come after them
     return [replace(command, graph=None) for command in ended.commands]
