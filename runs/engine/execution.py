@@ -164,7 +164,7 @@ class Execution:
     def state(self, task: Task, name: str, data: bytes, behind: Any = None) -> None:
         """Put an event of `task` on record. What stands `behind` it is not kept."""
         event = self.event(task, name, data)
-        if self.heard and self.heard_before(task.task_id, event):
+        if self.heard and self.is_already_logged(task.task_id, event):
             return
         self.journal.append(self.lease, [event])
         if self.listen is not None:
@@ -193,7 +193,7 @@ class Execution:
             data=data,
         )
 
-    def heard_before(self, about: str, event: Event) -> bool:
+    def is_already_logged(self, about: str, event: Event) -> bool:
         """Whether the event of a task or checkpoint (`about`: its id) is already in the log, from
         the attempt before."""
         told = self.heard.get(about)
@@ -215,7 +215,7 @@ class Execution:
         ref = self._ref(task, name, media_type, blob)
         if task is not None:
             event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
-            stated = [] if self.heard_before(task.task_id, event) else [event]
+            stated = [] if self.is_already_logged(task.task_id, event) else [event]
             self.journal.append(self.lease, stated, [ref])
             if self.listen is not None and stated:
                 self.listen(stated[0], None)

@@ -245,7 +245,7 @@ async def commit(
     if source == "input" and not namespace:
         # What enters a channel in another form is not what the input has.
         given = _given(done[0], [c for c in changes if c.channel not in execution.graph.entries])
-    known = execution.heard and execution.heard_before(checkpoint.checkpoint_id, event)
+    known = execution.heard and execution.is_already_logged(checkpoint.checkpoint_id, event)
     said = [] if known else [event]
     superstep = Superstep(checkpoint=checkpoint, changes=changes, events=said, given=given)
     await execution.journal.commit(execution.lease, superstep)
