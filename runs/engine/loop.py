@@ -20,7 +20,7 @@ from .events import Event
 from .execution import CheckpointDetail, Execution, check_size, check_state_size
 from .heard import ReplayedEvents
 from .memo import current
-from .notes import NOTHING, PendingWrites
+from .notes import NO_PENDING_WRITES, PendingWrites
 from .plan import Task, plan
 from .ports import Superstep
 from .restore import begin, restore
@@ -72,7 +72,7 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
     while position.step - first < execution.step_limit:
         seen = commanded(graph, position, known.commands)
         tasks = plan(graph, seen, run_id=run_id)
-        if known is not NOTHING:
+        if known is not NO_PENDING_WRITES:
             tasks = with_recorded_ids(tasks, known, seen.checkpoint, run_id)
         if not tasks and not any(command.writes for command in known.commands):
             execution.refuse_late()
@@ -86,7 +86,7 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
             waiting = {t: r for t, r in results.items() if isinstance(r, GraphInterrupt)}
             return _suspend(execution, seen, known, waiting, done)
         position = await commit(execution, position, done, commands=known.commands)
-        known, execution.clean = NOTHING, True
+        known, execution.clean = NO_PENDING_WRITES, True
     if not position.frontier.next_nodes:
         return Outcome(position=position)
     raise GraphRecursionError(
@@ -107,7 +107,7 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, PendingWr
         execution.reached = saved.checkpoint.checkpoint_id
         mine = saved.checkpoint.run_id == execution.lease.run_id
         if payload is None or (mine and execution.reached != execution.base):
-            known = notes.read(saved.notes) if saved.notes else NOTHING
+            known = notes.read(saved.notes) if saved.notes else NO_PENDING_WRITES
             execution.answers.update(known.answers)
             _show(execution, position, known)
             counted = mine and not execution.recount
@@ -116,7 +116,7 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, PendingWr
         raise EmptyInputError("There is nothing to begin with: give an input, or a thread.")
     position = await _enter(execution, position, payload)
     execution.clean = True
-    return position, NOTHING, position.step
+    return position, NO_PENDING_WRITES, position.step
 
 
 def _show(execution: Execution, position: Position, known: PendingWrites) -> None:

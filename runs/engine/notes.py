@@ -64,7 +64,7 @@ class PendingWrites:
 AHEAD = "ahead:"
 
 #: What is on record of a superstep that begins. Never changed.
-NOTHING = PendingWrites()
+NO_PENDING_WRITES = PendingWrites()
 
 
 def read(notes: Iterable[Note], *, shown: bool = False) -> PendingWrites:

@@ -17,7 +17,7 @@ from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
 from .graph import Branch, Node
 from .memo import SHORT, TaskCall, current
-from .notes import NOTHING, PendingWrites, Sleep, asked
+from .notes import NO_PENDING_WRITES, PendingWrites, Sleep, asked
 from .plan import Task, view
 from .signals import again
 from .types import Interrupt
@@ -38,7 +38,7 @@ async def run_tasks(
     the last one goes with its superstep's commit. The first error stops the other tasks and is
     raised as NodeError; what had finished stays recorded, and so does what others had asked.
     """
-    ended = {} if known is NOTHING else _ended_before(execution, tasks, known)
+    ended = {} if known is NO_PENDING_WRITES else _ended_before(execution, tasks, known)
     if len(tasks) == 1 and not ended:
         (task,) = tasks
         return {task.task_id: await run_task(execution, position, task, known)}
@@ -322,7 +322,7 @@ def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> Task
     node = execution.graph.nodes.get(task.node) or Node(name=task.node, run=view, is_async=False)
     path, step = (0, task.node), position.step + 1
     stands_for = Task(task_id=task.task_id, path=path, node=node, step=step, arg=None)
-    memo = TaskCall(execution, stands_for, position.checkpoint, NOTHING)
+    memo = TaskCall(execution, stands_for, position.checkpoint, NO_PENDING_WRITES)
     return memo
 
 
