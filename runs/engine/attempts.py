@@ -69,7 +69,7 @@ async def run_with_retries(memo: TaskCall, attempt: Callable[[TaskCall], Awaitab
             assert inner.__cause__ is not None
             until = retry.moment(execution.clock.now(), wait)
             told = {"attempt": memo.attempt, "delay": wait, "error": shown(inner.__cause__)}
-            execution.state(
+            execution.emit_task_event(
                 task,
                 events.RETRY,
                 serde.dumps({**told, "until": until.isoformat(), **within(memo)}),

@@ -161,7 +161,7 @@ class Execution:
                 "or raise the limit (FASTGRAPH_MAX_EVENT_BYTES on the server)."
             )
 
-    def state(self, task: Task, name: str, data: bytes, behind: Any = None) -> None:
+    def emit_task_event(self, task: Task, name: str, data: bytes, behind: Any = None) -> None:
         """Put an event of `task` on record. What stands `behind` it is not kept."""
         event = self.event(task, name, data)
         if self.heard and self.is_already_logged(task.task_id, event):

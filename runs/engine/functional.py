@@ -137,10 +137,10 @@ async def _run(
     task = Task(task_id=task_id, path=memo.task.path, node=node, step=memo.task.step, arg=args)
     told = serde.dumps({"task_id": task_id, "called_by": memo.task.task_id})
     shown = copied_if_finite((args, kwargs)) if execution.listen is not None else None
-    execution.state(task, events.NODE_STARTED, told, shown)
+    execution.emit_task_event(task, events.NODE_STARTED, told, shown)
     encoded = await _found_or_made(memo, task, call, args, kwargs)
     # Stated first: what is kept is not run again, and would not be stated any more.
-    execution.state(task, events.NODE_UPDATE, encoded)
+    execution.emit_task_event(task, events.NODE_UPDATE, encoded)
     return await memo.keep(call, encoded)
 
 

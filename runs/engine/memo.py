@@ -253,7 +253,7 @@ class TaskCall:
         """State an event, on the event loop."""
         self.check()
         self.execution.check_event(self.task.node.name, name, data)
-        self.execution.state(self.task, name, data)
+        self.execution.emit_task_event(self.task, name, data)
 
     def say_from_thread(self, name: str, data: bytes) -> None:
         """State an event, from any other thread; with the transaction of an atomic node."""
@@ -275,7 +275,7 @@ class TaskCall:
 
     def _say_late(self, name: str, data: bytes) -> None:
         if not self.over:
-            self.execution.state(self.task, name, data)
+            self.execution.emit_task_event(self.task, name, data)
 
     async def save(self, name: str, data: bytes, media_type: str) -> ArtifactRef:
         """Store an artifact of the task."""

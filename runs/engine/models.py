@@ -214,7 +214,7 @@ def _say(memo: TaskCall, said: Said) -> None:
         return
     told = (memo.task, events.MESSAGES, data, said)
     if asyncio._get_running_loop() is memo.loop:
-        memo.execution.state(*told)
+        memo.execution.emit_task_event(*told)
     else:
         memo.loop.call_soon_threadsafe(memo.execution.state, *told)
 

@@ -170,7 +170,7 @@ async def run_task(
 ) -> Result:
     """Run one task to its end, again after an error as its retry policy says."""
     told = b'{"task_id":"%b"}' % task.task_id.encode()
-    execution.state(task, events.NODE_STARTED, told, task)
+    execution.emit_task_event(task, events.NODE_STARTED, told, task)
     memo = TaskCall(execution, task, position.checkpoint, known)
     try:
         if task.node.cache is None:
@@ -183,7 +183,7 @@ async def run_task(
     except GraphInterrupt as pause:
         return pause
     if not task.node.atomic:
-        execution.state(task, events.NODE_UPDATE, update_data(found.writes))
+        execution.emit_task_event(task, events.NODE_UPDATE, update_data(found.writes))
     return found
 
 
