@@ -170,7 +170,7 @@ class Execution:
         if self.listen is not None:
             self.listen(event, behind)
 
-    def say(self, event: Event, behind: Any = None) -> None:
+    def emit_run_event(self, event: Event, behind: Any = None) -> None:
         """Put any event of the run on record."""
         self.journal.append(self.lease, [event])
         if self.listen is not None:

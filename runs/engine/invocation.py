@@ -78,7 +78,7 @@ class Invocation:
             stands = CheckpointDetail(
                 graph=self.graph, position=outcome.position, interrupts=outcome.interrupts
             )
-            execution.say(Event(name=events.INTERRUPTED, ts=now, data=data), stands)
+            execution.emit_run_event(Event(name=events.INTERRUPTED, ts=now, data=data), stands)
         return outcome
 
     async def _execution(self, given: Any) -> Execution:
