@@ -106,7 +106,7 @@ class Context(_Facts):
         """Put a `custom` event on the run's stream (`custom:<name>` when it has one). It is on its
         way when this returns, and no commit is waited for. A node that emits without end says
         `await ctx.emit(...)`: then it waits while the journal is behind."""
-        self._memo.say(_event(name), serde.dumps(data))
+        self._memo.emit(_event(name), serde.dumps(data))
         return Emitted(self._execution.journal)
 
     @property
@@ -174,7 +174,7 @@ class SyncContext(_Facts):
         waited for, but while the journal is behind this waits. In an atomic node it is a part of
         the transaction, and never waits."""
         body = serde.dumps(data)
-        self._memo.say_from_thread(_event(name), body)
+        self._memo.emit_from_thread(_event(name), body)
         if self._memo.is_to_wait(len(body)) and not _on_a_loop():
             # In its turn: the loop has taken all that was emitted before, so none of it piles up.
             self._wait(self._execution.journal.room())

@@ -249,20 +249,20 @@ class TaskCall:
         running.add_done_callback(self._waits.discard)
         return running
 
-    def say(self, name: str, data: bytes) -> None:
+    def emit(self, name: str, data: bytes) -> None:
         """State an event, on the event loop."""
         self.check()
         self.execution.check_event(self.task.node.name, name, data)
         self.execution.emit_task_event(self.task, name, data)
 
-    def say_from_thread(self, name: str, data: bytes) -> None:
+    def emit_from_thread(self, name: str, data: bytes) -> None:
         """State an event, from any other thread; with the transaction of an atomic node."""
         self.check()
         self.execution.check_event(self.task.node.name, name, data)
         if self.turn is not None:
             self.turn.events.append(self.execution.event(self.task, name, data))
             return
-        self.loop.call_soon_threadsafe(self._say_late, name, data)
+        self.loop.call_soon_threadsafe(self._emit_late, name, data)
 
     def is_to_wait(self, emitted: int) -> bool:
         """Whether a thread that has emitted so many bytes more is to look whether the journal is
@@ -273,7 +273,7 @@ class TaskCall:
         self.unseen = 0
         return True
 
-    def _say_late(self, name: str, data: bytes) -> None:
+    def _emit_late(self, name: str, data: bytes) -> None:
         if not self.over:
             self.execution.emit_task_event(self.task, name, data)
 
