@@ -45,9 +45,9 @@ async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]
         if turn.give_up():
             running.cancel()
         raise
-    if execution.listen is not None:
+    if execution.observer is not None:
         for event in turn.events:
-            execution.listen(event, None)
+            execution.observer(event, None)
     if isinstance(note.body, TaskWrites):
         return note.body
     return TaskWrites.loads(task.task_id, task.node.name, note.body)

@@ -79,7 +79,7 @@ class Execution:
     the run goes on. A subgraph is at `place` in its run (the same in each run that goes on from the
     same checkpoint) and at `seat` in its thread; one that keeps its state goes on from checkpoint
     `base`, and `inside` says where those in it stand. `reached` is the newest checkpoint that was
-    read or written. `listen` is told every event, with what stands behind it: the Standing
+    read or written. `observer` is told every event, with what stands behind it: the Standing
     of a checkpoint or an interrupt, the Task of a node that begins, the arguments of a task
     function. `models`: what LangChain's models say in nodes is an event, as it is said. `again`:
     what waits for an answer is called again without one."""
@@ -105,7 +105,7 @@ class Execution:
     base: str | None = None
     inside: Mapping[str, str] = field(default_factory=dict)
     reached: str | None = None
-    listen: Callable[[Event, Any], None] | None = None
+    observer: Callable[[Event, Any], None] | None = None
     models: bool = False
     again: bool = False
     context: Any = None
@@ -167,14 +167,14 @@ class Execution:
         if self.heard and self.is_already_logged(task.task_id, event):
             return
         self.journal.append(self.lease, [event])
-        if self.listen is not None:
-            self.listen(event, behind)
+        if self.observer is not None:
+            self.observer(event, behind)
 
     def emit_run_event(self, event: Event, behind: Any = None) -> None:
         """Put any event of the run on record."""
         self.journal.append(self.lease, [event])
-        if self.listen is not None:
-            self.listen(event, behind)
+        if self.observer is not None:
+            self.observer(event, behind)
 
     def event(self, task: Task, name: str, data: bytes) -> Event:
         """An event of `task`, not on record yet."""
@@ -217,8 +217,8 @@ class Execution:
             event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
             stated = [] if self.is_already_logged(task.task_id, event) else [event]
             self.journal.append(self.lease, stated, [ref])
-            if self.listen is not None and stated:
-                self.listen(stated[0], None)
+            if self.observer is not None and stated:
+                self.observer(stated[0], None)
         return ref
 
     def save_in(

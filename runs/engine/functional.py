@@ -136,7 +136,7 @@ async def _run(
     task_id = ids.derived_text(memo.task.task_id, call.key)
     task = Task(task_id=task_id, path=memo.task.path, node=node, step=memo.task.step, arg=args)
     told = serde.dumps({"task_id": task_id, "called_by": memo.task.task_id})
-    shown = copied_if_finite((args, kwargs)) if execution.listen is not None else None
+    shown = copied_if_finite((args, kwargs)) if execution.observer is not None else None
     execution.emit_task_event(task, events.NODE_STARTED, told, shown)
     encoded = await _found_or_made(memo, task, call, args, kwargs)
     # Stated first: what is kept is not run again, and would not be stated any more.

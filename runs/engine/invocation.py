@@ -39,7 +39,7 @@ class Invocation:
     graph: Graph
     journal: Journal
     context: Any = None
-    listen: Listener | None = None
+    observer: Listener | None = None
     models: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     options: Options = field(default_factory=lambda: Options())
@@ -101,7 +101,7 @@ class Invocation:
             context=self.context,
             config=self.config,
             recount=True,
-            listen=self.listen,
+            observer=self.observer,
             models=self.models,
         )
         if given is None or isinstance(given, Command):

@@ -122,10 +122,10 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, PendingWr
 def _show(execution: Execution, position: Position, known: PendingWrites) -> None:
     """Whoever listens sees first where the run goes on. Nothing has happened, so it is no event of
     the log."""
-    if execution.listen is not None and execution.resumes:
+    if execution.observer is not None and execution.resumes:
         seen = commanded(execution.graph, position, known.commands)
         stands = CheckpointDetail(graph=execution.graph, position=seen, changed=seen.values)
-        execution.listen(_announced(execution, seen), stands)
+        execution.observer(_announced(execution, seen), stands)
 
 
 async def _load(execution: Execution) -> Saved | None:
@@ -251,10 +251,10 @@ async def commit(
     await execution.journal.commit(execution.lease, superstep)
     execution.reached = checkpoint.checkpoint_id
     faults.point("after_commit")
-    if execution.listen is not None:
+    if execution.observer is not None:
         changed = [change.channel for change in changes]
         stands = CheckpointDetail(graph=execution.graph, position=position, changed=changed)
-        execution.listen(event, stands)
+        execution.observer(event, stands)
     return position
 
 

@@ -54,7 +54,7 @@ async def stream(
             queue.put_nowait((event, part))
 
     told_ids: set[str] = set()
-    listening = replace(invocation, listen=listen, models="messages" in modes)
+    listening = replace(invocation, observer=listen, models="messages" in modes)
     running = asyncio.ensure_future(stopping.carried(listening.run(given)))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     try:

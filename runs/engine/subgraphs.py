@@ -43,7 +43,7 @@ class Subgraph:
 @dataclass(frozen=True, kw_only=True)
 class Inside:
     """One call of a graph in a node, as a part of the task of `memo`; `changes` is what its
-    execution has otherwise than the one around it. `listen` is told what happens in it; `key` tells
+    execution has otherwise than the one around it. `observer` is told what happens in it; `key` tells
     it from other calls of the node.
 
     A graph that keeps its state is at the same namespace in every superstep, and goes on from where
@@ -54,7 +54,7 @@ class Inside:
     memo: TaskCall
     graph: Graph
     changes: Mapping[str, Any] = field(default_factory=dict)
-    listen: Callable[[Event, Any], None] | None = None
+    observer: Callable[[Event, Any], None] | None = None
     models: bool = False
     key: str | None = None
 
@@ -106,8 +106,8 @@ class Inside:
         memo = self.memo
         execution = _child(memo, self.graph, self.changes, call)
         execution.models = execution.models or self.models
-        if self.listen is not None:
-            execution.listen = partial(_tell, execution, self.listen, execution.listen)
+        if self.observer is not None:
+            execution.observer = partial(_tell, execution, self.observer, execution.observer)
         try:
             running = advance(execution, payload)
             if call is not _ONLY:
