@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from runs.engine.memo import TaskCall
+from runs.engine.task_call import TaskCall
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from runs import callers, connections, open_transactions, own_threads, sessions
 from runs.callers import Caller
 from runs.engine import guarding
 from runs.engine.errors import GraphInterrupt, ParentCommand, add_note
-from runs.engine.memo import current
+from runs.engine.task_call import current
 from runs.own_threads import LeftOpen
 
 _log = logging.getLogger("fastgraph.node")

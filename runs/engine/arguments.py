@@ -8,7 +8,7 @@ from . import models
 from .context import Context, SyncContext
 from .execution import config
 from .graph import Branch, ExtraArgument, Node
-from .memo import TaskCall
+from .task_call import TaskCall
 
 
 def arguments(

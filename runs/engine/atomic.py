@@ -13,10 +13,10 @@ from .attempts import with_timeout
 from .checkpoint import Note, Position, TaskWrites
 from .errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
 from .execution import CommitGate
-from .memo import TaskCall
 from .plan import view
 from .ports import Transacted
 from .signals import again
+from .task_call import TaskCall
 from .update import fold
 from .writes import read_answer, read_route, update_data
 

@@ -22,9 +22,9 @@ from .errors import (
     shown,
 )
 from .execution import Execution
-from .memo import TaskCall
 from .plan import Task
 from .signals import again
+from .task_call import TaskCall
 
 T = TypeVar("T")
 

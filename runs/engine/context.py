@@ -15,11 +15,11 @@ from .copies import copied_if_finite
 from .errors import IdentityError
 from .identity import arguments_of, mark_of, split_key
 from .kept import Call
-from .memo import TaskCall
 from .names import Content
 from .ports import ArtifactRef, Journal
 from .signals import again, watched
 from .strands import hand
+from .task_call import TaskCall
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import Any
 
 from .kept import Call
-from .memo import TaskCall
 from .signals import again
+from .task_call import TaskCall
 
 #: Seconds that a call waits at most for other tasks of the node to claim what is left over. They
 #: may wait for this one.

@@ -33,9 +33,9 @@ from .function_identity import check_identity
 from .graph import Node
 from .identity import checked_key, split_key
 from .kept import Call
-from .memo import TaskCall, current
 from .names import as_text
 from .plan import Task
+from .task_call import TaskCall, current
 from .types import CachePolicy, RetryPolicy
 
 

@@ -19,13 +19,13 @@ from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeEr
 from .events import Event
 from .execution import CheckpointDetail, Execution, check_size, check_state_size
 from .heard import ReplayedEvents
-from .memo import current
 from .notes import NO_PENDING_WRITES, PendingWrites
 from .plan import Task, plan
 from .ports import Superstep
 from .restore import begin, restore
 from .runner import routes, run_tasks
 from .strays import NoNode
+from .task_call import current
 from .types import START, Interrupt
 from .update import commanded, fold, update
 from .writes import read_input

@@ -18,7 +18,7 @@ from typing import Any, Final
 from . import events, serde
 from .checkpoint import Write
 from .execution import config
-from .memo import TaskCall
+from .task_call import TaskCall
 
 #: What of `configurable` is told along with a message. The rest may be secret.
 _KNOWN: Final = (

@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from . import stopping
-from .memo import TaskCall
 from .strands import Strands
+from .task_call import TaskCall
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from . import identity, ledger, serde, strays
 from .copies import copied
 from .errors import CallOver, GraphInterrupt, IdentityError, NotStorableError
 from .execution import refuse_over
-from .memo import SHORT, TaskCall, current
 from .notes import AHEAD, Sleep
+from .task_call import SHORT, TaskCall, current
 from .types import Interrupt
 
 

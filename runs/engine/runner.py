@@ -16,10 +16,10 @@ from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
 from .graph import Branch, Node
-from .memo import SHORT, TaskCall, current
 from .notes import NO_PENDING_WRITES, PendingWrites, Sleep, asked
 from .plan import Task, view
 from .signals import again
+from .task_call import SHORT, TaskCall, current
 from .types import Interrupt
 from .update import fold
 from .writes import identified, read_answer, read_route, update_data

@@ -14,9 +14,9 @@ from .events import Event
 from .graph import Graph
 from .invocation import Invocation
 from .loop import Outcome
-from .memo import TaskCall, current
 from .models import Said
 from .subgraphs import Inside, output
+from .task_call import TaskCall, current
 from .views import MODES, NOTHING, StreamMode, parts, view
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from .graph import Graph
 from .identity import checked_key, typed_digest
 from .kept import Call
 from .loop import Outcome, advance
-from .memo import TaskCall, current
 from .strands import hand
+from .task_call import TaskCall, current
 from .writes import read_items
 
 
