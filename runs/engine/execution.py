@@ -21,10 +21,10 @@ from .errors import Fenced, NodeError, NotStorableError
 from .events import Event
 from .graph import Graph
 from .guarding import guarded
-from .heard import ReplayedEvents
 from .plan import Task
 from .pool import threads_of
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal, Lease
+from .replayed_events import ReplayedEvents
 from .types import START, Interrupt
 
 _log = logging.getLogger("fastgraph.node")

@@ -18,10 +18,10 @@ from .earlier import with_recorded_ids
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
 from .execution import CheckpointDetail, Execution, check_size, check_state_size
-from .heard import ReplayedEvents
 from .notes import NO_PENDING_WRITES, PendingWrites
 from .plan import Task, plan
 from .ports import Superstep
+from .replayed_events import ReplayedEvents
 from .restore import begin, restore
 from .runner import routes, run_tasks
 from .strays import NoNode
