@@ -216,7 +216,7 @@ def _say(memo: TaskCall, said: Said) -> None:
     if asyncio._get_running_loop() is memo.loop:
         memo.execution.emit_task_event(*told)
     else:
-        memo.loop.call_soon_threadsafe(memo.execution.state, *told)
+        memo.loop.call_soon_threadsafe(memo.execution.emit_task_event, *told)
 
 
 def _plain(message: Any) -> Any:

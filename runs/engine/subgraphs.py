@@ -43,8 +43,8 @@ class Subgraph:
 @dataclass(frozen=True, kw_only=True)
 class Inside:
     """One call of a graph in a node, as a part of the task of `memo`; `changes` is what its
-    execution has otherwise than the one around it. `observer` is told what happens in it; `key` tells
-    it from other calls of the node.
+    execution has otherwise than the one around it. `observer` gets its events; `key` tells it from
+    other calls of the node.
 
     A graph that keeps its state is at the same namespace in every superstep, and goes on from where
     the present branch of the thread left it; where it stands then is kept with the superstep
