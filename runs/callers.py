@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from runs.engine.memo import Memo
+from runs.engine.task_call import TaskCall
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Caller:
     run_id: str = ""
     workflow: str = ""
     node: str = ""
-    memo: Memo | None = None
+    memo: TaskCall | None = None
 
     def __str__(self) -> str:
         who = f"Node {self.node!r}" if self.node else "User code outside a node"

@@ -23,7 +23,7 @@ from django.db.backends.signals import connection_created
 
 from runs import processes
 from runs.engine import forked
-from runs.engine.memo import forget_call
+from runs.engine.task_call import forget_call
 
 #: Descriptors of this process and the files that they were opened on.
 _own: dict[int, tuple[int, int]] = {}

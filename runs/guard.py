@@ -33,7 +33,7 @@ from runs.db import connections
 from runs.db.dialect import locks_whole_database
 from runs.engine import guarding
 from runs.engine.errors import GraphInterrupt, ParentCommand, add_note
-from runs.engine.memo import current
+from runs.engine.task_call import current
 from runs.own_threads import LeftOpen
 
 _log = logging.getLogger("fastgraph.node")

@@ -14,7 +14,7 @@ from runs.engine import serde
 from runs.engine.checkpoint import Change, Checkpoint, Frontier, Note, Saved
 from runs.engine.events import CHECKPOINT, NODE_UPDATE, RETRY, checkpoint_id_of
 from runs.engine.graph import Graph
-from runs.engine.heard import forget_inside
+from runs.engine.replayed_events import forget_inside
 from runs.engine.restore import restore
 from runs.fields import indexed
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from runs import process_tree
 from runs.engine import children
-from runs.engine.memo import current
+from runs.engine.task_call import current
 
 #: The packages whose processes serve many calls.
 _SHARED = ("multiprocessing", "concurrent", "joblib", "loky")

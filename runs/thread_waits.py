@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runs import reports
-from runs.engine.memo import current
 from runs.engine.pool import Pool
+from runs.engine.task_call import current
 
 KIND = "thread_waits"
 #: A task that waits for less is no news. Seconds.

@@ -7,12 +7,12 @@ from typing import Any
 from . import models
 from .context import Context, SyncContext
 from .execution import config
-from .graph import Branch, Calling, Node
-from .memo import Memo
+from .graph import Branch, ExtraArgument, Node
+from .task_call import TaskCall
 
 
 def arguments(
-    args: tuple[Any, ...], called: Node | Branch, memo: Memo
+    args: tuple[Any, ...], called: Node | Branch, memo: TaskCall
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """`args`, which begin with the state, with what else is called for; and that by keyword."""
     if called.calling != "state":
@@ -22,7 +22,7 @@ def arguments(
     return args, {name: _given(memo, what, called.awaits) for name, what in called.keywords}
 
 
-def _given(memo: Memo, what: Calling, awaits: bool) -> Any:
+def _given(memo: TaskCall, what: ExtraArgument, awaits: bool) -> Any:
     if what == "config":
         said = config(memo.execution, memo.task)
         heard = models.callbacks()

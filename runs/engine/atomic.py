@@ -9,19 +9,19 @@ from typing import Any
 
 from . import events, forked
 from .arguments import arguments
-from .attempts import in_time
+from .attempts import with_timeout
 from .checkpoint import Note, Position, TaskWrites
 from .errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
-from .execution import Turn
-from .memo import Memo
+from .execution import CommitGate
 from .plan import view
 from .ports import Transacted
 from .signals import again
+from .task_call import TaskCall
 from .update import fold
 from .writes import read_answer, read_route, update_data
 
 
-async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) -> TaskWrites:
+async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]) -> TaskWrites:
     """What the task wrote: it is on record, with its events, when this returns, and together with
     all that `call` did to the database. A timeout, a cancellation or an error before the commit
     undoes that; after it, what was done counts."""
@@ -29,13 +29,13 @@ async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) ->
     assert checkpoint is not None
     # What was said before has smaller numbers; and a run that begins again begins here.
     await execution.journal.settle(execution.lease)
-    turn = memo.turn = Turn()
+    turn = memo.turn = CommitGate()
     work = partial(_work, memo, position, turn, call)
     lease, transact = execution.lease, execution.journal.transact
     running = asyncio.ensure_future(memo.in_thread(transact, lease, checkpoint, task.task_id, work))
     running.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
-        note = await in_time(memo, asyncio.shield(running))
+        note = await with_timeout(memo, asyncio.shield(running))
     except NodeTimeoutError:
         if turn.give_up():
             running.cancel()
@@ -45,15 +45,17 @@ async def run_atomic(memo: Memo, position: Position, call: Callable[[], Any]) ->
         if turn.give_up():
             running.cancel()
         raise
-    if execution.listen is not None:
+    if execution.observer is not None:
         for event in turn.events:
-            execution.listen(event, None)
+            execution.observer(event, None)
     if isinstance(note.body, TaskWrites):
         return note.body
     return TaskWrites.loads(task.task_id, task.node.name, note.body)
 
 
-def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -> Transacted:
+def _work(
+    memo: TaskCall, position: Position, turn: CommitGate, call: Callable[[], Any]
+) -> Transacted:
     execution, task = memo.execution, memo.task
     name, began = task.node.name, forked.generation
     try:
@@ -80,7 +82,7 @@ def _work(memo: Memo, position: Position, turn: Turn, call: Callable[[], Any]) -
     return Transacted(note=note, events=turn.events, artifacts=turn.artifacts)
 
 
-def _refuse_to_pass_over(memo: Memo) -> None:
+def _refuse_to_pass_over(memo: TaskCall) -> None:
     """What was asked in the node counts, whatever its code made of that: nothing is committed."""
     if memo.signals is not None:
         raise again(memo.signals.items)
@@ -88,7 +90,7 @@ def _refuse_to_pass_over(memo: Memo) -> None:
         raise memo.fault
 
 
-def _routes(memo: Memo, position: Position, task: TaskWrites) -> list[Any]:
+def _routes(memo: TaskCall, position: Position, task: TaskWrites) -> list[Any]:
     """As `runner.routes`, in this thread: where the run goes on is part of the record."""
     graph = memo.execution.graph
     targets: list[Any] = []

@@ -22,14 +22,14 @@ from .errors import (
     shown,
 )
 from .execution import Execution
-from .memo import Memo
 from .plan import Task
 from .signals import again
+from .task_call import TaskCall
 
 T = TypeVar("T")
 
 
-async def until_done(memo: Memo, attempt: Callable[[Memo], Awaitable[T]]) -> T:
+async def run_with_retries(memo: TaskCall, attempt: Callable[[TaskCall], Awaitable[T]]) -> T:
     """What `attempt` gives, called again, with a memo of its own, after an error as the task's
     retry policies say. What is final comes out as NodeError; GraphInterrupt and the end of the run
     pass. What was asked counts, also where the node's code caught the exception (`signals`)."""
@@ -58,7 +58,7 @@ async def until_done(memo: Memo, attempt: Callable[[Memo], Awaitable[T]]) -> T:
             raise
         except BaseException as raised:  # a node may raise SystemExit; the worker must not exit
             left_behind = memo.over and not isinstance(raised, NodeTimeoutError)
-            if left_behind or is_ours(raised):
+            if left_behind or is_run_cancellation(raised):
                 raise
             error = await _settled(memo, raised)
             inner = _named(memo, error)
@@ -69,7 +69,7 @@ async def until_done(memo: Memo, attempt: Callable[[Memo], Awaitable[T]]) -> T:
             assert inner.__cause__ is not None
             until = retry.moment(execution.clock.now(), wait)
             told = {"attempt": memo.attempt, "delay": wait, "error": shown(inner.__cause__)}
-            execution.state(
+            execution.emit_task_event(
                 task,
                 events.RETRY,
                 serde.dumps({**told, "until": until.isoformat(), **within(memo)}),
@@ -86,7 +86,7 @@ async def until_done(memo: Memo, attempt: Callable[[Memo], Awaitable[T]]) -> T:
         memo = memo.again()
 
 
-def _named(memo: Memo, error: BaseException) -> NodeError:
+def _named(memo: TaskCall, error: BaseException) -> NodeError:
     """The error with the node that raised it: the innermost one."""
     if isinstance(error, NodeError):
         return error
@@ -94,7 +94,7 @@ def _named(memo: Memo, error: BaseException) -> NodeError:
     return NodeError(task.node.name, error, namespace=namespace, task_id=task.task_id)
 
 
-async def _next_on_record(memo: Memo) -> Memo:
+async def _next_on_record(memo: TaskCall) -> TaskCall:
     """The memo of the call that comes next, when it is due: calls that failed before a crash count
     as they would have counted without it."""
     heard = memo.execution.heard.get(memo.task.task_id)
@@ -107,7 +107,7 @@ async def _next_on_record(memo: Memo) -> Memo:
     return memo.again()
 
 
-def within(memo: Memo) -> dict[str, int]:
+def within(memo: TaskCall) -> dict[str, int]:
     """Of a task that a node calls: in which call of the node that is."""
     return {} if memo.outer is None else {"within": memo.outer.attempt}
 
@@ -116,7 +116,7 @@ async def _sleep_until(execution: Execution, moment: datetime) -> None:
     await execution.clock.sleep(max(0.0, (moment - execution.clock.now()).total_seconds()))
 
 
-async def _settled(memo: Memo, raised: BaseException) -> BaseException:
+async def _settled(memo: TaskCall, raised: BaseException) -> BaseException:
     """The error that a call failed with; what it waits for, or sends to the graph around, is
     raised."""
     noted = memo.signals.items if memo.signals is not None else []
@@ -144,18 +144,18 @@ async def _settled(memo: Memo, raised: BaseException) -> BaseException:
     return error
 
 
-def _fault_of(memo: Memo) -> Exception | None:
+def _fault_of(memo: TaskCall) -> Exception | None:
     """What the guard has found wrong with a call of the node."""
     return guarding.check(memo.task.node.name) or memo.fault
 
 
-def in_time(memo: Memo, call: Awaitable[T]) -> Awaitable[T]:
+def with_timeout(memo: TaskCall, call: Awaitable[T]) -> Awaitable[T]:
     """What `call` gives; NodeTimeoutError when it takes longer than the node may."""
     seconds = memo.task.node.timeout
     return call if seconds is None else _limited(memo, call, seconds)
 
 
-async def _limited(memo: Memo, call: Awaitable[T], seconds: float) -> T:
+async def _limited(memo: TaskCall, call: Awaitable[T], seconds: float) -> T:
     running = stopping.begin(call)
     memo.owner = running if isinstance(running, asyncio.Task) else memo.owner
     try:
@@ -166,7 +166,7 @@ async def _limited(memo: Memo, call: Awaitable[T], seconds: float) -> T:
         ) from error.__cause__
 
 
-def is_ours(error: BaseException) -> bool:
+def is_run_cancellation(error: BaseException) -> bool:
     """Whether it was the run that was stopped, rather than something inside the node."""
     return isinstance(error, (asyncio.CancelledError, GeneratorExit)) and stopping.is_asked(
         asyncio.current_task()

@@ -20,7 +20,7 @@ _end: End | None = None
 
 
 class Call(Protocol):
-    """What is known here of one call of a node (`memo.Memo`)."""
+    """What is known here of one call of a node (`memo.TaskCall`)."""
 
     #: What the call has started; None before the first; `STOPPED` when it may start none.
     children: list[Any] | None

@@ -15,13 +15,13 @@ from .execution import Execution
 from .graph import Graph, StateView
 from .invocation import Invocation
 from .json_schema import json_schema
-from .memo import current
 from .memory import MemoryJournal
 from .options import Config, Options, options_of, place_of, stopping
 from .pool import run_beside
 from .ports import Journal
 from .snapshots import StateSnapshot
 from .subgraphs import Inside, first_async, output
+from .task_call import current
 from .threads import History
 from .views import StreamMode
 

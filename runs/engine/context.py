@@ -15,11 +15,11 @@ from .copies import copied_if_finite
 from .errors import IdentityError
 from .identity import arguments_of, mark_of, split_key
 from .kept import Call
-from .memo import Memo
 from .names import Content
 from .ports import ArtifactRef, Journal
 from .signals import again, watched
 from .strands import hand
+from .task_call import TaskCall
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ _log = logging.getLogger("fastgraph.node")
 class _Facts:
     """What is the same in both."""
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, memo: TaskCall) -> None:
         self._memo = memo
         self._execution = memo.execution
         self._task = memo.task
@@ -106,7 +106,7 @@ class Context(_Facts):
         """Put a `custom` event on the run's stream (`custom:<name>` when it has one). It is on its
         way when this returns, and no commit is waited for. A node that emits without end says
         `await ctx.emit(...)`: then it waits while the journal is behind."""
-        self._memo.say(_event(name), serde.dumps(data))
+        self._memo.emit(_event(name), serde.dumps(data))
         return Emitted(self._execution.journal)
 
     @property
@@ -174,7 +174,7 @@ class SyncContext(_Facts):
         waited for, but while the journal is behind this waits. In an atomic node it is a part of
         the transaction, and never waits."""
         body = serde.dumps(data)
-        self._memo.say_from_thread(_event(name), body)
+        self._memo.emit_from_thread(_event(name), body)
         if self._memo.is_to_wait(len(body)) and not _on_a_loop():
             # In its turn: the loop has taken all that was emitted before, so none of it piles up.
             self._wait(self._execution.journal.room())
@@ -230,13 +230,13 @@ class SyncContext(_Facts):
 
 
 def _split_key(
-    memo: Memo, name: str, function: Callable[..., Any], kwargs: dict[str, Any]
+    memo: TaskCall, name: str, function: Callable[..., Any], kwargs: dict[str, Any]
 ) -> tuple[str | None, dict[str, Any]]:
     return split_key(f"Step {name!r} of node {memo.task.node.name!r}", function, kwargs)
 
 
 def step_call(
-    memo: Memo,
+    memo: TaskCall,
     name: str,
     function: Callable[..., Any],
     args: Sequence[Any],
@@ -264,7 +264,7 @@ def step_call(
 
 
 async def _made(
-    memo: Memo,
+    memo: TaskCall,
     call: Call,
     name: str,
     function: Callable[..., Any],

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from typing import Any
 
 from .kept import Call
-from .memo import Memo
 from .signals import again
+from .task_call import TaskCall
 
 #: Seconds that a call waits at most for other tasks of the node to claim what is left over. They
 #: may wait for this one.
@@ -20,7 +20,7 @@ LONGEST = 5.0
 _STEP = 0.02
 
 
-async def settle(memo: Memo, call: Call) -> None:
+async def settle(memo: TaskCall, call: Call) -> None:
     """Return when `call` is known to be another one than those on record; IdentityError when
     nobody is left who could tell."""
     calls, strands = memo.ledger.calls, memo.strands
@@ -44,7 +44,7 @@ async def settle(memo: Memo, call: Call) -> None:
         calls.in_doubt.difference_update(line)
 
 
-def _refusal(memo: Memo, call: Call) -> BaseException:
+def _refusal(memo: TaskCall, call: Call) -> BaseException:
     """What ends the call. Those that could tell may wait for an answer: then this does, too."""
     if memo.signals is not None:
         return again(memo.signals.items)
@@ -52,14 +52,14 @@ def _refusal(memo: Memo, call: Call) -> BaseException:
 
 
 def _who_may_tell(
-    memo: Memo, task: asyncio.Task[Any] | None, in_doubt: Collection[Any]
+    memo: TaskCall, task: asyncio.Task[Any] | None, in_doubt: Collection[Any]
 ) -> list[asyncio.Task[Any]]:
     """The tasks of the node that may still ask for what is left over."""
     others = memo.strands.others(task) if memo.strands is not None else ()
     return [other for other in others if other not in in_doubt]
 
 
-def settle_in_thread(memo: Memo, call: Call) -> None:
+def settle_in_thread(memo: TaskCall, call: Call) -> None:
     """`settle`, for a thread that the node's code has made, and which does not know what runs
     beside it."""
     calls, until = memo.ledger.calls, time.monotonic() + LONGEST

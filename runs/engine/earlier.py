@@ -8,14 +8,14 @@ from typing import Any
 
 from . import ids
 from .checkpoint import Checkpoint
-from .notes import Recorded
+from .notes import PendingWrites
 from .places import place_of
 from .plan import Task
 from .types import Command, Interrupt
 
 
 def with_recorded_ids(
-    tasks: list[Task], known: Recorded, at: Checkpoint | None, run_id: str
+    tasks: list[Task], known: PendingWrites, at: Checkpoint | None, run_id: str
 ) -> list[Task]:
     """The tasks that are planned after `at`, each with the id that it has on record: the first
     versions derived it in another way."""
@@ -32,8 +32,8 @@ def _first_id(task: Task, checkpoint_id: str, run_id: str) -> str:
 
 
 def for_a_fork(
-    known: Recorded, command: Command[Any], tasks: Sequence[Task], checkpoint: Checkpoint
-) -> tuple[Recorded, Command[Any]]:
+    known: PendingWrites, command: Command[Any], tasks: Sequence[Task], checkpoint: Checkpoint
+) -> tuple[PendingWrites, Command[Any]]:
     """What was asked at `checkpoint`, and what is said to a fork of it, under the ids that the fork
     will ask under: an earlier version derived them from the run, and a fork is another one."""
     asked, renamed = dict(known.asked), dict[str, str]()
@@ -47,4 +47,4 @@ def for_a_fork(
     answers = command.resume
     if renamed and isinstance(answers, Mapping):
         command = replace(command, resume={renamed.get(k, k): v for k, v in answers.items()})
-    return Recorded(asked=asked, old=True), command
+    return PendingWrites(asked=asked, old=True), command

@@ -14,7 +14,6 @@ from .checking import check_yields_nothing
 from .compiled import CompiledGraph
 from .errors import InvalidGraphError, InvalidUpdateError
 from .function_hints import Unresolved
-from .memo import current
 from .options import Config, Options
 from .parts import in_loop
 from .ports import Journal
@@ -22,6 +21,7 @@ from .signals import waits
 from .snapshots import StateSnapshot, TaskSnapshot
 from .state_graph import StateGraph
 from .streams import in_sync, stream
+from .task_call import current
 from .types import START, Cache, Command
 from .views import NOTHING, StreamMode
 

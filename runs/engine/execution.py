@@ -21,16 +21,16 @@ from .errors import Fenced, NodeError, NotStorableError
 from .events import Event
 from .graph import Graph
 from .guarding import guarded
-from .heard import Heard
 from .plan import Task
 from .pool import threads_of
 from .ports import ArtifactRef, ArtifactStore, Blob, Journal, Lease
+from .replayed_events import ReplayedEvents
 from .types import START, Interrupt
 
 _log = logging.getLogger("fastgraph.node")
 
 
-class Turn:
+class CommitGate:
     """One call of an atomic node: what it has stated so far, and who decides how it ends. Its
     thread, with the commit, or its run, which does not wait for it any more: whoever is first."""
 
@@ -55,7 +55,7 @@ class Turn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class CheckpointDetail:
     """What stands behind a checkpoint or an interrupt, for those who listen: the keys that were
     `changed`, or what is waited for."""
 
@@ -79,7 +79,7 @@ class Execution:
     the run goes on. A subgraph is at `place` in its run (the same in each run that goes on from the
     same checkpoint) and at `seat` in its thread; one that keeps its state goes on from checkpoint
     `base`, and `inside` says where those in it stand. `reached` is the newest checkpoint that was
-    read or written. `listen` is told every event, with what stands behind it: the Standing
+    read or written. `observer` is told every event, with what stands behind it: the Standing
     of a checkpoint or an interrupt, the Task of a node that begins, the arguments of a task
     function. `models`: what LangChain's models say in nodes is an event, as it is said. `again`:
     what waits for an answer is called again without one."""
@@ -105,13 +105,13 @@ class Execution:
     base: str | None = None
     inside: Mapping[str, str] = field(default_factory=dict)
     reached: str | None = None
-    listen: Callable[[Event, Any], None] | None = None
+    observer: Callable[[Event, Any], None] | None = None
     models: bool = False
     again: bool = False
     context: Any = None
     config: Mapping[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
-    heard: dict[str, Heard] = field(default_factory=dict)
+    heard: dict[str, ReplayedEvents] = field(default_factory=dict)
     late: list[NodeError] = field(default_factory=list)
 
     def child(self, graph: Graph, namespace: str, **changes: Any) -> Execution:
@@ -161,20 +161,20 @@ class Execution:
                 "or raise the limit (FASTGRAPH_MAX_EVENT_BYTES on the server)."
             )
 
-    def state(self, task: Task, name: str, data: bytes, behind: Any = None) -> None:
+    def emit_task_event(self, task: Task, name: str, data: bytes, behind: Any = None) -> None:
         """Put an event of `task` on record. What stands `behind` it is not kept."""
         event = self.event(task, name, data)
-        if self.heard and self.heard_before(task.task_id, event):
+        if self.heard and self.is_already_logged(task.task_id, event):
             return
         self.journal.append(self.lease, [event])
-        if self.listen is not None:
-            self.listen(event, behind)
+        if self.observer is not None:
+            self.observer(event, behind)
 
-    def say(self, event: Event, behind: Any = None) -> None:
+    def emit_run_event(self, event: Event, behind: Any = None) -> None:
         """Put any event of the run on record."""
         self.journal.append(self.lease, [event])
-        if self.listen is not None:
-            self.listen(event, behind)
+        if self.observer is not None:
+            self.observer(event, behind)
 
     def event(self, task: Task, name: str, data: bytes) -> Event:
         """An event of `task`, not on record yet."""
@@ -193,7 +193,7 @@ class Execution:
             data=data,
         )
 
-    def heard_before(self, about: str, event: Event) -> bool:
+    def is_already_logged(self, about: str, event: Event) -> bool:
         """Whether the event of a task or checkpoint (`about`: its id) is already in the log, from
         the attempt before."""
         told = self.heard.get(about)
@@ -215,14 +215,14 @@ class Execution:
         ref = self._ref(task, name, media_type, blob)
         if task is not None:
             event = self.event(task, events.ARTIFACT, serde.dumps(ref.describe()))
-            stated = [] if self.heard_before(task.task_id, event) else [event]
+            stated = [] if self.is_already_logged(task.task_id, event) else [event]
             self.journal.append(self.lease, stated, [ref])
-            if self.listen is not None and stated:
-                self.listen(stated[0], None)
+            if self.observer is not None and stated:
+                self.observer(stated[0], None)
         return ref
 
     def save_in(
-        self, turn: Turn, task: Task, name: str, data: bytes, media_type: str
+        self, turn: CommitGate, task: Task, name: str, data: bytes, media_type: str
     ) -> ArtifactRef:
         """`save` in this thread, for a task in a transaction: the row and the event go with it."""
         ref = self._ref(task, name, media_type, self._store.write(data))

@@ -11,7 +11,7 @@ from functools import partial, update_wrapper
 from typing import Any, overload
 
 from . import caching, doubts, events, ids, models, part_tasks, serde, signatures, strays
-from .attempts import in_time, until_done
+from .attempts import run_with_retries, with_timeout
 from .checking import (
     check_cache_policy,
     check_task_name,
@@ -33,9 +33,9 @@ from .function_identity import check_identity
 from .graph import Node
 from .identity import checked_key, split_key
 from .kept import Call
-from .memo import Memo, current
 from .names import as_text
 from .plan import Task
+from .task_call import TaskCall, current
 from .types import CachePolicy, RetryPolicy
 
 
@@ -85,14 +85,14 @@ class TaskFunction:
 
         return call
 
-    def _memo(self) -> Memo:
+    def _memo(self) -> TaskCall:
         memo = current.get(None)
         if memo is None or strays.hidden():
             raise strays.unplaced(f"Task {self._node.name!r}", place="in an entrypoint or a node")
         return memo
 
     def _begin(
-        self, memo: Memo, key: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self, memo: TaskCall, key: str | None, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         # Which call it is, and with what, is settled now: it begins later, and may be tried again.
         args, kwargs = copied_containers(args), copied_containers(kwargs)
@@ -108,7 +108,7 @@ class TaskFunction:
 
 
 async def _perform(
-    memo: Memo, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: TaskCall, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     if call.kept is not None and call.kept.value is not None:
         return serde.loads(call.kept.value)
@@ -130,22 +130,22 @@ async def _perform(
 
 
 async def _run(
-    memo: Memo, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: TaskCall, node: Node, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Any:
     execution = memo.execution
     task_id = ids.derived_text(memo.task.task_id, call.key)
     task = Task(task_id=task_id, path=memo.task.path, node=node, step=memo.task.step, arg=args)
     told = serde.dumps({"task_id": task_id, "called_by": memo.task.task_id})
-    shown = copied_if_finite((args, kwargs)) if execution.listen is not None else None
-    execution.state(task, events.NODE_STARTED, told, shown)
+    shown = copied_if_finite((args, kwargs)) if execution.observer is not None else None
+    execution.emit_task_event(task, events.NODE_STARTED, told, shown)
     encoded = await _found_or_made(memo, task, call, args, kwargs)
     # Stated first: what is kept is not run again, and would not be stated any more.
-    execution.state(task, events.NODE_UPDATE, encoded)
+    execution.emit_task_event(task, events.NODE_UPDATE, encoded)
     return await memo.keep(call, encoded)
 
 
 async def _found_or_made(
-    memo: Memo, task: Task, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
+    memo: TaskCall, task: Task, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> bytes:
     """The result of a call, encoded: what the cache has of one like it, or what it gives."""
     graph, policy = memo.execution.graph, task.node.cache
@@ -158,21 +158,23 @@ async def _found_or_made(
             pass  # of a class that is gone or has changed since: the task makes it anew
     inner = memo.inner(task, call)
     encoded = memo.encode(
-        task.node.name, await until_done(inner, partial(_call, memo, args, kwargs))
+        task.node.name, await run_with_retries(inner, partial(_call, memo, args, kwargs))
     )
     if policy and graph.cache:
         await graph.cache.put(cached, encoded, policy.ttl)
     return encoded
 
 
-async def _call(outer: Memo, args: Sequence[Any], kwargs: Mapping[str, Any], memo: Memo) -> Any:
+async def _call(
+    outer: TaskCall, args: Sequence[Any], kwargs: Mapping[str, Any], memo: TaskCall
+) -> Any:
     node, token, leave = memo.task.node, current.set(memo), models.enter(memo)
     args, kwargs = copied_if_finite((args, kwargs))
     try:
         if node.is_async:
-            answer = await in_time(memo, node.run(*args, **kwargs))
+            answer = await with_timeout(memo, node.run(*args, **kwargs))
         else:
-            answer = await in_time(memo, memo.call(node.run, *args, **kwargs))
+            answer = await with_timeout(memo, memo.call(node.run, *args, **kwargs))
         outer.inside.update(memo.inside)
         return answer
     finally:

@@ -12,24 +12,21 @@ from .types import Cache, CachePolicy, RetryPolicy
 
 #: What a node is called with beside its state: nothing, a context, a config mapping, or a function
 #: that puts custom events on the stream.
-Calling = Literal["state", "context", "config", "writer"]
-
-#: What is a slow call of a router. Seconds.
-SLOW_ROUTER = 0.002
+ExtraArgument = Literal["state", "context", "config", "writer"]
 
 
 class _Called:
     """What nodes and routers have in common."""
 
-    calling: Calling
-    keywords: tuple[tuple[str, Calling], ...]
+    calling: ExtraArgument
+    keywords: tuple[tuple[str, ExtraArgument], ...]
 
     @cached_property
     def takes_context(self) -> bool:
         """Whether it is called with a context."""
         return self.takes("context")
 
-    def takes(self, what: Calling) -> bool:
+    def takes(self, what: ExtraArgument) -> bool:
         """Whether it is called with that, as its second argument or by keyword."""
         return self.calling == what or any(one == what for _, one in self.keywords)
 
@@ -48,8 +45,8 @@ class Node(_Called):
     identity: str = ""
     is_async: bool
     awaits: bool = False
-    calling: Calling = "state"
-    keywords: tuple[tuple[str, Calling], ...] = ()
+    calling: ExtraArgument = "state"
+    keywords: tuple[tuple[str, ExtraArgument], ...] = ()
     retry: Sequence[RetryPolicy] = ()
     cache: CachePolicy | None = None
     timeout: float | None = None
@@ -59,26 +56,6 @@ class Node(_Called):
     view: StateView | None = None
     subgraph: Graph | None = field(default=None, repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Pace:
-    """How a router behaves. One that is `slow` is called in a thread, any other one on the event
-    loop, where a call costs a tenth. Two slow calls close together make it slow, and quick ones
-    clear it of that: any call seems slow once in a while, when the machine runs another thread."""
-
-    score: int = 0
-
-    @property
-    def slow(self) -> bool:
-        return self.score > 10
-
-    def took(self, seconds: float) -> None:
-        """Take a call into account. Threads that do so at once may miss one of theirs."""
-        if seconds > SLOW_ROUTER:
-            self.score = min(self.score + 10, 20)
-        elif self.score:
-            self.score = max(self.score - 1, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +69,10 @@ class Branch(_Called):
     is_async: bool
     path_map: Mapping[Any, str] | None = None
     none_ends: bool = False
-    calling: Calling = "state"
-    keywords: tuple[tuple[str, Calling], ...] = ()
+    calling: ExtraArgument = "state"
+    keywords: tuple[tuple[str, ExtraArgument], ...] = ()
     awaits: bool = False
     view: StateView | None = None
-    pace: Pace = field(default_factory=lambda: Pace(), compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

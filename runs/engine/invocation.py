@@ -14,11 +14,11 @@ from .durability import PacedJournal, paced
 from .earlier import for_a_fork, with_recorded_ids
 from .errors import EmptyInputError, NodeCancelledError, NodeError
 from .events import Event
-from .execution import Execution, Standing
+from .execution import CheckpointDetail, Execution
 from .graph import Graph
 from .loop import Outcome, advance
 from .memory import MemoryJournal
-from .notes import Recorded
+from .notes import PendingWrites
 from .options import Options
 from .places import place_of
 from .plan import Task, plan
@@ -38,7 +38,7 @@ class Invocation:
     graph: Graph
     journal: Journal
     context: Any = None
-    listen: Listener | None = None
+    observer: Listener | None = None
     models: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
     options: Options = field(default_factory=lambda: Options())
@@ -74,10 +74,10 @@ class Invocation:
             asked = [{"id": one.id, "value": one.value} for one in outcome.interrupts]
             data = serde.dumps({"interrupts": asked})
             now = execution.clock.now()
-            stands = Standing(
+            stands = CheckpointDetail(
                 graph=self.graph, position=outcome.position, interrupts=outcome.interrupts
             )
-            execution.say(Event(name=events.INTERRUPTED, ts=now, data=data), stands)
+            execution.emit_run_event(Event(name=events.INTERRUPTED, ts=now, data=data), stands)
         return outcome
 
     async def _execution(self, given: Any) -> Execution:
@@ -100,7 +100,7 @@ class Invocation:
             context=self.context,
             config=self.config,
             recount=True,
-            listen=self.listen,
+            observer=self.observer,
             models=self.models,
         )
         if given is None or isinstance(given, Command):
@@ -155,7 +155,7 @@ async def _go_on(execution: Execution, command: Command[Any]) -> None:
             tasks = with_recorded_ids(tasks, known, before, before.run_id)
             known, command = for_a_fork(known, command, tasks, before)
         else:
-            known = Recorded(asked=known.asked)
+            known = PendingWrites(asked=known.asked)
     else:
         execution.lease = Lease(
             run_id=checkpoint.run_id,

@@ -13,7 +13,7 @@ from . import ids
 from .calls import Calls
 from .identity import digest
 from .kept import Call, Kept
-from .notes import Recorded, Sleep
+from .notes import PendingWrites, Sleep
 from .order import Order
 
 
@@ -26,7 +26,7 @@ class Ledger:
     def __init__(
         self,
         node: str,
-        known: Recorded,
+        known: PendingWrites,
         answers: Mapping[str, Any],
         *,
         task_id: str,

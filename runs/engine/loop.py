@@ -12,20 +12,20 @@ from typing import Any, Literal
 import orjson
 
 from . import events, faults, ids, notes, stopping, strands
-from .attempts import cancelled_itself, is_ours
+from .attempts import cancelled_itself, is_run_cancellation
 from .checkpoint import Change, Frontier, Note, Position, Saved, Source, TaskWrites
 from .earlier import with_recorded_ids
 from .errors import EmptyInputError, GraphInterrupt, GraphRecursionError, NodeError, RunTimeoutError
 from .events import Event
-from .execution import Execution, Standing, check_size, check_state_size
-from .heard import Heard
-from .memo import current
-from .notes import NOTHING, Recorded
+from .execution import CheckpointDetail, Execution, check_size, check_state_size
+from .notes import NO_PENDING_WRITES, PendingWrites
 from .plan import Task, plan
 from .ports import Superstep
+from .replayed_events import ReplayedEvents
 from .restore import begin, restore
 from .runner import routes, run_tasks
 from .strays import NoNode
+from .task_call import current
 from .types import START, Interrupt
 from .update import commanded, fold, update
 from .writes import read_input
@@ -72,7 +72,7 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
     while position.step - first < execution.step_limit:
         seen = commanded(graph, position, known.commands)
         tasks = plan(graph, seen, run_id=run_id)
-        if known is not NOTHING:
+        if known is not NO_PENDING_WRITES:
             tasks = with_recorded_ids(tasks, known, seen.checkpoint, run_id)
         if not tasks and not any(command.writes for command in known.commands):
             execution.refuse_late()
@@ -86,7 +86,7 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
             waiting = {t: r for t, r in results.items() if isinstance(r, GraphInterrupt)}
             return _suspend(execution, seen, known, waiting, done)
         position = await commit(execution, position, done, commands=known.commands)
-        known, execution.clean = NOTHING, True
+        known, execution.clean = NO_PENDING_WRITES, True
     if not position.frontier.next_nodes:
         return Outcome(position=position)
     raise GraphRecursionError(
@@ -95,7 +95,7 @@ async def _advance(execution: Execution, payload: Any) -> Outcome:
     )
 
 
-async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded, int]:
+async def _open(execution: Execution, payload: Any) -> tuple[Position, PendingWrites, int]:
     """Where to begin, what is on record there, and the step the run's limit counts from."""
     saved = await _load(execution)
     if saved is None:
@@ -107,7 +107,7 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded,
         execution.reached = saved.checkpoint.checkpoint_id
         mine = saved.checkpoint.run_id == execution.lease.run_id
         if payload is None or (mine and execution.reached != execution.base):
-            known = notes.read(saved.notes) if saved.notes else NOTHING
+            known = notes.read(saved.notes) if saved.notes else NO_PENDING_WRITES
             execution.answers.update(known.answers)
             _show(execution, position, known)
             counted = mine and not execution.recount
@@ -116,16 +116,16 @@ async def _open(execution: Execution, payload: Any) -> tuple[Position, Recorded,
         raise EmptyInputError("There is nothing to begin with: give an input, or a thread.")
     position = await _enter(execution, position, payload)
     execution.clean = True
-    return position, NOTHING, position.step
+    return position, NO_PENDING_WRITES, position.step
 
 
-def _show(execution: Execution, position: Position, known: Recorded) -> None:
+def _show(execution: Execution, position: Position, known: PendingWrites) -> None:
     """Whoever listens sees first where the run goes on. Nothing has happened, so it is no event of
     the log."""
-    if execution.listen is not None and execution.resumes:
+    if execution.observer is not None and execution.resumes:
         seen = commanded(execution.graph, position, known.commands)
-        stands = Standing(graph=execution.graph, position=seen, changed=seen.values)
-        execution.listen(_announced(execution, seen), stands)
+        stands = CheckpointDetail(graph=execution.graph, position=seen, changed=seen.values)
+        execution.observer(_announced(execution, seen), stands)
 
 
 async def _load(execution: Execution) -> Saved | None:
@@ -146,7 +146,7 @@ async def _load(execution: Execution) -> Saved | None:
 
 
 def _hear(execution: Execution, heard: Mapping[str, Sequence[tuple[str, bytes]]]) -> None:
-    execution.heard.update((about, Heard(told)) for about, told in heard.items())
+    execution.heard.update((about, ReplayedEvents(told)) for about, told in heard.items())
 
 
 async def _enter(execution: Execution, position: Position, payload: Any) -> Position:
@@ -165,7 +165,7 @@ async def _enter(execution: Execution, position: Position, payload: Any) -> Posi
             with NoNode("a router of START", hides=False):
                 goto = await routes(execution, position, begun, branches)
         except BaseException as error:
-            if is_ours(error):
+            if is_run_cancellation(error):
                 raise
             if isinstance(error, asyncio.CancelledError):
                 error = cancelled_itself(START, error)
@@ -191,7 +191,7 @@ def _stop(execution: Execution, position: Position, tasks: Sequence[Task]) -> In
 def _suspend(
     execution: Execution,
     seen: Position,
-    known: Recorded,
+    known: PendingWrites,
     waiting: dict[str, GraphInterrupt],
     done: Sequence[TaskWrites],
 ) -> Outcome:
@@ -245,16 +245,16 @@ async def commit(
     if source == "input" and not namespace:
         # What enters a channel in another form is not what the input has.
         given = _given(done[0], [c for c in changes if c.channel not in execution.graph.entries])
-    known = execution.heard and execution.heard_before(checkpoint.checkpoint_id, event)
+    known = execution.heard and execution.is_already_logged(checkpoint.checkpoint_id, event)
     said = [] if known else [event]
     superstep = Superstep(checkpoint=checkpoint, changes=changes, events=said, given=given)
     await execution.journal.commit(execution.lease, superstep)
     execution.reached = checkpoint.checkpoint_id
     faults.point("after_commit")
-    if execution.listen is not None:
+    if execution.observer is not None:
         changed = [change.channel for change in changes]
-        stands = Standing(graph=execution.graph, position=position, changed=changed)
-        execution.listen(event, stands)
+        stands = CheckpointDetail(graph=execution.graph, position=position, changed=changed)
+        execution.observer(event, stands)
     return position
 
 

@@ -13,8 +13,8 @@ from . import serde
 from .checkpoint import Change, Checkpoint, Note, Saved
 from .errors import Fenced
 from .events import CHECKPOINT, NODE_UPDATE, RETRY, Event, checkpoint_id_of
-from .heard import forget_inside
 from .ports import ArtifactRef, Lease, Record, Superstep, Transacted
+from .replayed_events import forget_inside
 
 #: Notes of one run on one superstep, by task, kind and number.
 _Notes = dict[tuple[str, str, int], Note]

@@ -18,7 +18,7 @@ from typing import Any, Final
 from . import events, serde
 from .checkpoint import Write
 from .execution import config
-from .memo import Memo
+from .task_call import TaskCall
 
 #: What of `configurable` is told along with a message. The rest may be secret.
 _KNOWN: Final = (
@@ -45,7 +45,7 @@ class Said:
     written: bool = False
 
 
-def enter(memo: Memo) -> Callable[[], None] | None:
+def enter(memo: TaskCall) -> Callable[[], None] | None:
     """Let the models that this call of a node makes know the run's config, and hear what they say
     if somebody wants that. Answers what ends it; None where there is nothing to do."""
     execution = memo.execution
@@ -62,7 +62,7 @@ class _Around(Mapping[str, Any]):
 
     __slots__ = ("_before", "_listener", "_made", "_memo")
 
-    def __init__(self, memo: Memo, before: Mapping[str, Any] | None, listener: Any) -> None:
+    def __init__(self, memo: TaskCall, before: Mapping[str, Any] | None, listener: Any) -> None:
         self._memo = memo
         self._before = before
         self._listener = listener
@@ -99,7 +99,7 @@ def _surroundings() -> ContextVar[Any] | None:
     return getattr(chains, "var_child_runnable_config", None)
 
 
-def tell(memo: Memo, known: Mapping[str, Any], writes: Sequence[Write]) -> None:
+def tell(memo: TaskCall, known: Mapping[str, Any], writes: Sequence[Write]) -> None:
     """Show the messages that a node has written and nobody has seen: not in the state before
     (`known`), and not from a model."""
     kind = getattr(sys.modules.get("langchain_core.messages.base"), "BaseMessage", None)
@@ -124,7 +124,7 @@ class Listener:
 
     run_inline = True
 
-    def __init__(self, memo: Memo) -> None:
+    def __init__(self, memo: TaskCall) -> None:
         super().__init__()
         self._memo = memo
         self._about: dict[Any, Mapping[str, Any]] = {}
@@ -172,13 +172,13 @@ class Listener:
 
 
 @lru_cache(1)
-def _handler_class() -> Callable[[Memo], Any]:
+def _handler_class() -> Callable[[TaskCall], Any]:
     from langchain_core.callbacks import BaseCallbackHandler
 
     return types.new_class("ModelListener", (Listener, BaseCallbackHandler))
 
 
-def _listener(memo: Memo) -> Any:
+def _listener(memo: TaskCall) -> Any:
     return _handler_class()(memo)
 
 
@@ -207,16 +207,16 @@ def _messages(kind: type, value: Any) -> Iterator[Any]:
         yield from (one for one in value if isinstance(one, kind))
 
 
-def _say(memo: Memo, said: Said) -> None:
+def _say(memo: TaskCall, said: Said) -> None:
     """Put a message on the stream. Those who read it in this process get the message itself."""
     data = serde.dumps(_plain(said.message))
     if memo.over:
         return
     told = (memo.task, events.MESSAGES, data, said)
     if asyncio._get_running_loop() is memo.loop:
-        memo.execution.state(*told)
+        memo.execution.emit_task_event(*told)
     else:
-        memo.loop.call_soon_threadsafe(memo.execution.state, *told)
+        memo.loop.call_soon_threadsafe(memo.execution.emit_task_event, *told)
 
 
 def _plain(message: Any) -> Any:

@@ -37,7 +37,7 @@ class Sleep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
+class PendingWrites:
     """Notes by what they are for: `done` what finished tasks wrote; `asked` what waiting tasks
     have asked, in order, and `waits`, beside it, the number of the first that was asked at the same
     time; `answers` by interrupt id; `steps` and `sleeps` by task, in order; `commands` in order;
@@ -64,13 +64,13 @@ class Recorded:
 AHEAD = "ahead:"
 
 #: What is on record of a superstep that begins. Never changed.
-NOTHING = Recorded()
+NO_PENDING_WRITES = PendingWrites()
 
 
-def read(notes: Iterable[Note], *, shown: bool = False) -> Recorded:
+def read(notes: Iterable[Note], *, shown: bool = False) -> PendingWrites:
     """The notes of one checkpoint, sorted out. With `shown`, for those who only look, objects of
     classes that are not here are data; otherwise they raise NotStorableError."""
-    found, old = Recorded(), False
+    found, old = PendingWrites(), False
     for note in notes:
         if note.kind in ("writes", "command"):
             writes = TaskWrites.loads(note.task_id, note.node, note.dumps(), shown=shown)
@@ -91,7 +91,7 @@ def read(notes: Iterable[Note], *, shown: bool = False) -> Recorded:
     return replace(found, old=True) if old else found
 
 
-def _note_question(found: Recorded, task_id: str, said: dict[str, Any]) -> bool:
+def _note_question(found: PendingWrites, task_id: str, said: dict[str, Any]) -> bool:
     wait = said.pop("wait", None)
     interrupt = Interrupt(**said)
     asked = found.asked.setdefault(task_id, [])
@@ -100,14 +100,14 @@ def _note_question(found: Recorded, task_id: str, said: dict[str, Any]) -> bool:
     return wait is not None or interrupt.stop
 
 
-def _note_step(found: Recorded, task_id: str, said: dict[str, Any]) -> bool:
+def _note_step(found: PendingWrites, task_id: str, said: dict[str, Any]) -> bool:
     steps = found.steps.setdefault(task_id, [])
     steps.append(Kept.read(said, len(steps)))
     found.inside.setdefault(task_id, {}).update(said.get("inside", {}))
     return "call" in said
 
 
-def _note_sleep(found: Recorded, task_id: str, said: Any) -> bool:
+def _note_sleep(found: PendingWrites, task_id: str, said: Any) -> bool:
     sleeps = found.sleeps.setdefault(task_id, [])
     if isinstance(said, datetime):
         sleeps.append(Sleep(id=str(len(sleeps)), until=said))
@@ -117,14 +117,14 @@ def _note_sleep(found: Recorded, task_id: str, said: Any) -> bool:
 
 
 #: Each adds what a note says, and answers whether it is of this version.
-_NOTED: Mapping[str, Callable[[Recorded, str, Any], bool]] = {
+_NOTED: Mapping[str, Callable[[PendingWrites, str, Any], bool]] = {
     "interrupt": _note_question,
     "step": _note_step,
     "sleep": _note_sleep,
 }
 
 
-def asked(task_id: str, interrupts: Sequence[Interrupt], known: Recorded) -> list[Note]:
+def asked(task_id: str, interrupts: Sequence[Interrupt], known: PendingWrites) -> list[Note]:
     """The notes of what a task that waits has asked, beyond what is `known`."""
     before = known.asked.get(task_id, [])
     wait: dict[str, Any] = {} if known.old else {"wait": len(before)}
@@ -151,7 +151,7 @@ def resume(
     graph: Graph,
     run_id: str,
     checkpoint: Checkpoint,
-    known: Recorded,
+    known: PendingWrites,
     command: Command[Any],
     *,
     asks: str | None = None,

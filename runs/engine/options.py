@@ -12,9 +12,9 @@ from .clock import Clock
 from .durability import Durability
 from .execution import namespace_of
 from .graph import Graph
-from .memo import current
 from .names import as_text
 from .ports import ArtifactStore, Journal, is_journal
+from .task_call import current
 
 #: A thread by its id, or as LangGraph names it: {"configurable": {"thread_id": ...}}.
 Config = Mapping[str, Any]

@@ -11,8 +11,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from . import stopping
-from .memo import Memo
 from .strands import Strands
+from .task_call import TaskCall
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class PartTask(asyncio.Task[Any]):
     """A task in which a part of the call `memo` runs. One that is stopped while the call waits for
     an answer has GRACE_SECONDS to end, and whoever awaits it waits as long."""
 
-    memo: Memo
+    memo: TaskCall
 
     def cancel(self, msg: Any = None) -> bool:
         memo = self.memo
@@ -31,7 +31,7 @@ class PartTask(asyncio.Task[Any]):
         return False
 
 
-def begin(memo: Memo, doing: Coroutine[Any, Any, Any], *, apart: bool) -> PartTask:
+def begin(memo: TaskCall, doing: Coroutine[Any, Any, Any], *, apart: bool) -> PartTask:
     """Run a part in a task of its own. If it is `apart`, it asks in a place of its own."""
     task = PartTask(doing, loop=memo.loop)
     task.memo = memo
@@ -43,7 +43,7 @@ def begin(memo: Memo, doing: Coroutine[Any, Any, Any], *, apart: bool) -> PartTa
     return task
 
 
-async def whole(memo: Memo, doing: Coroutine[Any, Any, T]) -> T:
+async def whole(memo: TaskCall, doing: Coroutine[Any, Any, T]) -> T:
     """What `doing` gives, a part of the call. Where code of the node may stop it, because something
     else asks, it runs in a task of its own."""
     if memo.strands is None or not memo.strands.has_others:

@@ -209,7 +209,7 @@ class Pool(Executor):
         return any(self._jobs.values())
 
 
-class Begun(Future[T]):
+class LoopFuture(Future[T]):
     """Something that runs on the event loop, for a thread. Who waits for it lets go of the
     thread's place in its pool for that time."""
 
@@ -246,11 +246,11 @@ class Begun(Future[T]):
         return 0.0
 
 
-def begin(doing: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> Begun[T]:
+def begin(doing: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> LoopFuture[T]:
     """Run a coroutine on the loop of another thread."""
     context = contextvars.copy_context()
     context.run(_depth.set, _here.depth + 1)
-    return Begun(context.run(asyncio.run_coroutine_threadsafe, doing, loop))
+    return LoopFuture(context.run(asyncio.run_coroutine_threadsafe, doing, loop))
 
 
 def run_beside(doing: Coroutine[Any, Any, T]) -> T:

@@ -11,8 +11,8 @@ from . import identity, ledger, serde, strays
 from .copies import copied
 from .errors import CallOver, GraphInterrupt, IdentityError, NotStorableError
 from .execution import refuse_over
-from .memo import SHORT, Memo, current
 from .notes import AHEAD, Sleep
+from .task_call import SHORT, TaskCall, current
 from .types import Interrupt
 
 
@@ -31,7 +31,7 @@ def interrupt(value: Any, *, response_schema: Any = None, key: str | None = None
     return _ask(memo, value, response_schema, key)
 
 
-def _ask(memo: Memo, value: Any, schema: Any, key: str | None) -> Any:
+def _ask(memo: TaskCall, value: Any, schema: Any, key: str | None) -> Any:
     _check(memo, "asks a question")
     memo.refuse_while_waiting()
     node, answers, book = memo.task.node.name, memo.execution.answers, memo.ledger
@@ -69,7 +69,7 @@ def _short(value: Any, schema: Any) -> str:
     return ledger.question(value, schema)
 
 
-def _answered_ahead(memo: Memo) -> str | None:
+def _answered_ahead(memo: TaskCall) -> str | None:
     """The id of an answer that was given before this task, or one around it, had asked."""
     for key in list(memo.execution.answers):
         around = key.removeprefix(AHEAD)
@@ -79,7 +79,7 @@ def _answered_ahead(memo: Memo) -> str | None:
 
 
 def sleep(
-    memo: Memo, until: datetime | None, seconds: float = 0.0, key: str | None = None
+    memo: TaskCall, until: datetime | None, seconds: float = 0.0, key: str | None = None
 ) -> Coroutine[Any, Any, None]:
     """Return when it is `until`, or `seconds` after the task first came here. GraphInterrupt when
     that is not soon. Which sleep it is is settled at once; the rest is to be awaited."""
@@ -96,7 +96,7 @@ def sleep(
 
 
 async def _sleep(
-    memo: Memo, sleep_id: str, value: str, until: datetime | None, seconds: float
+    memo: TaskCall, sleep_id: str, value: str, until: datetime | None, seconds: float
 ) -> None:
     execution = memo.execution
     await execution.journal.room()
@@ -124,7 +124,7 @@ async def _sleep(
     raise memo.noted(GraphInterrupt(until=until))
 
 
-def _in_utc(memo: Memo, until: datetime) -> datetime:
+def _in_utc(memo: TaskCall, until: datetime) -> datetime:
     try:
         return until.astimezone(UTC)
     except OverflowError:  # no database gives it back
@@ -134,7 +134,7 @@ def _in_utc(memo: Memo, until: datetime) -> datetime:
         ) from None
 
 
-def _later(memo: Memo, now: datetime, seconds: float) -> datetime:
+def _later(memo: TaskCall, now: datetime, seconds: float) -> datetime:
     try:
         return now + timedelta(seconds=seconds)
     except (TypeError, ValueError, OverflowError):
@@ -144,7 +144,7 @@ def _later(memo: Memo, now: datetime, seconds: float) -> datetime:
         ) from None
 
 
-def _check(memo: Memo, doing: str) -> None:
+def _check(memo: TaskCall, doing: str) -> None:
     """Refuse what a call does after its end. When it had returned by then, its run fails: it went
     on without knowing of this, and nobody would be asked."""
     try:

@@ -6,31 +6,30 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 from . import caching, events, faults, models, signals, stopping
 from .arguments import arguments
 from .atomic import run_atomic
-from .attempts import in_time, is_ours, until_done
+from .attempts import is_run_cancellation, run_with_retries, with_timeout
 from .checkpoint import Note, Position, TaskWrites
 from .errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
 from .execution import Execution
-from .graph import SLOW_ROUTER, Branch, Node
-from .memo import SHORT, Memo, current
-from .notes import NOTHING, Recorded, Sleep, asked
+from .graph import Branch, Node
+from .notes import NO_PENDING_WRITES, PendingWrites, Sleep, asked
 from .plan import Task, view
 from .signals import again
+from .task_call import SHORT, TaskCall, current
 from .types import Interrupt
 from .update import fold
 from .writes import identified, read_answer, read_route, update_data
 
 Result = TaskWrites | GraphInterrupt
-Attempt = Callable[[Memo], Awaitable[TaskWrites]]
+Attempt = Callable[[TaskCall], Awaitable[TaskWrites]]
 
 
 async def run_tasks(
-    execution: Execution, position: Position, tasks: Sequence[Task], known: Recorded
+    execution: Execution, position: Position, tasks: Sequence[Task], known: PendingWrites
 ) -> dict[str, Result]:
     """What became of every task, by id, in the order of `tasks`: what it wrote, or what it waits
     for. Those that are done already, and those that still wait, are not run again.
@@ -39,7 +38,7 @@ async def run_tasks(
     the last one goes with its superstep's commit. The first error stops the other tasks and is
     raised as NodeError; what had finished stays recorded, and so does what others had asked.
     """
-    ended = {} if known is NOTHING else _ended_before(execution, tasks, known)
+    ended = {} if known is NO_PENDING_WRITES else _ended_before(execution, tasks, known)
     if len(tasks) == 1 and not ended:
         (task,) = tasks
         return {task.task_id: await run_task(execution, position, task, known)}
@@ -76,7 +75,7 @@ async def run_tasks(
 
 
 def _keep_questions(
-    execution: Execution, position: Position, ended: Mapping[str, Result], known: Recorded
+    execution: Execution, position: Position, ended: Mapping[str, Result], known: PendingWrites
 ) -> None:
     for task_id, pause in ended.items():
         if isinstance(pause, GraphInterrupt) and position.checkpoint is not None:
@@ -114,7 +113,7 @@ async def _all(tasks: Sequence[Task], one: Callable[[Task], Awaitable[None]]) ->
 
 
 def _ended_before(
-    execution: Execution, tasks: Sequence[Task], known: Recorded
+    execution: Execution, tasks: Sequence[Task], known: PendingWrites
 ) -> dict[str, Result]:
     """The tasks that are not to be run (again): done already, or waiting still."""
     found = {
@@ -124,7 +123,7 @@ def _ended_before(
     return {task_id: result for task_id, result in found.items() if result is not None}
 
 
-def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInterrupt | None:
+def _still_waits(execution: Execution, task: Task, known: PendingWrites) -> GraphInterrupt | None:
     """What a task waits for, as far as it says so itself: of what waits in a subgraph, the
     subgraph knows best."""
     interrupts = [
@@ -145,7 +144,7 @@ def _still_waits(execution: Execution, task: Task, known: Recorded) -> GraphInte
 
 def _goes_on(
     task: Task,
-    known: Recorded,
+    known: PendingWrites,
     interrupts: Sequence[Interrupt],
     sleeps: Sequence[Sleep],
     left: Sequence[Sleep],
@@ -166,23 +165,25 @@ def _goes_on(
     )
 
 
-async def run_task(execution: Execution, position: Position, task: Task, known: Recorded) -> Result:
+async def run_task(
+    execution: Execution, position: Position, task: Task, known: PendingWrites
+) -> Result:
     """Run one task to its end, again after an error as its retry policy says."""
     told = b'{"task_id":"%b"}' % task.task_id.encode()
-    execution.state(task, events.NODE_STARTED, told, task)
-    memo = Memo(execution, task, position.checkpoint, known)
+    execution.emit_task_event(task, events.NODE_STARTED, told, task)
+    memo = TaskCall(execution, task, position.checkpoint, known)
     try:
         if task.node.cache is None:
             attempt: Attempt = partial(_attempt, position, None)
             if task.node.timeout is not None:
                 attempt = _timed(task, attempt)
-            found = await until_done(memo, attempt)
+            found = await run_with_retries(memo, attempt)
         else:
             found = await _kept_or_made(memo, position, known)
     except GraphInterrupt as pause:
         return pause
     if not task.node.atomic:
-        execution.state(task, events.NODE_UPDATE, update_data(found.writes))
+        execution.emit_task_event(task, events.NODE_UPDATE, update_data(found.writes))
     return found
 
 
@@ -191,10 +192,10 @@ def _timed(task: Task, attempt: Attempt) -> Attempt:
     atomic node decides itself when it is too late."""
     if task.node.timeout is None or task.node.atomic:
         return attempt
-    return lambda memo: in_time(memo, attempt(memo))
+    return lambda memo: with_timeout(memo, attempt(memo))
 
 
-async def _kept_or_made(memo: Memo, position: Position, known: Recorded) -> TaskWrites:
+async def _kept_or_made(memo: TaskCall, position: Position, known: PendingWrites) -> TaskWrites:
     """What the cache has of a task like this one, with where its routers lead now; or what the
     node does, which is then kept."""
     execution, task = memo.execution, memo.task
@@ -210,15 +211,15 @@ async def _kept_or_made(memo: Memo, position: Position, known: Recorded) -> Task
         ) from error
     if kept is not None:
         kept = identified(graph, kept)
-        return await until_done(memo, _timed(task, partial(_routed, position, kept)))
+        return await run_with_retries(memo, _timed(task, partial(_routed, position, kept)))
     made: list[TaskWrites] = []
-    found = await until_done(memo, _timed(task, partial(_attempt, position, made)))
+    found = await run_with_retries(memo, _timed(task, partial(_attempt, position, made)))
     if key is not None:
         await caching.keep(graph, task, key, made[-1])
     return found
 
 
-async def _routed(position: Position, kept: TaskWrites, memo: Memo) -> TaskWrites:
+async def _routed(position: Position, kept: TaskWrites, memo: TaskCall) -> TaskWrites:
     """A kept result with where the routers after its node lead."""
     execution = memo.execution
     branches = execution.graph.branches.get(kept.node)
@@ -232,7 +233,9 @@ async def _routed(position: Position, kept: TaskWrites, memo: Memo) -> TaskWrite
     return replace(kept, goto=(*kept.goto, *targets))
 
 
-async def _attempt(position: Position, alone: list[TaskWrites] | None, memo: Memo) -> TaskWrites:
+async def _attempt(
+    position: Position, alone: list[TaskWrites] | None, memo: TaskCall
+) -> TaskWrites:
     """One call of the node and its routers. To `alone` goes what the node said without them."""
     execution, task = memo.execution, memo.task
     graph, name = execution.graph, task.node.name
@@ -297,12 +300,12 @@ async def routes(
             args, named = arguments(args, branch, _memo_of(execution, position, task))
         if branch.is_async:
             answer = await branch.route(*args, **named)
-        elif branch.pace.slow or branch.takes_context:  # a sync context waits for the event loop
+        elif branch.takes_context:  # a sync context waits for the event loop
             memo = current.get(None)  # none in a router after START
             run = execution if memo is None else memo
-            answer = await run.in_thread(_measured, branch, *args, **named)
+            answer = await run.in_thread(branch.route, *args, **named)
         else:
-            answer = _measured(branch, *args, **named)
+            answer = branch.route(*args, **named)
         if asyncio.iscoroutine(answer):  # of an async function in a sync wrapper
             answer = await answer
         targets += read_route(graph, task.node, branch, answer, task.task_id)
@@ -311,31 +314,29 @@ async def routes(
     return targets
 
 
-def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> Memo:
+def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> TaskCall:
     """Of the task that a router is a part of: the one that runs, or START, or an edit by hand."""
     memo = current.get(None)
     if memo is not None and memo.task.task_id == task.task_id:
         return memo
-    node = execution.graph.nodes.get(task.node) or Node(
-        name=task.node, run=_measured, is_async=False
-    )
+    node = execution.graph.nodes.get(task.node) or Node(name=task.node, run=view, is_async=False)
     path, step = (0, task.node), position.step + 1
     stands_for = Task(task_id=task.task_id, path=path, node=node, step=step, arg=None)
-    memo = Memo(execution, stands_for, position.checkpoint, NOTHING)
+    memo = TaskCall(execution, stands_for, position.checkpoint, NO_PENDING_WRITES)
     return memo
 
 
-def _sent_up(memo: Memo, error: BaseException) -> list[Any]:
+def _sent_up(memo: TaskCall, error: BaseException) -> list[Any]:
     """The Commands that graphs inside the node sent to the one around them, if that is how the
     node ended; or else `error` is raised."""
     ended = signals.settled(error, memo.signals.items) if memo.signals is not None else error
-    if not isinstance(ended, ParentCommand) or is_ours(error):
+    if not isinstance(ended, ParentCommand) or is_run_cancellation(error):
         raise error
     memo.signals = None  # they are heeded; the routers come after them
     return [replace(command, graph=None) for command in ended.commands]
 
 
-def _refuse_sent(memo: Memo) -> None:
+def _refuse_sent(memo: TaskCall) -> None:
     """Raise InvalidUpdateError when a graph that a router has called sent a Command to the graph
     around it. A router only says where to go, and nobody is to wonder about the node."""
     assert memo.signals is not None
@@ -347,16 +348,7 @@ def _refuse_sent(memo: Memo) -> None:
         ) from None
 
 
-def _measured(branch: Branch, *args: Any, **named: Any) -> Any:
-    begun = perf_counter()
-    answer = branch.route(*args, **named)
-    spent = perf_counter() - begun
-    if spent > SLOW_ROUTER or branch.pace.score:
-        branch.pace.took(spent)
-    return answer
-
-
-def _call(memo: Memo) -> Awaitable[Any]:
+def _call(memo: TaskCall) -> Awaitable[Any]:
     """The call of the task's node, with all that it is given."""
     node = memo.task.node
     argument = memo.task.argument()

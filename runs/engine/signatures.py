@@ -10,12 +10,12 @@ from typing import Any, NoReturn, TypeVar
 from . import function_hints, type_hints
 from .errors import InvalidGraphError
 from .function_hints import Unresolved, call_of
-from .graph import Calling
+from .graph import ExtraArgument
 from .names import as_text
 
 #: What a node is handed when a parameter has this name; a second one of any other name is the
 #: context too.
-NAMED: dict[str, Calling] = {
+NAMED: dict[str, ExtraArgument] = {
     "config": "config",
     "ctx": "context",
     "context": "context",
@@ -49,7 +49,9 @@ def yields(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(call) or inspect.isasyncgenfunction(call)
 
 
-def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str, Calling], ...]]:
+def calling(
+    who: str, run: Callable[..., Any]
+) -> tuple[ExtraArgument, tuple[tuple[str, ExtraArgument], ...]]:
     """What `run` takes beside its state: as its second argument, and by keyword. What cannot be
     given to it raises InvalidGraphError, which says so of `who`."""
     try:
@@ -59,7 +61,7 @@ def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if not positional and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
         raise InvalidGraphError(f"{who} takes no argument; {_TAKES}.")
-    second: Calling = "state"
+    second: ExtraArgument = "state"
     if len(positional) > 1 and (positional[1].name in NAMED or _is_needed(positional[1])):
         second = NAMED.get(positional[1].name) or _second(who, run, positional[1].name)
     taken = positional[:1] if second == "state" else positional[:2]
@@ -74,7 +76,7 @@ def calling(who: str, run: Callable[..., Any]) -> tuple[Calling, tuple[tuple[str
     return second, tuple(keywords)
 
 
-def _second(who: str, run: Callable[..., Any], name: str) -> Calling:
+def _second(who: str, run: Callable[..., Any], name: str) -> ExtraArgument:
     """What a second argument of any other name is given: what its annotation says, or a context."""
     hint = function_hints.hints(run).get(name)
     for kind in map(type_hints.class_of, type_hints.members(hint)):

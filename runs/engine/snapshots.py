@@ -164,7 +164,7 @@ def result_of(update: Any) -> Any:
     return {key: v[0] if len(v) == 1 else {"$writes": v} for key, v in found.items()}
 
 
-def _shown(task: Task, known: notes.Recorded, updates: Mapping[str, bytes]) -> TaskSnapshot:
+def _shown(task: Task, known: notes.PendingWrites, updates: Mapping[str, bytes]) -> TaskSnapshot:
     done, stated = known.done.get(task.task_id), updates.get(task.task_id)
     result = None if stated is None else result_of(serde.show(stated))
     if done is not None:

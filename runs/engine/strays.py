@@ -11,7 +11,7 @@ from typing import Any
 
 _log = logging.getLogger("fastgraph.node")
 
-#: The calls (Memo) of nodes and tasks that are in progress in this process.
+#: The calls (TaskCall) of nodes and tasks that are in progress in this process.
 in_progress: set[Any] = set()
 
 

@@ -14,9 +14,9 @@ from .events import Event
 from .graph import Graph
 from .invocation import Invocation
 from .loop import Outcome
-from .memo import Memo, current
 from .models import Said
 from .subgraphs import Inside, output
+from .task_call import TaskCall, current
 from .views import MODES, NOTHING, StreamMode, parts, view
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ async def stream(
             queue.put_nowait((event, part))
 
     told_ids: set[str] = set()
-    listening = replace(invocation, listen=listen, models="messages" in modes)
+    listening = replace(invocation, observer=listen, models="messages" in modes)
     running = asyncio.ensure_future(stopping.carried(listening.run(given)))
     running.add_done_callback(lambda _: queue.put_nowait(None))
     try:
@@ -102,7 +102,7 @@ def in_sync(items: AsyncIterator[T]) -> Iterator[T]:
     return _in_node(items, memo)
 
 
-def _in_node(items: AsyncIterator[T], memo: Memo) -> Iterator[T]:
+def _in_node(items: AsyncIterator[T], memo: TaskCall) -> Iterator[T]:
     try:
         while (item := memo.begin(_following(items)).result()) is not NOTHING:
             yield item

@@ -17,8 +17,8 @@ from .graph import Graph
 from .identity import checked_key, typed_digest
 from .kept import Call
 from .loop import Outcome, advance
-from .memo import Memo, current
 from .strands import hand
+from .task_call import TaskCall, current
 from .writes import read_items
 
 
@@ -43,18 +43,18 @@ class Subgraph:
 @dataclass(frozen=True, kw_only=True)
 class Inside:
     """One call of a graph in a node, as a part of the task of `memo`; `changes` is what its
-    execution has otherwise than the one around it. `listen` is told what happens in it; `key` tells
-    it from other calls of the node.
+    execution has otherwise than the one around it. `observer` gets its events; `key` tells it from
+    other calls of the node.
 
     A graph that keeps its state is at the same namespace in every superstep, and goes on from where
     the present branch of the thread left it; where it stands then is kept with the superstep
     around it. So what it did in a superstep that never ended is not seen by another one.
     """
 
-    memo: Memo
+    memo: TaskCall
     graph: Graph
     changes: Mapping[str, Any] = field(default_factory=dict)
-    listen: Callable[[Event, Any], None] | None = None
+    observer: Callable[[Event, Any], None] | None = None
     models: bool = False
     key: str | None = None
 
@@ -106,8 +106,8 @@ class Inside:
         memo = self.memo
         execution = _child(memo, self.graph, self.changes, call)
         execution.models = execution.models or self.models
-        if self.listen is not None:
-            execution.listen = partial(_tell, execution, self.listen, execution.listen)
+        if self.observer is not None:
+            execution.observer = partial(_tell, execution, self.observer, execution.observer)
         try:
             running = advance(execution, payload)
             if call is not _ONLY:
@@ -149,7 +149,7 @@ def first_async(graph: Graph) -> str | None:
     return next((branch.name for branch in routers if branch.is_async), None)
 
 
-def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any], call: Call) -> Execution:
+def _child(memo: TaskCall, graph: Graph, changes: Mapping[str, Any], call: Call) -> Execution:
     execution, task = memo.execution, memo.task
     memo.hold_place()
     again = "" if call.number == 1 else f":{call.number}"
@@ -169,7 +169,7 @@ def _child(memo: Memo, graph: Graph, changes: Mapping[str, Any], call: Call) -> 
     )
 
 
-def _remember(memo: Memo, child: Execution, inside: Mapping[str, str]) -> None:
+def _remember(memo: TaskCall, child: Execution, inside: Mapping[str, str]) -> None:
     memo.inside.update(inside)
     if child.graph.keeps and child.reached is not None:
         memo.inside[child.namespace] = child.reached

@@ -10,7 +10,7 @@ from . import events, serde
 from .checkpoint import Checkpoint
 from .copies import copied
 from .events import Event
-from .execution import Standing
+from .execution import CheckpointDetail
 from .models import Said
 from .plan import Task, plan
 from .snapshots import result_of
@@ -33,7 +33,7 @@ def view(mode: StreamMode, event: Event, behind: Any) -> Any:
 def parts(behind: Any) -> list[Any]:
     """What stands behind an event, as often as it is shown: the questions of each task that waits
     are an item of their own."""
-    if not isinstance(behind, Standing):
+    if not isinstance(behind, CheckpointDetail):
         return [behind]
     tasks: dict[str, list[Interrupt]] = {}
     for one in behind.interrupts:
@@ -47,17 +47,17 @@ def _data(event: Event) -> Any:
     return serde.loads(event.data) if event.data else None
 
 
-def _asked(behind: Standing) -> tuple[Interrupt, ...]:
+def _asked(behind: CheckpointDetail) -> tuple[Interrupt, ...]:
     return copied(tuple(one for one in behind.interrupts if not one.stop))
 
 
-def _state(behind: Standing) -> dict[str, Any]:
+def _state(behind: CheckpointDetail) -> dict[str, Any]:
     """The state for the one who reads the stream: what they change in it is their own."""
     return copied(seen(behind.graph, behind.position))
 
 
 def _values(event: Event, behind: Any) -> Any:
-    if not isinstance(behind, Standing):
+    if not isinstance(behind, CheckpointDetail):
         return NOTHING
     asked = _asked(behind)
     if asked:
@@ -70,7 +70,7 @@ def _values(event: Event, behind: Any) -> Any:
 def _updates(event: Event, behind: Any) -> Any:
     if event.name == events.NODE_UPDATE:
         return {event.node: _data(event)}
-    if event.name == events.INTERRUPTED and isinstance(behind, Standing):
+    if event.name == events.INTERRUPTED and isinstance(behind, CheckpointDetail):
         return {"__interrupt__": _asked(behind)}
     return NOTHING
 
@@ -111,7 +111,7 @@ def _input(behind: Any) -> Any:
 
 
 def _checkpoints(event: Event, behind: Any) -> Any:
-    if event.name != events.CHECKPOINT or not isinstance(behind, Standing):
+    if event.name != events.CHECKPOINT or not isinstance(behind, CheckpointDetail):
         return NOTHING
     checkpoint = behind.position.checkpoint
     assert checkpoint is not None

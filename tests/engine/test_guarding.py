@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, guarding, task
-from runs.engine.memo import current
+from runs.engine.task_call import current
 
 
 class State(TypedDict, total=False):

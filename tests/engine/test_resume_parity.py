@@ -34,7 +34,7 @@ from runs.engine import (
 )
 from runs.engine.execution import Execution
 from runs.engine.loop import advance
-from runs.engine.memo import current
+from runs.engine.task_call import current
 from tests.engine.mortal import LEASE, Killed, MortalJournal, live
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 

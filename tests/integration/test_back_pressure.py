@@ -20,8 +20,8 @@ from runs.engine import END, START, Context, StateGraph, SyncContext
 from runs.engine.durability import Durability
 from runs.engine.events import Event
 from runs.engine.ids import uuid7
-from runs.engine.memo import UNSEEN
 from runs.engine.ports import Lease
+from runs.engine.task_call import UNSEEN
 from runs.entries import Entry
 from runs.journal import DurableJournal
 from runs.models import Event as EventRow

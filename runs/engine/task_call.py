@@ -15,21 +15,21 @@ from typing import Any, TypeVar
 from . import guarding, messages, notes, serde
 from .checkpoint import Checkpoint, Frontier, Note, NoteKind
 from .errors import CallOver, GraphInterrupt, NotStorableError
-from .execution import Execution, Turn, namespace_of, refuse_over
+from .execution import CommitGate, Execution, namespace_of, refuse_over
 from .kept import Call
 from .ledger import Ledger
-from .notes import Recorded
+from .notes import PendingWrites
 from .parts import Parts, in_loop
 from .places import place_of, seat_of
 from .plan import Task
-from .pool import Begun, begin
+from .pool import LoopFuture, begin
 from .ports import ArtifactRef
 from .signals import Noted, Signal, again, in_step
 from .strands import Hand, Strands, Where, where
 
 T = TypeVar("T")
 
-current: ContextVar[Memo] = ContextVar("fastgraph_task")
+current: ContextVar[TaskCall] = ContextVar("fastgraph_task")
 
 #: A sleep that is no longer than this does not park the run. Seconds.
 SHORT = 1.0
@@ -38,7 +38,7 @@ SHORT = 1.0
 UNSEEN = 64 * 1024
 
 
-class Memo:
+class TaskCall:
     """One call of a task's node: what is recorded of the task, and where the call stands in that.
     When the node is called again, that call has its own; what is left of this one is refused."""
 
@@ -70,7 +70,7 @@ class Memo:
     )
 
     def __init__(
-        self, execution: Execution, task: Task, checkpoint: Checkpoint | None, known: Recorded
+        self, execution: Execution, task: Task, checkpoint: Checkpoint | None, known: PendingWrites
     ) -> None:
         self.execution = execution
         self.task = task
@@ -78,7 +78,7 @@ class Memo:
         self._checkpoint = checkpoint
         self._known = known
         self.namespace = execution.namespace
-        self._outer: tuple[Memo, Call] | None = None
+        self._outer: tuple[TaskCall, Call] | None = None
         self._begin(1)
 
     def _begin(self, attempt: int) -> None:
@@ -88,7 +88,7 @@ class Memo:
         #: What the guard found wrong with a call of the node: it fails the node, even if the node
         #: swallows the error.
         self.fault: Exception | None = None
-        self.turn: Turn | None = None
+        self.turn: CommitGate | None = None
         self.signals: Noted | None = None
         self.strands: Strands | None = None
         self._ledger: Ledger | None = None
@@ -97,12 +97,12 @@ class Memo:
         self.gate: AbstractAsyncContextManager[Any] | None = None  # of the tasks that are begun
         inside = self._known.inside
         self.inside: dict[str, str] = dict(inside.get(self.task.task_id, ())) if inside else {}
-        self._waits: set[Begun[Any]] = set()
+        self._waits: set[LoopFuture[Any]] = set()
         self._parts: Parts | None = None
         self.fresh = itertools.count()  # of calls that make messages
         self.unseen = 0  # bytes that a thread has emitted since it last waited
 
-    def again(self) -> Memo:
+    def again(self) -> TaskCall:
         """The memo of the next call of the node."""
         memo = copy.copy(self)
         memo._begin(self.attempt + 1)
@@ -171,7 +171,7 @@ class Memo:
         )
 
     @property
-    def _root(self) -> Memo:
+    def _root(self) -> TaskCall:
         """The memo of the superstep's task that this one belongs to."""
         memo = self
         while memo._outer is not None:
@@ -184,7 +184,7 @@ class Memo:
         return self._known.old
 
     @property
-    def outer(self) -> Memo | None:
+    def outer(self) -> TaskCall | None:
         """The call of a node, or of a task, that has called its task."""
         return None if self._outer is None else self._outer[0]
 
@@ -228,7 +228,7 @@ class Memo:
         said = notes.asked(self.task.task_id, list(asked.values()), self._known)
         self.execution.journal.record(self.execution.lease, self._checkpoint, said)
 
-    def begin(self, doing: Coroutine[Any, Any, T]) -> Begun[T]:
+    def begin(self, doing: Coroutine[Any, Any, T]) -> LoopFuture[T]:
         """Run a coroutine of the call on the event loop, from another thread."""
         if asyncio._get_running_loop() is self.loop or self.over:
             doing.close()
@@ -249,20 +249,20 @@ class Memo:
         running.add_done_callback(self._waits.discard)
         return running
 
-    def say(self, name: str, data: bytes) -> None:
+    def emit(self, name: str, data: bytes) -> None:
         """State an event, on the event loop."""
         self.check()
         self.execution.check_event(self.task.node.name, name, data)
-        self.execution.state(self.task, name, data)
+        self.execution.emit_task_event(self.task, name, data)
 
-    def say_from_thread(self, name: str, data: bytes) -> None:
+    def emit_from_thread(self, name: str, data: bytes) -> None:
         """State an event, from any other thread; with the transaction of an atomic node."""
         self.check()
         self.execution.check_event(self.task.node.name, name, data)
         if self.turn is not None:
             self.turn.events.append(self.execution.event(self.task, name, data))
             return
-        self.loop.call_soon_threadsafe(self._say_late, name, data)
+        self.loop.call_soon_threadsafe(self._emit_late, name, data)
 
     def is_to_wait(self, emitted: int) -> bool:
         """Whether a thread that has emitted so many bytes more is to look whether the journal is
@@ -273,9 +273,9 @@ class Memo:
         self.unseen = 0
         return True
 
-    def _say_late(self, name: str, data: bytes) -> None:
+    def _emit_late(self, name: str, data: bytes) -> None:
         if not self.over:
-            self.execution.state(self.task, name, data)
+            self.execution.emit_task_event(self.task, name, data)
 
     async def save(self, name: str, data: bytes, media_type: str) -> ArtifactRef:
         """Store an artifact of the task."""
@@ -306,9 +306,9 @@ class Memo:
         assert self._checkpoint is not None
         return self._checkpoint.frontier
 
-    def inner(self, task: Task, call: Call) -> Memo:
+    def inner(self, task: Task, call: Call) -> TaskCall:
         """The memo of a task that this one has called."""
-        memo = Memo(self.execution, task, self._checkpoint, self._known)
+        memo = TaskCall(self.execution, task, self._checkpoint, self._known)
         memo._outer = (self, call)
         memo.namespace = namespace_of(self.namespace, task)
         return memo

@@ -26,7 +26,7 @@ def forget_inside(
             del heard[place][about]
 
 
-class Heard:
+class ReplayedEvents:
     """The events of one task that are in the log. When the task is run again it is asked for each
     event whether that is one of them.
 
