@@ -46,6 +46,7 @@ def ringer(tmp_path: Path) -> Iterator[Ringer]:
         yield made
 
 
+@pytest.mark.processes
 def test_another_process_is_heard(tmp_path: Path) -> None:
     with closing(Bell(tmp_path)) as bell:
         assert not bell.wait(0)
@@ -54,6 +55,7 @@ def test_another_process_is_heard(tmp_path: Path) -> None:
         assert not bell.wait(0), "once for each"
 
 
+@pytest.mark.processes
 def test_a_ring_says_whether_a_run_may_have_ended(tmp_path: Path) -> None:
     with closing(Bell(tmp_path)) as bell:
         for rings, told in (
@@ -68,6 +70,7 @@ def test_a_ring_says_whether_a_run_may_have_ended(tmp_path: Path) -> None:
             assert bell.take() is False
 
 
+@pytest.mark.processes
 def test_rings_that_are_lost_may_have_been_of_an_end(tmp_path: Path) -> None:
     with closing(Bell(tmp_path)) as bell:
         what = "ringer = Ringer(home); [ringer.ring(ended=False) for _ in range(70_000)]"
@@ -86,6 +89,7 @@ def test_ones_own_ends_ring_where_they_are_wanted(tmp_path: Path, ringer: Ringer
         assert not other.wait(0)
 
 
+@pytest.mark.processes
 def test_the_bells_of_others_ring_and_not_ones_own(tmp_path: Path, ringer: Ringer) -> None:
     with closing(Bell(tmp_path)) as own:
         ringer.ring()
@@ -98,6 +102,7 @@ def test_the_bells_of_others_ring_and_not_ones_own(tmp_path: Path, ringer: Ringe
         assert not own.wait(0)
 
 
+@pytest.mark.processes
 def test_one_that_is_hung_up_later_is_found(tmp_path: Path, ringer: Ringer) -> None:
     ringer.ring()
     what = "bell = Bell(home); sys.exit(not bell.wait(30))"
@@ -107,6 +112,7 @@ def test_one_that_is_hung_up_later_is_found(tmp_path: Path, ringer: Ringer) -> N
         assert process.wait(SECONDS) == 0
 
 
+@pytest.mark.processes
 def test_what_a_killed_process_left_is_taken_down(tmp_path: Path, ringer: Ringer) -> None:
     for known in (False, True):
         with in_another_process("bell = Bell(home); input()", tmp_path) as process:
@@ -120,6 +126,7 @@ def test_what_a_killed_process_left_is_taken_down(tmp_path: Path, ringer: Ringer
         assert _names(tmp_path) == []
 
 
+@pytest.mark.processes
 def test_one_that_nobody_reads_stops_nobody(tmp_path: Path, ringer: Ringer) -> None:
     what = "bell = Bell(home); print(flush=True); input(); sys.exit(not bell.wait(0))"
     with in_another_process(what, tmp_path) as process:
@@ -137,6 +144,7 @@ def test_a_bell_is_for_nobody_else_and_gone_when_it_is_closed(tmp_path: Path) ->
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="Postgres tells by itself")
 @pytest.mark.django_db(transaction=True)
 def test_a_doorbell_that_is_rung_looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +166,7 @@ def test_a_doorbell_that_is_rung_looks_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert heard == [True]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="Postgres tells by itself")
 @pytest.mark.django_db(transaction=True)
 async def test_a_web_process_that_is_rung_looks_at_once() -> None:

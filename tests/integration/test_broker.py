@@ -213,6 +213,7 @@ def test_slots_are_as_many_as_workers(settings: Any) -> None:
             assert again.name == first.name
 
 
+@pytest.mark.processes
 def test_a_slot_of_a_killed_process_is_free(settings: Any) -> None:
     code = (
         "import django; django.setup()\n"

@@ -68,6 +68,7 @@ def sleeper() -> Iterator[Callable[[], int]]:
         os.waitpid(pid, 0)
 
 
+@pytest.mark.processes
 def test_forked_process_does_not_keep_the_slot(sleeper: Callable[[], int]) -> None:
     slot = slots.acquire()
     assert slot is not None
@@ -117,6 +118,7 @@ def test_process_that_a_node_forks_uses_no_connection_of_its_worker(worker: None
         thread.join()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a lock")
 @pytest.mark.django_db
 def test_process_that_holds_every_slot_is_named_with_the_way_out(
@@ -157,6 +159,7 @@ def start_orphan() -> None:
     os.waitpid(pid, 0)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has orphans come to a process")
 def test_orphan_that_has_ended_is_collected_and_own_processes_are_not() -> None:
     def check() -> bool:
@@ -179,6 +182,7 @@ def below() -> list[process_tree.Process]:
     return process_tree.children(os.getpid())
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has orphans come to a process")
 def test_orphans_are_killed_but_not_own_processes_or_those_in_a_session_of_their_own() -> None:
     def check() -> bool:
@@ -198,6 +202,7 @@ def test_orphans_are_killed_but_not_own_processes_or_those_in_a_session_of_their
     assert in_fork(check)
 
 
+@pytest.mark.processes
 def test_pid_that_another_process_has_now_is_left_alone() -> None:
     with subprocess.Popen(["sleep", "600"]) as process:
         found = process_tree.find(process.pid)

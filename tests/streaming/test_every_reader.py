@@ -184,7 +184,7 @@ async def an_event_stream(server: Server, run_id: UUID, after: int) -> AsyncGene
                 yield line.removeprefix("data: ").encode()
 
 
-@pytest.mark.acceptance
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", range(2))
 async def test_readers_of_several_processes_put_together_the_table(seed: int) -> None:
     """The table is written by two processes and read through two others and this one."""

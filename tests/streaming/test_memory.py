@@ -15,7 +15,7 @@ from tests.client import Client
 from tests.processes import Server, wait_until
 from tests.streaming.stuck import UPGRADE, never_reading
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.processes
 
 EVENTS = 100_000
 CLIENTS = 100

@@ -11,7 +11,7 @@ from tests.client import Client
 from tests.processes import Server, wait_until
 from tests.streaming.http import parse
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.processes
 LONG = {"count": 2000, "interval": 0.05}
 
 
