@@ -19,6 +19,8 @@ from tests.acceptance.raw_http import HOST, Answer, Raw, connections
 from tests.client import Client
 from tests.processes import Server, serving, wait_until
 
+pytestmark = pytest.mark.any_database
+
 CONNECTIONS, WAITS, SECONDS = 30, 3, 2
 MIB = 2**20
 QUIET = {"count": 2, "interval": 60}

@@ -12,6 +12,8 @@ from tests.acceptance.raw_http import HOST, Raw, connections
 from tests.client import Client
 from tests.processes import Server, serving, wait_until
 
+pytestmark = pytest.mark.any_database
+
 MIB = 2**20
 CONNECTIONS = 30
 LIMITS = {

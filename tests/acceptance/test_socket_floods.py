@@ -14,6 +14,8 @@ from tests.acceptance.raw_http import Raw
 from tests.acceptance.test_floods import assert_well, upgrade
 from tests.processes import Server, serving
 
+pytestmark = pytest.mark.any_database
+
 FRAMES = 200_000
 MASK = b"\0\0\0\0"
 FLOODS = {

@@ -10,6 +10,8 @@ import pytest
 from tests.acceptance.raw_http import Raw
 from tests.processes import Server, serving
 
+pytestmark = pytest.mark.any_database
+
 UPGRADE = (
     "Connection: Upgrade",
     "Upgrade: websocket",
