@@ -44,14 +44,14 @@ def own_database(*, migrated: bool = True) -> Iterator[str]:
 
 def provide_tables(env: Mapping[str, str]) -> None:
     """Puts a migrated SQLite file where a server with the environment `env` expects one, if there
-    is none. Does nothing on Postgres: `own_database` has made the tables."""
+    is none or an empty one. Does nothing on Postgres: `own_database` has made the tables."""
     url = env["DATABASE_URL"]
     if url and not url.startswith("sqlite:///"):
         return
     path = Path(url.removeprefix("sqlite:///") or Path(env["FASTGRAPH_DATA_DIR"]) / FILE)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        copy_sqlite_template(path)
+    if not path.exists() or path.stat().st_size == 0:
+        copy_sqlite_template(path)  # also through a symbolic link
 
 
 def copy_sqlite_template(path: Path) -> None:
