@@ -20,8 +20,8 @@ from runs import processes, wakeup
 from runs.broker import DoorbellBroker
 from runs.doorbell import LOOK_SECONDS, QUIET_AFTER, QUIET_LOOK_SECONDS, doorbell
 from runs.models import Worker
-from tests.processes import wait_until
 from tests.streaming.journal_rows import environment
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +63,7 @@ def broker() -> Iterator[DoorbellBroker]:
         broker._bell.close()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("job", ["a wake-up", "builtins.list"])
 def test_the_broker_hears_another_process(
     broker: DoorbellBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch, job: str

@@ -68,6 +68,7 @@ def is_locked(run: Run) -> bool:
         return not locks.free(Run.objects.filter(pk=run.pk))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", ["hold", "transact"])
 def test_it_holds_up_nobody_and_is_fenced(settings: Settings, how: str) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "lease_seconds": LEASE}

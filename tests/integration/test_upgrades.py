@@ -42,12 +42,14 @@ def test_every_state_of_the_migrations_has_a_dump() -> None:
         assert not missing, f"no dump in {DUMPS} of the versions at {missing}"
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dump", ALL)
 def test_runs_of_an_earlier_version_go_on(tmp_path: Path, dump: str) -> None:
     play(tmp_path, dump)
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(600)
 def test_an_upgrade_that_is_stopped_between_its_migrations_goes_on(tmp_path: Path) -> None:
     play(tmp_path, BEFORE, *TOGETHER)
