@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests import needs
-from tests.processes import Server, wait_until
+from tests.support import needs
 from tests.support.databases import own_database
+from tests.support.processes import Server, wait_until
 
 DATABASES = ("sqlite", "postgres")
 

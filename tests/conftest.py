@@ -10,11 +10,10 @@ import pytest
 from django.db import connection, connections
 from django.test import TransactionTestCase
 
-from tests import needs
-from tests.client import Client
-from tests.processes import Server, serving
-from tests.redis_server import Redis
-from tests.support import databases, signals
+from tests.support import databases, needs, signals
+from tests.support.client import Client
+from tests.support.processes import Server, serving
+from tests.support.redis_server import Redis
 
 signals.reset()
 pytest_plugins = ["tests.support.tiers"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import needs
 from tests.gates.__main__ import chosen, environment
 from tests.gates.runner import Gate, Outcome, report, run
+from tests.support import needs
 
 
 def _gate(name: str, program: str, *, live: bool = False) -> Gate:

@@ -18,9 +18,9 @@ import psycopg
 
 from bench.rivals import environments
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
-from tests.processes import free_port
+from tests.support import needs
 from tests.support.databases import own_database
+from tests.support.processes import free_port
 
 _START_SECONDS = 30.0
 

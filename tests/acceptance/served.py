@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes import Server, wait_until
+from tests.support.processes import Server, wait_until
 
 
 def alive() -> dict[int, tuple[int, str]]:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fastgraph_site.environment import BASE_DIR
-from tests.client import Client
-from tests.processes import Server
+from tests.support.client import Client
 from tests.support.databases import own_database
+from tests.support.processes import Server
 from tests.support.promises import promise
 
 pytestmark = pytest.mark.skipif(

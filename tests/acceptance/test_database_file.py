@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_main_job import begin
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 PLAIN = {"workflow": "steps", "payload": {"steps": 1}}
 

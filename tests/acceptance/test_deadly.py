@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from fastgraph_site import workflows as bundled
 from runs import deaths
 from runs.engine import faults
 from tests.acceptance.test_main_job import story
-from tests.client import Client
-from tests.processes import Server
+from tests.support.client import Client
 from tests.support.databases import own_database
+from tests.support.processes import Server
 from tests.support.promises import promise
 
 TEXT = "The quick brown fox jumps over the lazy dog. It does so every day, rain or shine. " * 20

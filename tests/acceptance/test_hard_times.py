@@ -15,8 +15,8 @@ import psycopg
 import pytest
 
 from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin, named, story
-from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
 from tests.support.promises import promise
 
 pytestmark = pytest.mark.skipif(

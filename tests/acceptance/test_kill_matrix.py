@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.served import JobServer, gone
-from tests.processes import wait_until
 from tests.support.databases import own_database
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
 from tests.support.promises import promise
 
 TEXT = "The quick brown fox jumps over the lazy dog. It does so every day, rain or shine. " * 20

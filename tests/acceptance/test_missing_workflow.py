@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.support.client import Client
 from tests.support.databases import own_database
+from tests.support.processes import Server, wait_until
 
 APP = "tests.acceptance.deadly"
 

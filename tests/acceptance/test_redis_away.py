@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import redis
 
-from tests import needs
 from tests.acceptance.test_main_job import STEPS, assert_as_if_nothing_happened, begin
-from tests.client import Client
-from tests.processes import Server, free_port, serving, wait_until
+from tests.support import needs
+from tests.support.client import Client
+from tests.support.processes import Server, free_port, serving, wait_until
 from tests.support.promises import promise
 
 pytestmark = pytest.mark.redis

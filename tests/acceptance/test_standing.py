@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 #: How long the loop is blocked: longer than all that is waited for meanwhile, also under load.
 BLOCKED = 60.0

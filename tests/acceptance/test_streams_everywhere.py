@@ -16,11 +16,11 @@ import pytest
 
 from tests.acceptance.followers import FOLLOWERS, Follower
 from tests.acceptance.test_hard_times import busy_worker
-from tests.client import Client
-from tests.processes import Server, wait_until
-from tests.redis_server import Redis
+from tests.support.client import Client
 from tests.support.databases import own_database
+from tests.support.processes import Server, wait_until
 from tests.support.promises import promise
+from tests.support.redis_server import Redis
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"

@@ -15,10 +15,10 @@ import psycopg
 from psycopg import sql
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
 from tests.gates import again, browser, frontend, tree
 from tests.gates.runner import Gate, report, run
 from tests.langgraph_suite import sdist
+from tests.support import needs
 
 PYTHON = sys.executable
 TOOLS = Path(PYTHON).parent

@@ -17,7 +17,7 @@ from tests.support.tiers import FOLDERS
 
 LIST = Path(__file__).with_suffix(".txt")
 #: What is no test of ours of the first tier, and the parts that keep deadlines for tests.
-ELSEWHERE = {*FOLDERS, "gates", "langgraph_suite", "processes.py", "support", "upgrades"}
+ELSEWHERE = {*FOLDERS, "gates", "langgraph_suite", "support", "upgrades"}
 CLOCKS = {"time.time", "time.monotonic", "time.perf_counter", "time.monotonic_ns", "time.time_ns"}
 
 

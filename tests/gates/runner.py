@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
 
-from tests import needs
 from tests.gates import again, record
+from tests.support import needs
 
 MARKS = {"ok": "ok", "failed": "FAILED", "skipped": "skipped"}
 HEAD = f"{'':<8} {'gate':<26} {'tests':>6} {'seconds':>8} {'flaky':>6}"

@@ -24,7 +24,7 @@ from runs.journal import DurableJournal
 from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Event, PendingWrite, Run, Thread
 from tests.integration.chain import names
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ from runs import bells, doorbell, rows
 from runs.bells import Bell, Ringer
 from runs.models import Thread
 from streaming.data_version import DataVersion
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 SECONDS = 30.0
 

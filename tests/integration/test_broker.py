@@ -20,7 +20,7 @@ from runs import processes, slots, wakeup
 from runs.broker import DoorbellBroker
 from runs.models import Run, RunStatus, Thread, Worker
 from runs.prepared import Prepared
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

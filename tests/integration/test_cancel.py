@@ -26,7 +26,7 @@ from runs.errors import Problem
 from runs.manager import cancel_run
 from runs.models import Event, Run, RunStatus
 from tests.integration.chain import Start, State, add, in_thread, names
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

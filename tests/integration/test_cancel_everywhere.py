@@ -28,7 +28,7 @@ from runs.errors import Problem
 from runs.manager import NewRun, cancel_run, create_run
 from runs.models import Event, PendingWrite, Run
 from runs.resumption import resume_run
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

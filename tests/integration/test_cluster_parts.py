@@ -18,7 +18,7 @@ from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.sentinel import Sentinel
 from runs.cluster.timers import Timer
 from runs.flags import Flag
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 
 @pytest.fixture

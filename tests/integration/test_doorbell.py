@@ -21,7 +21,7 @@ from runs.broker import DoorbellBroker
 from runs.doorbell import LOOK_SECONDS, QUIET_AFTER, QUIET_LOOK_SECONDS, doorbell
 from runs.models import Worker
 from tests.streaming.journal_rows import environment
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -33,7 +33,7 @@ from runs.engine import forked
 from runs.manager import NewRun, create_run
 from runs.models import Run, Thread, Worker
 from runs.why import causes
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 LOCK = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX)"
 

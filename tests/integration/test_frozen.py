@@ -20,7 +20,7 @@ from runs import idle, leases, locks, processes, recovery
 from runs.engine.ids import uuid7
 from runs.manager import cancel_run
 from runs.models import Event, Run, Thread, Worker
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 

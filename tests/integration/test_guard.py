@@ -25,7 +25,7 @@ from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, in
 from runs.guard import guarded_loop
 from runs.manager import NewRun, create_run
 from runs.models import Run, Thread
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

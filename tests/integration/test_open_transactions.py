@@ -22,7 +22,7 @@ from runs.engine import START, StateGraph
 from runs.manager import NewRun, create_run
 from runs.models import Run, Thread
 from runs.why import causes
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -21,7 +21,7 @@ from runs import availability, cancellation, processes, recovery, wakeup
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, RunStatus, Thread, Worker
 from runs.recovery import Swept, sweep
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 

@@ -20,7 +20,7 @@ from pytest_django import Settings
 from runs import processes, recovery, silent_workers
 from runs.models import Run, RunStatus, Thread, Worker
 from runs.recovery import sweep
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 LEASE = 0.2
 LONG = timedelta(hours=1)

@@ -21,7 +21,7 @@ from runs.models import PendingWrite, Run
 from runs.why import causes
 from tests.integration.chain import names
 from tests.integration.counting import pending
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server
+from tests.support.client import Client
+from tests.support.processes import Server
 
 PATIENCE = 20.0
 pytestmark = pytest.mark.processes

@@ -7,9 +7,9 @@ import threading
 import httpx
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, wait_until
 from tests.streaming.http import parse
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
 
 pytestmark = pytest.mark.processes
 LONG = {"count": 2000, "interval": 0.05}
