@@ -1,7 +1,7 @@
 # Every command of the project. `make` alone lists them; HOST, PORT and PYTHON may be given.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format frontend generate bench clean
+.PHONY: help setup run test soak lint format frontend generate bench clean
 PY := .venv/bin/python
 OURS := manage.py fastgraph_site runs artifacts streaming tests bench
 
@@ -17,6 +17,9 @@ run: ## set up what is missing, migrate, and serve on 127.0.0.1:8000
 
 test: setup ## run every gate and test; ARGS=lint or ARGS=pytest picks some
 	@exec $(PY) -m tests.gates $(ARGS)
+
+soak: setup ## run the storms and races that take minutes; not part of `make test`
+	@exec $(PY) -m pytest --soak -m soak -n 0 tests/acceptance $(ARGS)
 
 lint: setup ## the gates that read the code: ruff, mypy, imports, checks
 	@exec $(PY) -m tests.gates lint

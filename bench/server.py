@@ -12,8 +12,9 @@ from pathlib import Path
 
 import psycopg
 
-from tests import needs
-from tests.processes import Server, own_database, wait_until
+from tests.support import needs
+from tests.support.databases import own_database
+from tests.support.processes import Server, wait_until
 
 DATABASES = ("sqlite", "postgres")
 
@@ -67,7 +68,7 @@ def server(database: str, **env: str) -> Iterator[Measured]:
     """A migrated server, not started; all of it is gone afterwards."""
     url = needs.postgres_url("fastgraph_bench") if database == "postgres" else ""
     os.environ["DATABASE_URL"] = url
-    with tempfile.TemporaryDirectory() as folder, own_database() as own:
+    with tempfile.TemporaryDirectory() as folder, own_database(migrated=False) as own:
         quiet = {"DATABASE_URL": own, "FASTGRAPH_LOG_LEVEL": "WARNING", "FASTGRAPH_APPS": "bench"}
         measured = Measured(Path(folder) / "data", {**quiet, **env})
         migrated = measured.manage("migrate", "--verbosity", "0")

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.client import Client
-from tests.processes import Server
 from tests.streaming.stuck import UPGRADE, never_reading
+from tests.support.client import Client
+from tests.support.processes import Server
 
 Row = dict[str, str]
 

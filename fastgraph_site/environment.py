@@ -126,7 +126,7 @@ SETTINGS: tuple[Setting, ...] = (
         "FASTGRAPH_FAULT",
         str,
         "",
-        "For tests: `after_commit:3` kills a worker, once, where it gets there the third time.",
+        "For tests: `POINT:STEP:RUN`, as `after_commit:3`, kills a worker, once, there.",
     ),
     _s("FASTGRAPH_STEP_LIMIT", int, 10_000, "Supersteps of one run before it fails."),
     _s("FASTGRAPH_MAX_BODY_BYTES", int, 10 * 2**20, "Largest request body."),

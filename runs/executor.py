@@ -52,7 +52,7 @@ class Executor:
         left alone. When this coroutine is cancelled, the run goes back to the queue at its last
         superstep, or ends if it was to be cancelled; if nobody has asked for that
         (`stopping`), it fails. `threads` takes the place of the shared ones."""
-        faults.point("after_claim")
+        faults.point("after_claim", claimed.lease.run_id)
         journal = paced(self.journal, claimed.durability, claimed.lease)
         try:
             await self._run(claimed, journal, threads or self.threads)
@@ -126,11 +126,11 @@ class Executor:
                 data=serde.dumps({"step": position.step, "artifact_id": result.artifact_id}),
             ),
         ]
-        faults.point("before_finish")
+        faults.point("before_finish", execution.lease.run_id)
         ending = Ending(transition=transitions.COMPLETE, at=now)
         journal.flush()
         await self.journal.end(execution.lease, ending, told, [result])
-        faults.point("after_finish")
+        faults.point("after_finish", execution.lease.run_id)
 
     async def _park(self, execution: Execution, journal: PacedJournal, outcome: Outcome) -> None:
         now = execution.clock.now()
@@ -141,11 +141,11 @@ class Executor:
             transition, name = transitions.SLEEP, events.SLEEPING
             told = {"until": outcome.until.isoformat() if outcome.until else None}
         event = Event(name=name, ts=now, data=serde.dumps(told))
-        faults.point("before_finish")
+        faults.point("before_finish", execution.lease.run_id)
         ending = Ending(transition=transition, at=now, wake_at=outcome.until)
         journal.flush()
         await self.journal.end(execution.lease, ending, [event])
-        faults.point("after_finish")
+        faults.point("after_finish", execution.lease.run_id)
 
     async def _fail(self, claimed: Claimed, journal: PacedJournal, error: BaseException) -> None:
         now = SystemClock().now()

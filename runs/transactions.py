@@ -47,7 +47,7 @@ def transact(
     borrowed = connection.connection is not None
     try:
         note = _commit_once(_Attempt(lease, checkpoint, task_id, work, attach))
-        faults.point("after_transaction")
+        faults.point("after_transaction", lease.run_id, checkpoint.step)
         hint(False)
         return note
     finally:
@@ -107,7 +107,7 @@ def _transact(attempt: _Attempt) -> Note:
         attempt.worked = True
         _keep(attempt.lease, attempt.checkpoint, done, attempt.attach)
         attempt.kept = True
-        faults.point("before_transaction")
+        faults.point("before_transaction", attempt.lease.run_id, attempt.checkpoint.step)
     return done.note
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -89,6 +90,22 @@ def register(
     )
     _registry[name] = workflow
     return workflow
+
+
+def unregister(name: str) -> None:
+    """Forget the workflow called `name`, if there is one: this process cannot execute it."""
+    _registry.pop(name, None)
+
+
+@contextmanager
+def temporary() -> Iterator[None]:
+    """Let the block register and forget workflows; after it the registry is as it was before."""
+    before = dict(_registry)
+    try:
+        yield
+    finally:
+        _registry.clear()
+        _registry.update(before)
 
 
 def get(name: str) -> Workflow:

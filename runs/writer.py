@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import connection
 
@@ -155,7 +155,8 @@ class Writer:
         entries = [entry for entry in entries if not self._is_broken(entry)]
         fenced = self._try(entries) if entries else {}
         self._forget(entries, fenced)
-        faults.point("after_hint")  # committed and announced; whoever waits does not know yet
+        # Committed and announced; whoever waits does not know yet.
+        faults.points("after_hint", _places(entries))
         settle(
             [
                 (entry.waiter, fenced.get(position))
@@ -182,7 +183,7 @@ class Writer:
                 stopping=lambda: self._giving_up,
             )
             self._hint(outcome.ended)
-            faults.point("after_hint")
+            faults.points("after_hint", _places(entries))
             return outcome.fenced
         except Exception as error:
             if is_transient(error):  # the writer gives up
@@ -219,3 +220,12 @@ class Writer:
                 del self._broken[run]
             settle([(entry.waiter, error)])
         return True
+
+
+def _places(entries: Sequence[Entry]) -> Iterator[faults.Place]:
+    """Which runs a batch takes further, and to which steps."""
+    for entry in entries:
+        run_id = entry.lease.run_id
+        yield from ((run_id, superstep.checkpoint.step) for superstep in entry.supersteps)
+        if entry.ending is not None:
+            yield run_id, None

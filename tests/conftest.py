@@ -7,26 +7,21 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from django.db import connection, connections
+from django.test import TransactionTestCase
 
-from fastgraph_site.environment import BASE_DIR
-from tests import needs
-from tests.client import Client
-from tests.processes import Server, serving
-from tests.redis_server import Redis
+from tests.support import databases, needs, signals
+from tests.support.client import Client
+from tests.support.processes import Server, serving
+from tests.support.redis_server import Redis
+
+signals.reset()
+pytest_plugins = ["tests.support.tiers"]
 
 # What Hypothesis draws is the same on every run of CI: what it finds elsewhere becomes a test.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if needs.on_ci():
     hypothesis.settings.load_profile("ci")
-
-FOLDER_MARKS = {"acceptance": pytest.mark.acceptance, "e2e": pytest.mark.browser}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(BASE_DIR / "tests").parts[0]
-        if mark := FOLDER_MARKS.get(folder):
-            item.add_marker(mark)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -40,6 +35,36 @@ def pytest_runtest_makereport(
             if isinstance(value, Server):
                 report.sections.append((f"log of {value.url}", value.log()[-8000:]))
     return report
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """The test database of each process is a copy of the session's migrated template."""
+    settings = connection.settings_dict
+    if connection.vendor == "postgresql":
+        settings["TEST"]["TEMPLATE"] = databases.postgres_template()
+    else:
+        databases.copy_sqlite_template(Path(settings["TEST"]["NAME"]))
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb() -> bool:
+    """The copied SQLite file is used as it is; the session's folder is removed at the end."""
+    return connection.vendor == "sqlite"
+
+
+def _empty_tables(case: TransactionTestCase) -> None:
+    for alias in case._databases_names(include_mirrors=False):  # type: ignore[attr-defined]
+        databases.empty_tables(connections[alias])
+
+
+def pytest_configure() -> None:
+    TransactionTestCase._fixture_teardown = _empty_tables  # type: ignore[attr-defined]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that started the session
+        databases.drop_template()
 
 
 def _need(find: Callable[[], str]) -> str:

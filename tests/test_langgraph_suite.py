@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
 from tests.langgraph_suite import lists, sdist, shim
 from tests.langgraph_suite.__main__ import _judged
+from tests.support import needs
 
 #: Which words of docs/engine-differences.md say so of each reason that is deliberate.
 DOCUMENTED = {

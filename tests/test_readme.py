@@ -11,7 +11,7 @@ import pytest
 
 from runs import workflows
 from runs.engine import ArtifactRef, Blob, CompiledGraph
-from tests.readme import block
+from tests.support.readme import block
 
 
 class Shelf:

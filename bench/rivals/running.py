@@ -18,8 +18,9 @@ import psycopg
 
 from bench.rivals import environments
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
-from tests.processes import free_port, own_database
+from tests.support import needs
+from tests.support.databases import own_database
+from tests.support.processes import free_port
 
 _START_SECONDS = 30.0
 
@@ -52,7 +53,7 @@ def running(name: str, environment: str, database: str) -> Iterator[Running]:
     python = environments.python(environment)
     on_postgres = database == "postgres"
     os.environ["DATABASE_URL"] = needs.postgres_url("fastgraph_bench") if on_postgres else ""
-    with tempfile.TemporaryDirectory() as folder, own_database() as own:
+    with tempfile.TemporaryDirectory() as folder, own_database(migrated=False) as own:
         url = own.replace("postgres://", "postgresql://")
         if database == "sqlite":
             url = f"sqlite:///{folder}/rival.sqlite3"

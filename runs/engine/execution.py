@@ -240,7 +240,7 @@ class Execution:
         return self.artifacts
 
     def _ref(self, task: Task | None, name: str, media_type: str, blob: Blob) -> ArtifactRef:
-        faults.point("after_artifact_bytes")
+        faults.point("after_artifact_bytes", self.lease.run_id, task.step if task else None)
         return ArtifactRef(
             artifact_id=ids.derived_text(self.lease.run_id, task.task_id if task else "", name),
             run_id=self.lease.run_id,

@@ -240,7 +240,8 @@ async def commit(
             check_size(nodes, change.channel, sizes[change.channel], execution.max_value_bytes)
         check_state_size(nodes, sizes, execution.max_state_bytes)
     event = _announced(execution, position, now)
-    faults.point("before_commit")
+    at = execution.lease.run_id, checkpoint.step
+    faults.point("before_commit", *at)
     given: Sequence[str] = ()
     if source == "input" and not namespace:
         # What enters a channel in another form is not what the input has.
@@ -250,7 +251,7 @@ async def commit(
     superstep = Superstep(checkpoint=checkpoint, changes=changes, events=said, given=given)
     await execution.journal.commit(execution.lease, superstep)
     execution.reached = checkpoint.checkpoint_id
-    faults.point("after_commit")
+    faults.point("after_commit", *at)
     if execution.observer is not None:
         changed = [change.channel for change in changes]
         stands = CheckpointDetail(graph=execution.graph, position=position, changed=changed)

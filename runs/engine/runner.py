@@ -60,10 +60,10 @@ async def run_tasks(
         elif task.node.atomic:
             pass  # recorded in its transaction
         elif position.checkpoint is not None and (some_wait or len(ended) < len(tasks)):
-            faults.point("before_record")
+            faults.point("before_record", execution.lease.run_id, task.step)
             note = Note(task_id=task.task_id, node=task.node.name, kind="writes", body=result)
             execution.journal.record(execution.lease, position.checkpoint, [note])
-            faults.point("after_record")
+            faults.point("after_record", execution.lease.run_id, task.step)
 
     if waiting:
         try:

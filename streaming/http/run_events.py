@@ -159,7 +159,7 @@ def pieces(
     piece = bytearray()
     for frame in frames:
         now = cursor(frame)
-        if modes.let(frame):
+        if modes.allows(frame):
             piece += lines(frame, now)
         if len(piece) > PIECE:
             yield bytes(piece)

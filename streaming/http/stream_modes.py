@@ -22,7 +22,7 @@ class Modes:
             kind.name for kind in events.KINDS if kind.modes and names.isdisjoint(kind.modes)
         )
 
-    def let(self, frame: Frame) -> bool:
+    def allows(self, frame: Frame) -> bool:
         """Whether the frame passes."""
         return self.all or events.kind_name(frame.event) not in self._hidden
 

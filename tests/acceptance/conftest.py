@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Server, serving
+from tests.support.processes import Server, serving
 
 
 @pytest.fixture

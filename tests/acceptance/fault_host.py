@@ -10,8 +10,6 @@ import json
 import operator
 import os
 import sys
-from collections import Counter
-from functools import partial
 from typing import Annotated, Any, TypedDict
 from uuid import UUID
 
@@ -78,21 +76,20 @@ def create(workflow: str, payload: dict[str, Any], durability: str) -> str:
     return str(create_run(new).pk)
 
 
-def work(fault: str) -> dict[str, int]:
-    """Execute what there is, once; how often each fault point was reached."""
+def work(fault: str) -> dict[str, list[int | None]]:
+    """Execute what there is, once; at which steps each fault point was reached, in order."""
     from django.conf import settings
 
     from fastgraph_site.worker import work
     from runs.engine import faults
 
-    reached: Counter[str] = Counter()
+    reached: dict[str, list[int | None]] = {}
     if fault:
         for left in settings.DATA_DIR.glob("died-*"):
             left.unlink()
         settings.FASTGRAPH["fault"] = fault
     else:
-        for name in faults.POINTS:
-            faults.arm(name, partial(reached.update, [name]))
+        faults.watch(lambda name, place: reached.setdefault(name, []).append(place[1]))
     work()
     return reached
 

@@ -11,7 +11,7 @@ import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from tests.client import TERMINAL
+from tests.support.client import TERMINAL
 
 AGAIN = 0.1  # seconds until it comes back
 

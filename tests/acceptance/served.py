@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.processes import Server, wait_until
+from tests.support.processes import Server, wait_until
 
 
 def alive() -> dict[int, tuple[int, str]]:
@@ -42,9 +42,8 @@ class JobServer(Server):
         self._jobs = 0
 
     def start(self, *arguments: str) -> None:
-        """Migrates, and returns when all the processes are there, too."""
-        migrated = self.manage("migrate", "--verbosity", "0")
-        assert migrated.returncode == 0, migrated.stderr
+        """Makes the tables, and returns when all the processes are there, too."""
+        self.provide_tables()
         super().start(*arguments)
         wait_until("every process is there", self.complete)
 

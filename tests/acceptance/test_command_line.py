@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from fastgraph_site.environment import BASE_DIR
-from tests.processes import Server
+from tests.support.processes import Server
 
 
 def test_smoke_carries_a_run_all_the_way(server: Server) -> None:

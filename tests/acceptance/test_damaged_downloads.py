@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.raw_http import Raw
-from tests.client import Client
-from tests.processes import Server, serving
+from tests.support.client import Client
+from tests.support.processes import Server, serving
 
 SIZE = 3 * 2**20
 MAKE = """

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.test_main_job import begin
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 PLAIN = {"workflow": "steps", "payload": {"steps": 1}}
 
@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "installation" / "data", {"DATABASE_URL": ""})
     server.log_path = tmp_path / "server.log"
     try:
-        assert server.manage("migrate", "--verbosity", "0").returncode == 0
+        server.provide_tables()
         server.start()
         yield server
     finally:

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin
-from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
 
 MEGABYTES = 16
 
@@ -41,7 +41,7 @@ def cramped(small: Path) -> Iterator[Server]:
     server = Server(small / "data", {"DATABASE_URL": ""})
     server.log_path = small.parent / "server.log"
     try:
-        assert server.manage("migrate", "--verbosity", "0").returncode == 0
+        server.provide_tables()
         server.start()
         yield server
     finally:

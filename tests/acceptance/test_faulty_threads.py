@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, serving
+from tests.support.client import Client
+from tests.support.processes import Server, serving
 
 LEASE = 2.0
 ALWAYS = 10**6

@@ -16,8 +16,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from tests.acceptance.raw_http import HOST, Answer, Raw, connections
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
+
+pytestmark = pytest.mark.any_database
 
 CONNECTIONS, WAITS, SECONDS = 30, 3, 2
 MIB = 2**20

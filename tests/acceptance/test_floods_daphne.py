@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.raw_http import HOST, Raw, connections
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
+
+pytestmark = pytest.mark.any_database
 
 MIB = 2**20
 CONNECTIONS = 30

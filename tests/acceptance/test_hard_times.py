@@ -14,9 +14,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin, named
-from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin, named, story
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
+from tests.support.promises import promise
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"
@@ -38,22 +39,22 @@ def test_a_frozen_worker_changes_nothing(pair: Server) -> None:
         frozen = busy_worker(pair, client)
         os.kill(frozen, signal.SIGSTOP)
         try:
-            wait_until("another attempt begins", lambda: client.run(run_id)["attempt"] == 2)
+            wait_until("another attempt begins", lambda: client.run(run_id)["attempt"] > 1)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(frozen, signal.SIGCONT)
         assert_as_if_nothing_happened(client, run_id)
         events = client.events(run_id)
-        marks = [e["data"]["attempt"] for e in events if e["event"] in ("started", "recovered")]
-        assert marks == [1, 2]
         ended = f"Worker {frozen} is frozen"
         wait_until("it has left", lambda: "Attempt 1" in pair.log() or ended in pair.log())
-        assert client.events(run_id) == events
+        with promise("a late writer changes nothing"):
+            assert client.events(run_id) == events
 
 
-def test_pair_race_for_a_thousand_runs(pair: Server) -> None:
+@pytest.mark.parametrize("number", [200, pytest.param(1000, marks=pytest.mark.soak)])
+def test_pair_race_for_many_runs(pair: Server, number: int) -> None:
     with Client(pair.url) as client:
-        assert_each_is_executed_once(client, create_many(client, 1000))
+        assert_each_is_executed_once(client, create_many(client, number))
 
 
 def create_many(client: Client, number: int) -> list[str]:
@@ -72,11 +73,15 @@ def assert_each_is_executed_once(client: Client, run_ids: list[str]) -> None:
         if page["next"] is None:
             break
         page = client.get(page["next"])
-    assert set(run_ids) <= set(seen)
-    states = Counter((seen[i]["status"], seen[i]["attempt"], seen[i]["step"]) for i in run_ids)
-    assert states == {("completed", 1, 2): len(run_ids)}
-    # created, started, checkpoint; two steps of three events; result and end
-    assert {seen[run_id]["seq"] for run_id in run_ids} == {11}
+    with promise("each run is executed, and once"):
+        assert set(run_ids) <= set(seen)
+        states = Counter((seen[run_id]["status"], seen[run_id]["step"]) for run_id in run_ids)
+        assert states == {("completed", 2): len(run_ids)}
+        # created, started, checkpoint; two steps of three events; result and end
+        assert min(seen[run_id]["seq"] for run_id in run_ids) == 11
+        for run_id in run_ids:
+            if seen[run_id]["seq"] != 11:  # a worker was late, and another attempt began
+                assert story(client.events(run_id)) == story(client.events(run_ids[0]))
 
 
 @pytest.mark.postgres
@@ -106,8 +111,11 @@ def test_sqlite_is_locked_in_mid_run(own_server: Server) -> None:
         with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as other:
             other.execute("BEGIN IMMEDIATE")
             at = client.run(run_id)["step"]
-            time.sleep(10)
-            assert client.run(run_id)["step"] <= at + 1  # what was under way, and nothing more
+            wait_until(
+                "the journal cannot be written", lambda: "cannot be written" in own_server.log(), 60
+            )
+            with promise("nobody writes beside the lock"):
+                assert client.run(run_id)["step"] <= at + 1  # what was under way
             other.execute("ROLLBACK")
         assert_as_if_nothing_happened(client, run_id)
 

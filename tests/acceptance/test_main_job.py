@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
+from tests.support.promises import promise
 
 TEXT = "The quick brown fox jumps over the lazy dog. It does so every day, rain or shine. " * 20
 STEPS = 25
@@ -79,9 +80,10 @@ def assert_as_if_nothing_happened(client: Client, run_id: str) -> None:
     whole = client.create("steps", {"steps": STEPS, "seconds": 0})["id"]
     assert client.wait(run_id)["status"] == "completed"
     client.wait(whole)
-    assert story(client.events(run_id)) == story(client.events(whole))
     mine = json.loads(client.artifacts(run_id)["result.json"])
-    assert mine["done"] == list(range(1, STEPS + 1))
+    with promise("a run that was disturbed leaves what another leaves"):
+        assert story(client.events(run_id)) == story(client.events(whole))
+        assert mine["done"] == list(range(1, STEPS + 1))
 
 
 def named(server: Server, name: str) -> list[int]:
@@ -124,5 +126,3 @@ def test_a_run_goes_on_after_a_restart(own_server: Server, how: signal.Signals) 
     own_server.start()
     with Client(own_server.url) as client:
         assert_as_if_nothing_happened(client, run_id)
-        ended = client.run(run_id)
-        assert ended["attempt"] == 2

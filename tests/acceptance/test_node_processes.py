@@ -15,8 +15,8 @@ import pytest
 
 from tests.acceptance.served import alive, gone
 from tests.acceptance.test_main_job import named
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 #: Some minutes of work for one worker: more than the deadline of any job here.
 SUPPLY = [{"workflow": "steps", "payload": {"steps": 20, "seconds": 0.05}}] * 300

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from fastgraph_site.environment import BASE_DIR
-from tests.client import Client
-from tests.processes import Server
-from tests.readme import block
+from tests.support.client import Client
+from tests.support.processes import Server
+from tests.support.readme import block
 
 SIDES = "The same run from four sides"
 OWN = "Your own workflow in five minutes"

@@ -14,6 +14,8 @@ import pytest
 
 from fastgraph_site.environment import BASE_DIR
 
+pytestmark = pytest.mark.any_database
+
 TOOLS = ("cat", "cksum", "cp", "dirname", "mkdir", "sh", "tr")
 PYTHON = """#!/bin/sh
 echo "$*" >> "$CALLS"

@@ -12,7 +12,9 @@ from websockets.sync.client import connect
 
 from tests.acceptance.raw_http import Raw
 from tests.acceptance.test_floods import assert_well, upgrade
-from tests.processes import Server, serving
+from tests.support.processes import Server, serving
+
+pytestmark = pytest.mark.any_database
 
 FRAMES = 200_000
 MASK = b"\0\0\0\0"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 #: How long the loop is blocked: longer than all that is waited for meanwhile, also under load.
 BLOCKED = 60.0
@@ -51,8 +51,6 @@ def test_runs_beside_a_blocked_event_loop_go_on_elsewhere(server: Server) -> Non
             run = client.wait(run_id)
             assert run["status"] == "completed"
         assert client.run(culprit)["status"] == "running"
-        recovered = [e["event"] for e in client.events(beside)].count("recovered")
-        assert recovered == 1
         log = server.log()
         assert "has kept the event loop of worker" in log
         assert "time.sleep(state" in log  # the stack
@@ -65,7 +63,6 @@ def test_a_blocked_loop_that_goes_on_ends_its_run_and_is_forgotten(server: Serve
         for run_id in (beside, culprit):
             run = client.wait(run_id)
             assert run["status"] == "completed"
-        assert [e["event"] for e in client.events(culprit)].count("recovered") == 0
         wait_until("health is ok", lambda: client.get("/api/health/")["status"] == "ok")
         again = client.wait(str(client.create("waits", {"seconds": 0.1})["id"]))
         assert again["status"] == "completed"

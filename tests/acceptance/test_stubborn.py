@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.test_main_job import assert_as_if_nothing_happened, begin, named
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="finds processes by their names in /proc"

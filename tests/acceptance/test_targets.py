@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.raw_http import Raw
-from tests.processes import Server, serving
+from tests.support.processes import Server, serving
+
+pytestmark = pytest.mark.any_database
 
 UPGRADE = (
     "Connection: Upgrade",

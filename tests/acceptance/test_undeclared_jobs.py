@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 #: Between two looks of the sentinel for schedules that are due.
 LOOK_SECONDS = 30.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.processes import Server
+from tests.support.processes import Server
 
 FLAGS = [
     "--disable-gpu",

@@ -8,8 +8,8 @@ import sys
 from playwright.sync_api import expect, sync_playwright
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
-from tests.client import Client
+from tests.support import needs
+from tests.support.client import Client
 
 PICTURE = BASE_DIR / "docs" / "images" / "run.png"
 TEXT = (BASE_DIR / "README.md").read_text()

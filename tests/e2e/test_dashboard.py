@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.client import Client
-from tests.processes import Server
+from tests.support.client import Client
+from tests.support.processes import Server
 
 TEXT = "The sea is calm tonight. The tide is full, the moon lies fair upon the straits."
 

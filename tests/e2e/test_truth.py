@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.client import Client
 from tests.e2e.cases import GATES, LONG, RTL
-from tests.processes import Server, serving, wait_until
+from tests.support.client import Client
+from tests.support.processes import Server, serving, wait_until
 
 Open = Callable[[str], None]
 #: Milliseconds within which a page shows an event: well below the 30 s after which it reads the

@@ -759,6 +759,7 @@ def test_what_is_known_by_its_type_only_says_so() -> None:
     assert bound.digest != arguments_of(partial(fetch, 2), (), {}).digest
 
 
+@pytest.mark.processes
 def test_a_lambda_has_the_same_mark_in_every_process() -> None:
     say = (
         "from runs.engine.identity import mark_of; "

@@ -249,6 +249,7 @@ async def test_emitted_messages_are_as_before() -> None:
     assert [shown for shown, _ in await said(alone(node))] == ["chunk"]
 
 
+@pytest.mark.processes
 def test_the_engine_imports_nothing_of_langchain() -> None:
     program = "import sys, runs.engine; assert not [n for n in sys.modules if 'langchain' in n]"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -92,6 +92,7 @@ def test_what_shows_itself_without_end_is_shown_by_name() -> None:
     assert serde.plain([Endless(), 1]) == ["Endless()", 1]
 
 
+@pytest.mark.processes
 def test_a_set_is_in_the_same_order_in_every_process() -> None:
     script = "from runs.engine import serde; print(serde.plain_json({str(n) for n in range(99)}))"
     said = {

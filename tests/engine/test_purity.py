@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from fastgraph_site.environment import BASE_DIR
 
 SERIALISER = "orjson"
 
 
+@pytest.mark.processes
 def test_importing_the_engine_loads_the_standard_library_and_the_serialiser_alone() -> None:
     program = (
         "import sys; before = set(sys.modules); import runs.engine;"

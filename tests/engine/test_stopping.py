@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, TypedDict
@@ -237,11 +237,22 @@ async def in_a_graph_inside(state: State) -> None:
     await beside(catches_all, catches_all).ainvoke({})
 
 
+MAY_END = threading.Event()
+
+
 def in_a_thread(state: State) -> None:
-    time.sleep(4)
+    MAY_END.wait(SECONDS)
 
 
 DEAF = [catches_all, catches_everything, shields, in_a_graph_inside, in_a_thread]
+
+
+@pytest.fixture
+async def _thread_ends() -> AsyncIterator[None]:
+    """Lets `in_a_thread` go on after the test, while its loop still runs."""
+    MAY_END.clear()
+    yield
+    MAY_END.set()
 
 
 @pytest.fixture
@@ -254,7 +265,7 @@ async def breaks(state: State) -> None:
     raise ValueError("its own")
 
 
-@pytest.mark.usefixtures("short")
+@pytest.mark.usefixtures("short", "_thread_ends")
 @pytest.mark.parametrize("node", DEAF, ids=lambda node: str(node.__name__))
 @pytest.mark.parametrize("how", ["sibling", "timeout", "run timeout", "caller", "stream", "retry"])
 async def test_a_deaf_node_ends_its_run_in_time_and_with_the_cause(
@@ -387,6 +398,7 @@ async def test_a_deaf_node_whose_time_is_over_is_tried_again_and_named() -> None
     assert len(calls) == 2
 
 
+@pytest.mark.usefixtures("short")
 async def test_a_deaf_node_of_a_graph_that_is_a_node_is_the_one_that_the_log_names(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,16 +15,15 @@ import psycopg
 from psycopg import sql
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
-from tests.gates import browser, frontend, tree
+from tests.gates import again, browser, frontend, tree
 from tests.gates.runner import Gate, report, run
 from tests.langgraph_suite import sdist
+from tests.support import needs
 
 PYTHON = sys.executable
 TOOLS = Path(PYTHON).parent
 # By name: an app that its user keeps in the checkout is not ours to judge.
 OURS = ("manage.py", "fastgraph_site", "runs", "artifacts", "streaming", "tests", "bench")
-DURABLE = ("contract", "integration", "streaming", "acceptance")
 # Of one length and not to be guessed: no name of one session is a part of another session's.
 DATABASE = f"fastgraph_{uuid.uuid4().hex[:12]}"
 
@@ -31,12 +32,22 @@ def _always(*command: str) -> Callable[[], Sequence[str]]:
     return lambda: command
 
 
-def _manage(*arguments: str) -> Callable[[], Sequence[str]]:
-    return _always(PYTHON, "manage.py", *arguments)
-
-
-def _pytest(*arguments: str) -> Callable[[], Sequence[str]]:
-    return _always(PYTHON, "-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+def _tests(*, second: bool, postgres: bool) -> Gate:
+    """The tests of one tier on one database."""
+    mark = "processes" if second else "not processes"
+    command = [PYTHON, "-m", "pytest", "-n", "2", "--dist", "worksteal", "-m", mark]
+    database = "Postgres" if postgres else "SQLite"
+    return Gate(
+        name=f"{'processes' if second else 'deterministic'}, {database}",
+        group="processes" if second else "deterministic",
+        stage="processes" if second else "deterministic",
+        lane=database,
+        command=_always(*command, *(["--only-database"] if postgres else [])),
+        env=_on_postgres if postgres else dict,
+        live=True,
+        recorded=True,
+        again=second,
+    )
 
 
 def _frontend(task: str) -> Gate:
@@ -44,7 +55,13 @@ def _frontend(task: str) -> Gate:
         frontend.npm()  # raises where there is no Node, so that the gate is skipped with the reason
         return (PYTHON, "-m", "tests.gates.frontend", task)
 
-    return Gate(name=f"frontend {task}", group="frontend", command=command)
+    return Gate(
+        name=f"frontend {task}", group="frontend", stage="read", lane="frontend", command=command
+    )
+
+
+def _lint(name: str, *command: str) -> Gate:
+    return Gate(name=name, group="lint", stage="read", command=_always(*command))
 
 
 def _provide_browser() -> Sequence[str]:
@@ -61,50 +78,48 @@ def _on_postgres() -> Mapping[str, str]:
 
 
 def gates() -> list[Gate]:
-    """Every gate, the quick ones first."""
+    """Every gate, in stages: those that read, the tests of both tiers, what needs all before it."""
+    manage = (PYTHON, "manage.py")
     schema = ("spectacular", "--validate", "--fail-on-warn", "--file", os.devnull)
-    tests = [f"tests/{folder}" for folder in DURABLE]
     return [
-        Gate(
-            name="ruff check",
-            group="lint",
-            command=_always(PYTHON, "-m", "ruff", "check", *OURS),
-        ),
-        Gate(
-            name="ruff format",
-            group="lint",
-            command=_always(PYTHON, "-m", "ruff", "format", "--check", *OURS),
-        ),
-        Gate(name="mypy", group="lint", command=_always(PYTHON, "-m", "mypy")),
-        Gate(
-            name="imports",
-            group="lint",
-            command=_always(str(TOOLS / "lint-imports"), "--no-cache"),
-        ),
-        Gate(name="manage.py check", group="lint", command=_manage("check")),
-        Gate(
-            name="migrations",
-            group="lint",
-            command=_manage("makemigrations", "--check", "--dry-run"),
-        ),
-        Gate(name="API schema", group="lint", command=_manage(*schema)),
+        _lint("ruff check", PYTHON, "-m", "ruff", "check", *OURS),
+        _lint("ruff format", PYTHON, "-m", "ruff", "format", "--check", *OURS),
+        _lint("mypy", PYTHON, "-m", "mypy"),
+        _lint("imports", str(TOOLS / "lint-imports"), "--no-cache"),
+        _lint("manage.py check", *manage, "check"),
+        _lint("migrations", *manage, "makemigrations", "--check", "--dry-run"),
+        _lint("API schema", *manage, *schema),
         *map(_frontend, ("packages", "lint", "types", "test", "compare")),
-        Gate(name="browser", group="pytest", command=_provide_browser),
-        Gate(name="pytest on SQLite", group="pytest", command=_pytest(), live=True),
+        Gate(name="browser", group="processes", stage="browser", command=_provide_browser),
+        _tests(second=False, postgres=False),
+        _tests(second=False, postgres=True),
+        _tests(second=True, postgres=False),
+        _tests(second=True, postgres=True),
         Gate(
-            name="pytest on Postgres",
+            name="LangGraph's tests",
             group="pytest",
-            command=_pytest(*tests),
-            env=_on_postgres,
+            stage="last",
+            command=_langgraph,
             live=True,
         ),
-        Gate(name="LangGraph's tests", group="pytest", command=_langgraph, live=True),
         Gate(
             name="tree unchanged",
             group="pytest",
+            stage="last",
             command=_always(PYTHON, "-m", "tests.gates.tree", tree.state()),
         ),
     ]
+
+
+#: A name that picks gates of several groups.
+GROUPS = {"pytest": {"deterministic", "processes", "pytest"}}
+NAMES = ("lint", "frontend", "pytest", "deterministic", "processes")
+
+
+def chosen(wanted: Sequence[str]) -> list[Gate]:
+    """The gates of the groups or names `wanted`; all when nothing is."""
+    names = set(wanted).union(*(GROUPS.get(name, set()) for name in wanted))
+    return [gate for gate in gates() if not wanted or {gate.group, gate.name} & names]
 
 
 def _drop_databases() -> None:
@@ -131,16 +146,18 @@ def environment(data_dir: str) -> Mapping[str, str]:
 def main(wanted: Sequence[str]) -> int:
     """Runs the gates of the groups or names `wanted`, or all; 0 when none failed."""
     os.chdir(BASE_DIR)
-    chosen = [gate for gate in gates() if not wanted or {gate.group, gate.name} & set(wanted)]
-    if not chosen:
-        print(f"Nothing is called {', '.join(wanted)}. Groups: lint, frontend, pytest.")
+    begin = time.monotonic()
+    picked = chosen(wanted)
+    if not picked:
+        print(f"Nothing is called {', '.join(wanted)}. Groups: {', '.join(NAMES)}.")
         return 2
+    shutil.rmtree(again.KEPT, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="fastgraph-gates-") as folder:
         try:
-            outcomes = run(chosen, environment(folder))
+            outcomes = run(picked, environment(folder))
         finally:
             _drop_databases()
-    return report(outcomes)
+    return report(outcomes, time.monotonic() - begin)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from tests import needs
+from tests.support import needs
 
 STEPS = (
     ["apt-get", "update", "-qq"],

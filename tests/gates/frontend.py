@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
+from tests.support import needs
 
 FRONTEND = BASE_DIR / "frontend"
 DIST = FRONTEND / "dist"

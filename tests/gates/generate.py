@@ -12,8 +12,8 @@ import sys
 
 from fastgraph_site.environment import BASE_DIR
 from runs.engine.events import KINDS, EventKind
-from tests import needs
 from tests.gates import frontend
+from tests.support import needs
 
 STREAMS = BASE_DIR / "docs" / "streams.md"
 BEGIN = "<!-- events: written by `make generate` -->\n"

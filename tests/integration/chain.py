@@ -34,7 +34,7 @@ def start_chain(*nodes: Node) -> Run:
         for node in nodes:
             graph.add_node(node.__name__, node).add_edge(last, node.__name__)
             last = node.__name__
-        workflows._registry.pop("chain", None)
+        workflows.unregister("chain")
         workflows.register("chain", graph.compile(), input_schema={"type": "object"})
     return create_run(NewRun(workflow="chain", payload={"n": 0}))
 

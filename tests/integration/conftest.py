@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import operator
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -12,15 +12,14 @@ from django.test import override_settings
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from artifacts.store import store
 from runs import workflows
 from runs.engine import END, START, StateGraph, SyncContext
 from runs.models import Run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
 from tests.integration.chain import Start, start_chain
 from tests.integration.counting import Register
+from tests.support.worker import run_pending
 
 
 class Trail(TypedDict):
@@ -74,15 +73,11 @@ def anything() -> Iterator[str]:
         yield "anything"
 
 
-class _registered:
-    def __init__(self, name: str, graph: StateGraph, schema: dict[str, Any]) -> None:
-        self.name = name
+@contextmanager
+def _registered(name: str, graph: StateGraph, schema: dict[str, Any]) -> Iterator[None]:
+    with workflows.temporary():
         workflows.register(name, graph.compile(), description="For tests.", input_schema=schema)
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *exception: object) -> None:
-        del workflows._registry[self.name]
+        yield
 
 
 @pytest.fixture
@@ -97,36 +92,29 @@ def work(transactional_db: None) -> Iterator[Callable[[], None]]:
     """Executes every pending run, in this process, to its end."""
     from django.conf import settings
 
-    def drain() -> None:
-        asyncio.run(Worker(store()).drain())
-
     with override_settings(FASTGRAPH={**settings.FASTGRAPH, "linger_seconds": 0.0}):
-        yield drain
+        yield run_pending
 
 
 @pytest.fixture
 def register() -> Iterator[Register]:
     """Registers a graph as the workflow `under_test`."""
-    before = dict(workflows._registry)
-    yield lambda graph: workflows.register("under_test", graph.compile()).name
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        yield lambda graph: workflows.register("under_test", graph.compile()).name
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Creates a run of the workflow `chain`, as `start_chain` does."""
-    before = dict(workflows._registry)
-    yield start_chain
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        yield start_chain
 
 
 @pytest.fixture
 def drain(settings: Settings) -> Callable[[], None]:
     """Executes every pending run, as `work` does; the database is the test's to ask for."""
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
-    return lambda: asyncio.run(Worker(store()).drain())
+    return run_pending
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.worker import Worker
 from tests.integration.counting import Register
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -171,7 +172,7 @@ def test_no_node_of_a_suspect_is_begun_by_two(
         await asyncio.gather(Worker(store(), apart=True).drain(), Worker(store()).drain())
 
     asyncio.run(both())
-    asyncio.run(Worker(store()).drain())
+    run_pending()
     run.refresh_from_db()
     assert run.status == "completed"
     assert begun == names
@@ -192,6 +193,6 @@ def test_the_input_is_written_with_what_follows_at_once(
     monkeypatch.setattr(batch, "write", noted)
     monkeypatch.setattr(writer, "PATIENCE", 60.0)  # however slow the machine is
     run = create_run(NewRun(workflow=trail, payload={"input": "x"}))
-    asyncio.run(Worker(store()).drain())
+    run_pending()
     assert Run.objects.get(id=run.pk).status == RunStatus.COMPLETED
     assert batches[0] == [0, 1]

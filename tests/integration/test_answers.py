@@ -13,11 +13,10 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from artifacts.models import Artifact
-from artifacts.store import read, store
+from artifacts.store import read
 from runs import workflows
 from runs.engine import END, START, Context, StateGraph, interrupt
 from runs.models import Event, PendingWrite, Run, RunStatus
@@ -25,7 +24,6 @@ from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
 from runs.pausing import pause_run
-from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,32 +45,24 @@ async def aside(state: State) -> State:
 
 
 @pytest.fixture
-def drain(settings: Settings) -> Callable[[], None]:
-    settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
-    return lambda: asyncio.run(Worker(store()).drain())
-
-
-@pytest.fixture
 def waiting(drain: Callable[[], None]) -> Iterator[Callable[..., Run]]:
     """An interrupted run of a graph whose first nodes are those given; `aside` lies beside."""
-    before = dict(workflows._registry)
+    with workflows.temporary():
 
-    def started(*nodes: Any, **options: Any) -> Run:
-        graph = StateGraph(State).add_node("aside", aside)
-        graph.add_conditional_edges(START, lambda state: END, ["aside", END])
-        for node in nodes:
-            graph.add_node(node.__name__, node).add_edge(START, node.__name__)
-        compiled = graph.compile(**options)
-        workflows.register("asking", compiled, input_schema={"type": "object"})
-        run = create_run(NewRun(workflow="asking", payload={"log": ["in"]}))
-        drain()
-        run.refresh_from_db()
-        assert run.status == "interrupted", run.error
-        return run
+        def started(*nodes: Any, **options: Any) -> Run:
+            graph = StateGraph(State).add_node("aside", aside)
+            graph.add_conditional_edges(START, lambda state: END, ["aside", END])
+            for node in nodes:
+                graph.add_node(node.__name__, node).add_edge(START, node.__name__)
+            compiled = graph.compile(**options)
+            workflows.register("asking", compiled, input_schema={"type": "object"})
+            run = create_run(NewRun(workflow="asking", payload={"log": ["in"]}))
+            drain()
+            run.refresh_from_db()
+            assert run.status == "interrupted", run.error
+            return run
 
-    yield started
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield started
 
 
 def output(run: Run) -> list[Any]:

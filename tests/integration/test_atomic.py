@@ -25,9 +25,9 @@ from runs.models import Event, PendingWrite, Run, Thread
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
 from tests.integration.chain import names
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,28 +50,26 @@ def paid() -> list[str]:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Run]]:
     """Creates a run of a graph with one atomic node, and a plain one after it."""
-    before = dict(workflows._registry)
+    with workflows.temporary():
 
-    async def after(state: State) -> State:
-        return {"log": ["after"]}
+        async def after(state: State) -> State:
+            return {"log": ["after"]}
 
-    def started(node: Callable[..., Any], durability: str = "sync", **options: Any) -> Run:
-        graph = StateGraph(State).add_node("node", node, atomic=True, **options)
-        graph.add_node(after).add_edge(START, "node").add_edge("node", "after")
-        workflows._registry.pop("under_test", None)
-        workflows.register("under_test", graph.compile(), input_schema={"type": "object"})
-        new = NewRun(workflow="under_test", payload={"n": 1}, durability=durability)
-        return create_run(new)
+        def started(node: Callable[..., Any], durability: str = "sync", **options: Any) -> Run:
+            graph = StateGraph(State).add_node("node", node, atomic=True, **options)
+            graph.add_node(after).add_edge(START, "node").add_edge("node", "after")
+            workflows.unregister("under_test")
+            workflows.register("under_test", graph.compile(), input_schema={"type": "object"})
+            new = NewRun(workflow="under_test", payload={"n": 1}, durability=durability)
+            return create_run(new)
 
-    yield started
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield started
 
 
 @pytest.fixture
 def drain(settings: Settings) -> Callable[[], None]:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02, "cancel_seconds": 5.0}
-    return lambda: asyncio.run(Worker(store()).drain())
+    return run_pending
 
 
 def error_of(run: Run) -> dict[str, Any]:

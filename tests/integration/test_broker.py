@@ -20,7 +20,7 @@ from runs import processes, slots, wakeup
 from runs.broker import NotifiedBroker
 from runs.db.compiled import CompiledQuery
 from runs.models import Run, RunStatus, Thread, Worker
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -213,6 +213,7 @@ def test_slots_are_as_many_as_workers(settings: Any) -> None:
             assert again.name == first.name
 
 
+@pytest.mark.processes
 def test_a_slot_of_a_killed_process_is_free(settings: Any) -> None:
     code = (
         "import django; django.setup()\n"

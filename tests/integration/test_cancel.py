@@ -19,16 +19,15 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from artifacts.store import store
 from runs import cancellation, leases, recovery, workflows
 from runs.engine import Context, SyncContext, faults, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
 from runs.models import Event, Run, RunStatus
 from runs.operations.cancel import cancel_run
-from runs.worker import Worker
 from tests.integration.chain import Start, State, add, in_thread, names
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -36,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def drain(settings: Settings) -> Callable[..., None]:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02, "cancel_seconds": 0.3}
-    return lambda **more: asyncio.run(Worker(store(), **more).drain())
+    return run_pending
 
 
 def assert_cancelled(run: Run, *, by: str = "ann", reason: str = "enough") -> None:
@@ -207,7 +206,7 @@ def test_a_node_that_does_not_stop_costs_its_worker_and_no_other_run(
 
     beside = threading.Event()
     other = start(neighbour)
-    workflows._registry["beside"] = workflows._registry["chain"]
+    workflows.register("beside", workflows.get("chain").graph, input_schema={"type": "object"})
     Run.objects.filter(id=other.id).update(workflow="beside", priority=1)
     run = start({"swallows": swallows, "blocks": blocks, "sync": sync}[kind])
     states: list[tuple[str, str]] = []

@@ -13,7 +13,6 @@ import pytest
 from django.db import connection, connections
 from pytest_django import Settings
 
-from artifacts.store import store
 from runs import workflows
 from runs.engine import (
     START,
@@ -31,8 +30,8 @@ from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.resumption import resume_run
-from runs.worker import Worker
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,17 +119,15 @@ def _waits(backend: int) -> bool:
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    before = dict(workflows._registry)
-    yield Scene()
-    faults.disarm()
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        yield Scene()
+        faults.disarm()
 
 
 @pytest.fixture
 def drain(settings: Settings) -> Callable[[], None]:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02, "cancel_seconds": 30.0}
-    return lambda: asyncio.run(Worker(store()).drain())
+    return run_pending
 
 
 def node_kinds(scene: Scene) -> dict[str, Node]:

@@ -31,8 +31,8 @@ from runs.notify.changes import (
     ChangeListener,
     listen,
 )
-from tests.processes import wait_until
 from tests.streaming.journal_rows import environment
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,6 +74,7 @@ def broker() -> Iterator[NotifiedBroker]:
         broker._changes.close()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("job", ["a wake-up", "builtins.list"])
 def test_broker_is_notified_by_another_process(
     broker: NotifiedBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch, job: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -10,13 +9,12 @@ from uuid import UUID
 import pytest
 from pytest_django import Settings
 
-from artifacts.store import store
 from fastgraph_site.chaos.account import Account, Blow, draw_up, unfinished
 from runs.engine.ids import uuid7
 from runs.models import Checkpoint, Event, Run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,7 +27,7 @@ def runs(settings: Settings) -> list[UUID]:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
     order = NewRun(workflow="ledger", payload={"transfers": 2})
     made = [create_run(order).id for _ in range(3)]
-    asyncio.run(Worker(store()).drain())
+    run_pending()
     return made
 
 

@@ -13,7 +13,6 @@ from django.db import IntegrityError, connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from artifacts.store import store
 from runs import leases, recovery, shutdown
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
@@ -21,6 +20,7 @@ from runs.flags import Flag
 from runs.models import Run
 from runs.worker import Worker as RunsWorker
 from tests.integration.counting import Count, Register, add, counting, log, pending, result
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,7 +59,7 @@ def test_a_suspect_is_one_of_the_others_again_with_its_next_superstep(
     drain()
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("pending", 2), "it is not for those"
-    asyncio.run(RunsWorker(store(), apart=True).drain())
+    run_pending(apart=True)
     run.refresh_from_db()
     assert (run.status, run.attempt, run.lease_owner) == ("pending", 3, None)
     # The first that counts comes after the input's.
@@ -80,7 +80,7 @@ def test_a_suspect_that_is_ahead_of_its_journal_stays_where_it_is(
     """Or another process would be at the node that it is at already."""
     run = pending(register(counting()))
     Run.objects.filter(id=run.id).update(crashes=2, attempt=2, durability=durability)
-    asyncio.run(RunsWorker(store(), apart=True).drain())
+    run_pending(apart=True)
     run.refresh_from_db()
     assert (run.status, run.attempt, run.crashes) == ("completed", 3, 0)
 

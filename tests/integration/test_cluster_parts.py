@@ -19,7 +19,7 @@ from runs.cluster.sentinel import Sentinel
 from runs.cluster.timers import Timer
 from runs.db import idle_timeout
 from runs.flags import Flag
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 
 @pytest.fixture
@@ -73,6 +73,7 @@ def test_items_come_in_order_whatever_their_size(queue: RecordQueue, tmp_path: P
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_readers_that_are_killed_while_they_wait_leave_the_queue_whole(queue: RecordQueue) -> None:
     readers = [forked(queue.get) for _ in range(3)]
@@ -83,6 +84,7 @@ def test_readers_that_are_killed_while_they_wait_leave_the_queue_whole(queue: Re
     assert queue.get() == "still there"
 
 
+@pytest.mark.processes
 def test_many_writers_and_readers_lose_and_mix_up_nothing(tmp_path: Path) -> None:
     queue, results = RecordQueue(tmp_path, limit=8), RecordQueue(tmp_path)
     items = {f"{n}" * (5000 if n % 7 == 0 else 5) for n in range(200)}
@@ -101,6 +103,7 @@ def test_many_writers_and_readers_lose_and_mix_up_nothing(tmp_path: Path) -> Non
     results.close()
 
 
+@pytest.mark.processes
 def test_a_full_queue_makes_its_writer_wait(queue: RecordQueue) -> None:
     writer = forked(lambda: put_all(queue, range(3)))
     wait_until("it is full", lambda: queue.qsize() == 2)
@@ -118,6 +121,7 @@ def test_a_result_that_cannot_be_pickled_is_a_failure(tmp_path: Path) -> None:
     results.close()
 
 
+@pytest.mark.processes
 def test_a_flag_is_seen_by_everybody_and_for_ever(flag: Flag) -> None:
     assert not flag.is_set()
     os.waitpid(forked(flag.set), 0)
@@ -128,6 +132,7 @@ def test_a_flag_is_seen_by_everybody_and_for_ever(flag: Flag) -> None:
         flag.set()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_a_waiter_that_is_killed_leaves_the_flag_whole(flag: Flag) -> None:
     waiter = forked(lambda: flag.wait(60))
@@ -166,6 +171,7 @@ def test_a_timer_runs_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
         assert timer.value == special
 
 
+@pytest.mark.processes
 def test_a_process_is_told_from_all_others() -> None:
     own = processes.process_started(os.getpid())
     assert own and len(own) <= 40
@@ -181,6 +187,7 @@ def test_a_process_is_told_from_all_others() -> None:
     assert processes.known_dead(os.getpid(), started), "another process with our pid"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("platform", ["own", "posix"])
 def test_a_child_dies_with_its_parent(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if platform == "posix":
@@ -206,6 +213,7 @@ def test_a_child_dies_with_its_parent(platform: str, monkeypatch: pytest.MonkeyP
     os.close(reader)
 
 
+@pytest.mark.processes
 def test_a_child_that_comes_too_late_dies_at_once() -> None:
     pid = os.fork()
     if pid == 0:

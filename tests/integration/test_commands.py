@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -18,12 +17,11 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from artifacts.store import store
 from runs import frames
 from runs.engine.ids import uuid7
 from runs.management import following
 from runs.models import Event, Run, RunStatus, Worker
-from runs.worker import Worker as RunsWorker
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,7 +53,7 @@ def worker(settings: Settings, tmp_path: Path) -> Callable[[], None]:
     settings.FASTGRAPH = {
         **settings.FASTGRAPH, "linger_seconds": 0.02, "data_dir": tmp_path,
     }  # fmt: skip
-    return lambda: asyncio.run(RunsWorker(store()).drain())
+    return run_pending
 
 
 @pytest.fixture

@@ -140,6 +140,7 @@ def test_a_file_without_a_log_is_not_judged(raw: sqlite3.Connection, path: Path)
     assert whole(path)
 
 
+@pytest.mark.processes
 def test_to_look_frees_no_lock(raw: sqlite3.Connection, path: Path) -> None:
     """SQLite's locks are the process's: closing any descriptor of the file would free them."""
     raw.execute("BEGIN IMMEDIATE")

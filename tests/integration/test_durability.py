@@ -94,7 +94,7 @@ async def execute(journal: MortalJournal) -> None:
 
 def live(recipe: Recipe, durability: str, dies_at: int | None = None) -> tuple[Run, int]:
     """A run of the recipe to its end, and how many entries its first process wrote."""
-    workflows._registry.pop("under_test", None)
+    workflows.unregister("under_test")
     workflows.register("under_test", build(recipe))
     run = create_run(NewRun(workflow="under_test", payload={"log": ["in"]}, durability=durability))
     journal = MortalJournal(dies_at)
@@ -153,10 +153,8 @@ def registry(settings: Settings) -> Iterator[None]:
         **settings.FASTGRAPH,
         "step_limit": 20,
     }  # some of the random graphs would go round for ever
-    before = dict(workflows._registry)
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        yield
 
 
 @given(recipes(KINDS), st.floats(0, 1), st.sampled_from(DURABILITIES))

@@ -15,6 +15,8 @@ import pytest
 
 from fastgraph_site.environment import BASE_DIR
 
+pytestmark = pytest.mark.processes
+
 CONSTANT = 'ADJOURNED: Final = "adjourned"\n'
 ROW = """    EventKind(name=ADJOURNED, meaning="The run waits for a court.", {fields}),
 """
@@ -37,7 +39,7 @@ from runs import models
 from runs.admin.records import EventNameFilter
 from runs.engine import events
 from runs.frames import Frame
-from streaming.modes import parse_modes
+from streaming.http.stream_modes import parse_modes
 from tests.gates import generate
 
 with contextlib.redirect_stdout(io.StringIO()) as schema:
@@ -48,7 +50,7 @@ print(json.dumps({
     "admin": [name for name, _ in EventNameFilter.lookups(None, None, None)],
     "docs": generate.with_events(generate.STREAMS.read_text()),
     "shown": [mode for mode in ("updates", "court") if mode in events.STREAM_MODES
-              and parse_modes(mode).let(frame)],
+              and parse_modes(mode).allows(frame)],
     "terminal": frame.terminal,
     "ended": "cancelled" in events.TERMINAL_STATUSES,
 }))

@@ -34,7 +34,7 @@ from runs.models import Run, Thread, Worker
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.why import causes
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 LOCK = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX)"
 
@@ -69,6 +69,7 @@ def sleeper() -> Iterator[Callable[[], int]]:
         os.waitpid(pid, 0)
 
 
+@pytest.mark.processes
 def test_forked_process_does_not_keep_the_slot(sleeper: Callable[[], int]) -> None:
     slot = slots.acquire()
     assert slot is not None
@@ -118,6 +119,7 @@ def test_process_that_a_node_forks_uses_no_connection_of_its_worker(worker: None
         thread.join()
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who holds a lock")
 @pytest.mark.django_db
 def test_process_that_holds_every_slot_is_named_with_the_way_out(
@@ -158,6 +160,7 @@ def start_orphan() -> None:
     os.waitpid(pid, 0)
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has orphans come to a process")
 def test_orphan_that_has_ended_is_collected_and_own_processes_are_not() -> None:
     def check() -> bool:
@@ -180,6 +183,7 @@ def below() -> list[process_tree.Process]:
     return process_tree.children(os.getpid())
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has orphans come to a process")
 def test_orphans_are_killed_but_not_own_processes_or_those_in_a_session_of_their_own() -> None:
     def check() -> bool:
@@ -199,6 +203,7 @@ def test_orphans_are_killed_but_not_own_processes_or_those_in_a_session_of_their
     assert in_fork(check)
 
 
+@pytest.mark.processes
 def test_pid_that_another_process_has_now_is_left_alone() -> None:
     with subprocess.Popen(["sleep", "600"]) as process:
         found = process_tree.find(process.pid)

@@ -21,7 +21,7 @@ from runs.db import idle_timeout, locking
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread, Worker
 from runs.operations.cancel import cancel_run
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
@@ -69,6 +69,7 @@ def is_locked(run: Run) -> bool:
         return not locking.lock_available(Run.objects.filter(pk=run.pk))
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", ["hold", "transact"])
 def test_it_holds_up_nobody_and_is_fenced(settings: Settings, how: str) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "lease_seconds": LEASE}

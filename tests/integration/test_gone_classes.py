@@ -68,13 +68,11 @@ def _allowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(allowed, "_allowed", dict(allowed._allowed))
     monkeypatch.setattr(allowed, "_names", dict(allowed._names))
     serde.allow(Order)
-    before = dict(workflows._registry)
-    graph = StateGraph(Shop).add_node(take, destinations=["ask", "aside"]).add_node(ask)
-    graph.add_node(aside).add_edge(START, "take")
-    workflows.register("shop", graph.compile(), input_schema={"type": "object"})
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        graph = StateGraph(Shop).add_node(take, destinations=["ask", "aside"]).add_node(ask)
+        graph.add_node(aside).add_edge(START, "take")
+        workflows.register("shop", graph.compile(), input_schema={"type": "object"})
+        yield
 
 
 def forget() -> None:

@@ -20,15 +20,14 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.db.backends.base.base import NO_DB_ALIAS
 from pytest_django import Settings
 
-from artifacts.store import store
 from runs import workflows
 from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, interrupt
 from runs.guard import guarded_loop
 from runs.models import Run, Thread
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,17 +75,15 @@ def other_database(tmp_path: Path) -> Iterator[None]:
 @pytest.fixture
 def start() -> Iterator[Callable[..., Run]]:
     """Creates a run of a graph with one node."""
-    before = dict(workflows._registry)
+    with workflows.temporary():
 
-    def started(node: Callable[..., Any], name: str = "node", **options: Any) -> Run:
-        graph = StateGraph(State).add_node(name, node, **options).add_edge(START, name)
-        workflows._registry.pop(f"of_{name}", None)
-        workflows.register(f"of_{name}", graph.compile(), input_schema={"type": "object"})
-        return create_run(NewRun(workflow=f"of_{name}", payload={"n": 1}))
+        def started(node: Callable[..., Any], name: str = "node", **options: Any) -> Run:
+            graph = StateGraph(State).add_node(name, node, **options).add_edge(START, name)
+            workflows.unregister(f"of_{name}")
+            workflows.register(f"of_{name}", graph.compile(), input_schema={"type": "object"})
+            return create_run(NewRun(workflow=f"of_{name}", payload={"n": 1}))
 
-    yield started
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield started
 
 
 @pytest.fixture
@@ -96,7 +93,7 @@ def drain(settings: Settings) -> Callable[[], None]:
         "linger_seconds": 0.02,
         "node_threads": 1,  # so that the second run uses the thread of the first
     }
-    return lambda: asyncio.run(Worker(store()).drain())
+    return run_pending
 
 
 # --- ways to leave a connection in a state that the next call must not see ----------------------

@@ -123,11 +123,9 @@ def with_schema(anything: str) -> Iterator[Any]:
 
     def checked(schema: dict[str, Any], payload: Any) -> None:
         graph = workflows.get(anything).graph
-        workflows.register("schemed", graph, input_schema=schema)
-        try:
+        with workflows.temporary():
+            workflows.register("schemed", graph, input_schema=schema)
             validate([NewRun(workflow="schemed", payload=payload)])
-        finally:
-            del workflows._registry["schemed"]
 
     yield checked
 

@@ -16,7 +16,6 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from artifacts.store import store
 from runs import leases, limits, recovery, workflows
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
@@ -25,7 +24,7 @@ from runs.models import Run, RunStatus
 from runs.operations.create import create_run, create_runs
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
-from runs.worker import Worker
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,16 +41,14 @@ async def nothing(state: State) -> None: ...
 @pytest.fixture
 def register() -> Iterator[Register]:
     """Makes a workflow of one node startable, under a name and with limits."""
-    before = dict(workflows._registry)
+    with workflows.temporary():
 
-    def registered(name: str = "limited", node: Any = nothing, **limits: Any) -> str:
-        graph = StateGraph(State).add_node("only", node).add_edge(START, "only").compile()
-        schema = {"type": "object"}
-        return workflows.register(name, graph, input_schema=schema, **limits).name
+        def registered(name: str = "limited", node: Any = nothing, **limits: Any) -> str:
+            graph = StateGraph(State).add_node("only", node).add_edge(START, "only").compile()
+            schema = {"type": "object"}
+            return workflows.register(name, graph, input_schema=schema, **limits).name
 
-    yield registered
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield registered
 
 
 def claim(limit: int = 100) -> list[UUID]:
@@ -159,7 +156,7 @@ def test_a_batch_costs_a_fixed_number_of_statements(register: Register) -> None:
 
 def test_no_limits_cost_no_statement(register: Register) -> None:
     free, limited = register("free"), register("limited", concurrency_limit=9)
-    del workflows._registry[limited]
+    workflows.unregister(limited)
     keyed(free, None, None)
     with CaptureQueriesContext(connection) as captured:
         assert len(claim()) == 2
@@ -218,7 +215,7 @@ def test_a_worker_keeps_to_them(register: Register, settings: Settings) -> None:
 
     name = register(node=busy, concurrency_key=lambda payload: f"of {payload['who']}", key_limit=2)
     runs = create_runs([NewRun(workflow=name, payload={"who": who}) for who in "aaaaabbc"])
-    asyncio.run(Worker(store()).drain())
+    run_pending()
     assert {run.status for run in Run.objects.filter(id__in=[r.id for r in runs])} == {"completed"}
     assert most == {"a": 2, "b": 2, "c": 1}
 

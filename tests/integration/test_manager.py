@@ -67,12 +67,10 @@ def test_a_schema_is_never_fetched(
     anything: str, monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any]
 ) -> None:
     graph = workflows.get(anything).graph
-    workflows.register("remote", graph, input_schema=schema)
-    try:
+    with workflows.temporary():
+        workflows.register("remote", graph, input_schema=schema)
         with pytest.raises(Problem) as caught:
             create_run(NewRun(workflow="remote", payload={}))
-    finally:
-        del workflows._registry["remote"]
 
     assert caught.value.code == "unusable_schema"
 

@@ -40,17 +40,15 @@ def asks(state: Count) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    before = dict(workflows._registry)
-    monkeypatch.setattr(availability._Memory, "others_wait", False)
-    monkeypatch.setattr(availability._Memory, "reported", frozenset())
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        monkeypatch.setattr(availability._Memory, "others_wait", False)
+        monkeypatch.setattr(availability._Memory, "reported", frozenset())
+        yield
 
 
 def forget(name: str) -> None:
     """What a deploy without the workflow's app does to a process."""
-    del workflows._registry[name]
+    workflows.unregister(name)
 
 
 def status(run: Run) -> str:

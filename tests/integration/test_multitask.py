@@ -16,7 +16,6 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from artifacts.store import store
 from runs import history, leases, workflows
 from runs.engine import START, Context, StateGraph, interrupt
 from runs.engine.ids import uuid7
@@ -25,7 +24,6 @@ from runs.models import Checkpoint, Event, Run, RunStatus, Thread
 from runs.operations.create import create_run, create_runs
 from runs.operations.create_requests import CreateRequest, create, create_many
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -47,34 +45,26 @@ class Started:
 @pytest.fixture
 def talk() -> Iterator[Started]:
     """A workflow of two steps that note what they do; the second does as the payload says."""
-    before = dict(workflows._registry)
-    started = Started()
+    with workflows.temporary():
+        started = Started()
 
-    async def first(state: State) -> State:
-        return {"log": [f"first {state['do']}"]}
+        async def first(state: State) -> State:
+            return {"log": [f"first {state['do']}"]}
 
-    async def second(state: State, ctx: Context) -> State:
-        if state["do"] == "wait":
-            started.waiting.set()
-            await asyncio.sleep(LONG)
-        if state["do"] == "ask":
-            interrupt("sure?")
-        if state["do"] == "sleep":
-            await ctx.sleep(3600)
-        return {"log": [f"second {state['do']}"]}
+        async def second(state: State, ctx: Context) -> State:
+            if state["do"] == "wait":
+                started.waiting.set()
+                await asyncio.sleep(LONG)
+            if state["do"] == "ask":
+                interrupt("sure?")
+            if state["do"] == "sleep":
+                await ctx.sleep(3600)
+            return {"log": [f"second {state['do']}"]}
 
-    graph = StateGraph(State).add_node("first", first).add_node("second", second)
-    compiled = graph.add_edge(START, "first").add_edge("first", "second").compile()
-    workflows.register("talk", compiled, input_schema={"type": "object"})
-    yield started
-    workflows._registry.clear()
-    workflows._registry.update(before)
-
-
-@pytest.fixture
-def drain(settings: Settings) -> Callable[[], None]:
-    settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
-    return lambda: asyncio.run(Worker(store()).drain())
+        graph = StateGraph(State).add_node("first", first).add_node("second", second)
+        compiled = graph.add_edge(START, "first").add_edge("first", "second").compile()
+        workflows.register("talk", compiled, input_schema={"type": "object"})
+        yield started
 
 
 def ask(do: str, thread: UUID | None = None, strategy: str = "enqueue") -> Run:

@@ -20,7 +20,7 @@ from runs.engine import START, Context, StateGraph
 from runs.models import Run, Thread
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,23 +32,21 @@ class State(TypedDict, total=False):
 @pytest.fixture
 def run_chain(settings: Settings) -> Iterator[Callable[..., Run]]:
     """Executes a graph of these nodes, one after the other, on one thread of each kind."""
-    before = dict(workflows._registry)
-    settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02, "node_threads": 1}
+    with workflows.temporary():
+        settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02, "node_threads": 1}
 
-    def run(*nodes: Callable[..., Any]) -> Run:
-        graph, last = StateGraph(State), START
-        for number, node in enumerate(nodes):
-            graph.add_node(f"n{number}", node).add_edge(last, f"n{number}")
-            last = f"n{number}"
-        workflows.register("chain", graph.compile(), input_schema={"type": "object"})
-        created = create_run(NewRun(workflow="chain", payload={}))
-        asyncio.run(Worker(store()).drain())
-        created.refresh_from_db()
-        return created
+        def run(*nodes: Callable[..., Any]) -> Run:
+            graph, last = StateGraph(State), START
+            for number, node in enumerate(nodes):
+                graph.add_node(f"n{number}", node).add_edge(last, f"n{number}")
+                last = f"n{number}"
+            workflows.register("chain", graph.compile(), input_schema={"type": "object"})
+            created = create_run(NewRun(workflow="chain", payload={}))
+            run_pending()
+            created.refresh_from_db()
+            return created
 
-    yield run
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield run
 
 
 def ask(sql: str) -> Any:

@@ -21,7 +21,7 @@ from runs.models import Thread
 from runs.notify import changes, pipes
 from runs.notify.pipes import PipeListener, PipeNotifier
 from streaming.listening.database import DatabaseChanges
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 SECONDS = 30.0
 
@@ -47,6 +47,7 @@ def notifier(tmp_path: Path) -> Iterator[PipeNotifier]:
         yield notifier
 
 
+@pytest.mark.processes
 def test_notification_of_another_process_is_read_once(tmp_path: Path) -> None:
     with closing(PipeListener(tmp_path)) as pipe:
         assert not pipe.wait(0)
@@ -56,6 +57,7 @@ def test_notification_of_another_process_is_read_once(tmp_path: Path) -> None:
         assert not pipe.wait(0)
 
 
+@pytest.mark.processes
 def test_notification_says_whether_a_run_may_have_ended(tmp_path: Path) -> None:
     with closing(PipeListener(tmp_path)) as pipe:
         for calls, ended in (
@@ -71,6 +73,7 @@ def test_notification_says_whether_a_run_may_have_ended(tmp_path: Path) -> None:
             assert pipe.drain() is None
 
 
+@pytest.mark.processes
 def test_full_pipe_counts_as_an_end(tmp_path: Path) -> None:
     with closing(PipeListener(tmp_path)) as pipe:
         what = (
@@ -94,6 +97,7 @@ def test_own_ends_are_written_only_where_requested(tmp_path: Path, notifier: Pip
         assert not other.wait(0)
 
 
+@pytest.mark.processes
 def test_pipes_of_others_are_written_but_not_own(tmp_path: Path, notifier: PipeNotifier) -> None:
     with closing(PipeListener(tmp_path)) as own:
         notifier.notify()
@@ -106,6 +110,7 @@ def test_pipes_of_others_are_written_but_not_own(tmp_path: Path, notifier: PipeN
         assert not own.wait(0)
 
 
+@pytest.mark.processes
 def test_listener_that_starts_later_is_found(tmp_path: Path, notifier: PipeNotifier) -> None:
     notifier.notify()
     what = "pipe = PipeListener(home); sys.exit(not pipe.wait(30))"
@@ -115,6 +120,7 @@ def test_listener_that_starts_later_is_found(tmp_path: Path, notifier: PipeNotif
         assert process.wait(SECONDS) == 0
 
 
+@pytest.mark.processes
 def test_pipe_of_a_killed_process_is_removed(tmp_path: Path, notifier: PipeNotifier) -> None:
     for known in (False, True):
         with in_another_process("pipe = PipeListener(home); input()", tmp_path) as process:
@@ -128,6 +134,7 @@ def test_pipe_of_a_killed_process_is_removed(tmp_path: Path, notifier: PipeNotif
         assert _names(tmp_path) == []
 
 
+@pytest.mark.processes
 def test_full_pipe_blocks_nobody(tmp_path: Path, notifier: PipeNotifier) -> None:
     what = "pipe = PipeListener(home); print(flush=True); input(); sys.exit(not pipe.wait(0))"
     with in_another_process(what, tmp_path) as process:
@@ -145,6 +152,7 @@ def test_pipe_is_private_and_removed_on_close(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="Postgres has NOTIFY")
 @pytest.mark.django_db(transaction=True)
 def test_notified_listener_polls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +175,7 @@ def test_notified_listener_polls_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert reported == [True]
 
 
+@pytest.mark.processes
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="Postgres has NOTIFY")
 @pytest.mark.django_db(transaction=True)
 async def test_notified_web_process_polls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

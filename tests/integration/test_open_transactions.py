@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import subprocess
 import threading
@@ -17,7 +16,6 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from artifacts.store import store
 from runs import open_transactions, reports, workflows
 from runs.api.problems import told
 from runs.engine import START, StateGraph
@@ -25,8 +23,8 @@ from runs.models import Run, Thread
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.why import causes
-from runs.worker import Worker
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -44,23 +42,21 @@ def soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Run]]:
-    before = dict(workflows._registry)
+    with workflows.temporary():
 
-    def started(node: Callable[..., Any], name: str, **options: Any) -> Run:
-        graph = StateGraph(State).add_node(name, node, **options).add_edge(START, name)
-        workflows.register(f"of_{name}", graph.compile(), input_schema={"type": "object"})
-        return create_run(NewRun(workflow=f"of_{name}", payload={"n": 1}))
+        def started(node: Callable[..., Any], name: str, **options: Any) -> Run:
+            graph = StateGraph(State).add_node(name, node, **options).add_edge(START, name)
+            workflows.register(f"of_{name}", graph.compile(), input_schema={"type": "object"})
+            return create_run(NewRun(workflow=f"of_{name}", payload={"n": 1}))
 
-    yield started
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield started
 
 
 @contextmanager
 def draining() -> Iterator[None]:
     def drain() -> None:
         try:
-            asyncio.run(Worker(store()).drain())
+            run_pending()
         finally:
             connections.close_all()
 
@@ -233,6 +229,7 @@ def test_transaction_of_a_thread_that_ended_is_rolled_back(
     assert "Thread 'by-hand' of user code" in caplog.text
 
 
+@pytest.mark.processes
 def test_report_of_a_dead_process_of_this_host_is_dropped_at_once() -> None:
     with subprocess.Popen(["true"]) as ended:
         ended.wait()

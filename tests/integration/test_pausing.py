@@ -288,7 +288,7 @@ def test_new_runs_of_a_paused_workflow_wait(start: Start, drain: Callable[[], No
 def test_a_paused_workflow_can_be_unpaused_when_it_is_gone(start: Start) -> None:
     start(add)
     pause_workflow("chain")
-    del workflows._registry["chain"]
+    workflows.unregister("chain")
     assert unpause_workflow("chain").ended_at is not None
     with pytest.raises(Problem) as refused:
         unpause_workflow("chain")

@@ -84,12 +84,10 @@ def graph_of(state: Any) -> CompiledGraph:
 
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
-    before = dict(workflows._registry)
-    for name, state in STATES.items():
-        workflows.register(name, graph_of(state))
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        for name, state in STATES.items():
+            workflows.register(name, graph_of(state))
+        yield
 
 
 def post(api: APIClient, workflow: str, payload: Any) -> Any:

@@ -57,6 +57,7 @@ def test_the_folder_of_a_fresh_clone_is_closed(tmp_path: Path) -> None:
     assert (mode(clone), mode(own)) == (0o700, 0o755), "somebody's own folder stays as it is"
 
 
+@pytest.mark.processes
 def test_a_folder_that_is_open_is_named_with_what_closes_it(folder: Path) -> None:
     folder.chmod(0o755)
     database = folder / "f.sqlite3"
@@ -83,6 +84,7 @@ def test_files_in_a_closed_folder_are_closed(folder: Path) -> None:
     assert stored_data_is_private() == []
 
 
+@pytest.mark.processes
 def test_a_database_elsewhere_is_looked_at(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_database_elsewhere_is_looked_at(
     assert mode(path) == 0o600
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077], ids=["open", "usual", "closed"])
 def test_a_new_installation_is_closed_whatever_the_umask(tmp_path: Path, umask: int) -> None:
     folder = tmp_path / "new"

@@ -31,6 +31,7 @@ def test_process_that_cannot_be_read_counts_as_none(error: type[OSError]) -> Non
         assert process_tree.children(os.getpid()) == []
 
 
+@pytest.mark.processes
 def test_os_system_of_a_worker_leaves_interrupts_to_the_shell() -> None:
     done = subprocess.run(
         [sys.executable, "-c", _SYSTEM], capture_output=True, text=True, check=False, timeout=60

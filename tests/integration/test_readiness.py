@@ -73,6 +73,7 @@ def test_daphne_is_not_asked_for_ipv6() -> None:
         call_command("serve", host="::1", server="daphne", skip_checks=True)
 
 
+@pytest.mark.processes
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "command",
@@ -142,6 +143,7 @@ def test_migrations_that_cannot_be_read_are_no_server_that_is_away() -> None:
     assert isinstance(said.value.__cause__, DatabaseError)
 
 
+@pytest.mark.processes
 @pytest.mark.django_db
 def test_nothing_is_left_of_a_start_that_is_refused() -> None:
     """The web process loads while it is looked whether all is well."""

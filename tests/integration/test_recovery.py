@@ -21,7 +21,7 @@ from runs import availability, cancellation, processes, recovery, wakeup
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, RunStatus, Thread, Worker
 from runs.recovery import Swept, sweep
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +104,7 @@ def test_a_running_run_without_a_lease_is_put_back() -> None:
     assert sweep(NOW).recovered == 1
 
 
+@pytest.mark.processes
 def test_a_dead_process_loses_its_runs_at_once() -> None:
     dead, alive = ended_worker(), new_worker()
     lost = new_run(lease_owner=dead.id, lease_expires_at=LATER)
@@ -244,6 +245,7 @@ def test_many_sweepers_do_everything_once() -> None:
     assert list(events) == sorted((run.id, 2) for run in hopeless)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "slow"])
 def test_only_a_stopped_worker_is_ended_before_any_write(
     monkeypatch: pytest.MonkeyPatch, stopped: bool

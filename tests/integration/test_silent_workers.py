@@ -20,7 +20,7 @@ from pytest_django import Settings
 from runs import processes, recovery, silent_workers
 from runs.models import Run, RunStatus, Thread, Worker
 from runs.recovery import sweep
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 LEASE = 0.2
 LONG = timedelta(hours=1)
@@ -59,6 +59,7 @@ def sweep_for(leases: float) -> None:
         sweep(timezone.now())
 
 
+@pytest.mark.processes
 @pytest.mark.django_db
 def test_one_that_stays_silent_is_ended(process: subprocess.Popen[bytes]) -> None:
     silent_worker(process)
@@ -71,6 +72,7 @@ def test_one_that_stays_silent_is_ended(process: subprocess.Popen[bytes]) -> Non
     assert process.returncode == -9
 
 
+@pytest.mark.processes
 @pytest.mark.django_db
 def test_one_that_sleeps_says_nothing_by_itself(process: subprocess.Popen[bytes]) -> None:
     silent_worker(process, awake=False)
@@ -78,6 +80,7 @@ def test_one_that_sleeps_says_nothing_by_itself(process: subprocess.Popen[bytes]
     assert process.poll() is None
 
 
+@pytest.mark.processes
 @pytest.mark.django_db
 def test_the_first_look_ends_nobody(process: subprocess.Popen[bytes]) -> None:
     """The database may have been away until a moment ago."""
@@ -88,6 +91,7 @@ def test_the_first_look_ends_nobody(process: subprocess.Popen[bytes]) -> None:
     assert process.poll() is None
 
 
+@pytest.mark.processes
 @pytest.mark.django_db
 def test_other_words_begin_it_anew(process: subprocess.Popen[bytes]) -> None:
     """Silent for too long by the clock, which somebody has moved, but not mute."""
@@ -126,6 +130,7 @@ def locked() -> Iterator[threading.Event]:
         holder.join()
 
 
+@pytest.mark.processes
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("raises", [False, True], ids=["waited", "gave up"])
 def test_nobody_suffers_for_a_long_lock(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.processes import free_port
+from tests.support.processes import free_port
 
 HEALTHY = (200, {"status": "ok"})
 CREATED = (201, {"run_id": "r1", "workflow": "text_report", "status": "pending"})

@@ -14,16 +14,15 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from pytest_django import Settings
 
-from artifacts.store import store
 from runs import leases, standstills, workflows
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
 from runs.models import PendingWrite, Run
 from runs.why import causes
-from runs.worker import Worker
 from tests.integration.chain import names
 from tests.integration.counting import pending
-from tests.processes import wait_until
+from tests.support.processes import wait_until
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -100,10 +99,8 @@ def _soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     more = {"linger_seconds": 0.02, "lease_seconds": 1000.0}
     settings.FASTGRAPH = {**settings.FASTGRAPH, **more}
     monkeypatch.setattr(standstills, "STANDING_SECONDS", 0.1)
-    before = dict(workflows._registry)
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        yield
 
 
 @contextmanager
@@ -117,7 +114,7 @@ def standing(*graphs: StateGraph) -> Iterator[list[Run]]:
     blocking = Run.objects.filter(id=runs[0].id)
     blocking.update(paused_at=timezone.now())
     released.clear()
-    thread = threading.Thread(target=lambda: asyncio.run(Worker(store()).drain()))
+    thread = threading.Thread(target=run_pending)
     thread.start()
     try:
         wait_until(

@@ -71,21 +71,19 @@ def shown(state: Dated) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
-    before = dict(workflows._registry)
-    for name, state, node in (
-        ("basket", Basket, first),
-        ("dated", Dated, shown),
-        ("talk", Talk, said),
-    ):
-        graph = StateGraph(state).add_node("node", node).add_edge(START, "node").compile()
-        workflows.register(name, graph)
-        workflows.register(f"{name}_loose", graph, input_schema={"type": "object"})
-    formats = {"properties": {"id": {"type": "string", "format": "uuid"}}}
-    graph = StateGraph(Basket).add_node("node", first).add_edge(START, "node").compile()
-    workflows.register("formats", graph, input_schema={"type": "object", **formats})
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        for name, state, node in (
+            ("basket", Basket, first),
+            ("dated", Dated, shown),
+            ("talk", Talk, said),
+        ):
+            graph = StateGraph(state).add_node("node", node).add_edge(START, "node").compile()
+            workflows.register(name, graph)
+            workflows.register(f"{name}_loose", graph, input_schema={"type": "object"})
+        formats = {"properties": {"id": {"type": "string", "format": "uuid"}}}
+        graph = StateGraph(Basket).add_node("node", first).add_edge(START, "node").compile()
+        workflows.register("formats", graph, input_schema={"type": "object", **formats})
+        yield
 
 
 def post(api: APIClient, workflow: str, payload: Any) -> Any:

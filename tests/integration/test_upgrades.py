@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fastgraph_site.environment import BASE_DIR
-from tests.processes import own_database
+from tests.support.databases import own_database
 from tests.upgrades.restore import DUMPS, state
 
 #: States that no version stood at: these migrations came with `0011_fewer_indexes`, all at once. A
@@ -42,19 +42,21 @@ def test_every_state_of_the_migrations_has_a_dump() -> None:
         assert not missing, f"no dump in {DUMPS} of the versions at {missing}"
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dump", ALL)
 def test_runs_of_an_earlier_version_go_on(tmp_path: Path, dump: str) -> None:
     play(tmp_path, dump)
 
 
+@pytest.mark.processes
 @pytest.mark.timeout(600)
 def test_an_upgrade_that_is_stopped_between_its_migrations_goes_on(tmp_path: Path) -> None:
     play(tmp_path, BEFORE, *TOGETHER)
 
 
 def play(folder: Path, dump: str, *stops: str) -> None:
-    with own_database() as url:
+    with own_database(migrated=False) as url:
         more = {
             "DJANGO_SETTINGS_MODULE": "fastgraph_site.settings",
             "DATABASE_URL": url,

@@ -64,16 +64,14 @@ def key(payload: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
-    before = dict(workflows._registry)
-    for name, options in (("keyed", {"concurrency_key": key}), ("typed", {})):
-        graph = StateGraph(Typed if name == "typed" else Plain)
-        graph.add_node("node", lambda state: {}).add_edge(START, "node")
-        workflows.register(name, graph.compile(), **options)  # type: ignore[arg-type]
-    called.clear()
-    yield
-    called.clear()
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        for name, options in (("keyed", {"concurrency_key": key}), ("typed", {})):
+            graph = StateGraph(Typed if name == "typed" else Plain)
+            graph.add_node("node", lambda state: {}).add_edge(START, "node")
+            workflows.register(name, graph.compile(), **options)  # type: ignore[arg-type]
+        called.clear()
+        yield
+        called.clear()
 
 
 class Plain(BaseModel):

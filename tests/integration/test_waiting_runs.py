@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import operator
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,13 +12,12 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from artifacts.store import store
 from runs import recovery, workflows
 from runs.engine import START, Command, Context, StateGraph, ids, interrupt, serde
 from runs.errors import Problem
 from runs.models import Event, PendingWrite, Run, RunStatus, Thread
 from runs.resumption import resume_run
-from runs.worker import Worker
+from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -60,17 +58,15 @@ async def inside(state: Inner) -> Inner:
 
 @pytest.fixture
 def begin() -> Iterator[Build]:
-    before = dict(workflows._registry)
-    CALLS.clear()
+    with workflows.temporary():
+        CALLS.clear()
 
-    def begin(builder: StateGraph) -> Run:
-        workflows.register("under_test", builder.compile())
-        thread = Thread.objects.create()
-        return Run.objects.create(thread=thread, workflow="under_test", payload={"log": ["in"]})
+        def begin(builder: StateGraph) -> Run:
+            workflows.register("under_test", builder.compile())
+            thread = Thread.objects.create()
+            return Run.objects.create(thread=thread, workflow="under_test", payload={"log": ["in"]})
 
-    yield begin
-    workflows._registry.clear()
-    workflows._registry.update(before)
+        yield begin
 
 
 @pytest.fixture
@@ -78,7 +74,7 @@ def drain(settings: Settings) -> Drain:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
 
     def drain(run: Run) -> Run:
-        asyncio.run(Worker(store()).drain())
+        run_pending()
         return Run.objects.get(pk=run.pk)
 
     return drain

@@ -56,9 +56,9 @@ def workflow() -> Iterator[None]:
     async def call(state: dict[str, Any]) -> None: ...
 
     graph = StateGraph(State).add_node("call", call, retry_policy=RetryPolicy(max_attempts=5))
-    workflows.register("under_why", graph.add_edge(START, "call").compile())
-    yield
-    del workflows._registry["under_why"]
+    with workflows.temporary():
+        workflows.register("under_why", graph.add_edge(START, "call").compile())
+        yield
 
 
 def test_no_worker() -> None:
@@ -120,8 +120,8 @@ def test_it_is_behind_runs_of_its_key(worker: Worker) -> None:
 
 def test_it_is_behind_runs_of_its_workflow(worker: Worker) -> None:
     graph = StateGraph(State).add_node("n", lambda state: None).add_edge(START, "n").compile()
-    workflows.register("under_why", graph, concurrency_limit=1)
-    try:
+    with workflows.temporary():
+        workflows.register("under_why", graph, concurrency_limit=1)
         assert "workflow_full" not in why(new_run())
         new_run("running")
         run = new_run(created_at=NOW - timedelta(seconds=9))
@@ -129,8 +129,6 @@ def test_it_is_behind_runs_of_its_workflow(worker: Worker) -> None:
             "workflow_full": "It is behind 1 run of its workflow 'under_why': 1 running, of at"
             " most 1, and 0 that come before it."
         }
-    finally:
-        del workflows._registry["under_why"]
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "interrupted", "sleeping"])

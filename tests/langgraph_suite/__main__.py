@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
 from tests.langgraph_suite import lists, sdist
+from tests.support import needs
 
 #: Seconds that all of it may take.
 PATIENCE = 900

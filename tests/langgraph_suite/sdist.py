@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from fastgraph_site.environment import BASE_DIR
-from tests import needs
+from tests.support import needs
 
 VERSION = "1.2.24"
 KEPT = BASE_DIR / ".suites"

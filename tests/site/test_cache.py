@@ -11,6 +11,7 @@ import pytest
 from fastgraph_site.environment import BASE_DIR
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("url", "backend"),
     [("redis://127.0.0.1:6379/9", "RedisCache"), ("", "LocMemCache")],

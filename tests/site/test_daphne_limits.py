@@ -63,6 +63,7 @@ def rest(port: int, path: str) -> bytes:
         raw.close()
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", ["returns", "raises"])
 def test_the_connection_of_half_an_answer_ends(port: int, how: str) -> None:
     for _ in range(2):
@@ -71,6 +72,7 @@ def test_the_connection_of_half_an_answer_ends(port: int, how: str) -> None:
         assert body == b"12345"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("how", ["returns", "raises"])
 def test_no_answer_is_an_error(port: int, how: str) -> None:
     rest(port, "/begun/raises")

@@ -30,6 +30,7 @@ def _check(tmp_path: Path, command: str = "check", **env: str) -> subprocess.Com
     )  # fmt: skip
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -86,6 +87,7 @@ def test_a_setting_that_cannot_be_is_one_sentence(
     assert says in line
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("source", "says"),
     [
@@ -110,6 +112,7 @@ def test_a_workflow_module_that_fails_is_named_with_its_line(
         assert part in done.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("key", ["", "x", "changeme"], ids=["empty", "letter", "word"])
 def test_a_kept_key_that_can_be_guessed_is_refused(tmp_path: Path, key: str) -> None:
     (tmp_path / "data").mkdir()
@@ -133,11 +136,13 @@ def test_a_key_of_enough_different_characters_is_taken(key: str) -> None:
     require_secret(key, "The key")
 
 
+@pytest.mark.processes
 def test_keys_and_hosts_that_can_be_are_taken(tmp_path: Path) -> None:
     hosts = ".example.org,b.local,[::1],10.0.0.1,xn--bcher-kva.example,single"
     assert not _check(tmp_path, FASTGRAPH_SECRET_KEY=KEY, FASTGRAPH_ALLOWED_HOSTS=hosts).returncode
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("module", ["__init__", "apps", "models", "admin"])
 def test_an_app_that_exits_is_an_error(tmp_path: Path, module: str) -> None:
     (tmp_path / "leaving").mkdir()
@@ -148,6 +153,7 @@ def test_an_app_that_exits_is_an_error(tmp_path: Path, module: str) -> None:
     assert "SystemExit(0)" in done.stderr and f"{module}.py, line 3" in done.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     "command", ["serve", "serve --migrate", "workers", "check", "migrate", "showmigrations"]
 )
@@ -163,6 +169,7 @@ def test_a_check_that_exits_is_an_error(tmp_path: Path, command: str) -> None:
     assert "SystemExit(0)" in done.stderr and "workflows.py, line 3" in done.stderr
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", ["migrate", "serve --migrate", "showmigrations"])
 def test_a_migration_that_exits_is_an_error(tmp_path: Path, command: str) -> None:
     (tmp_path / "leaving" / "migrations").mkdir(parents=True)
@@ -174,6 +181,7 @@ def test_a_migration_that_exits_is_an_error(tmp_path: Path, command: str) -> Non
     assert "SystemExit(None)" in done.stderr and "0001_initial.py, line 2" in done.stderr
 
 
+@pytest.mark.processes
 def test_a_command_may_exit(tmp_path: Path) -> None:
     commands = tmp_path / "leaving" / "management" / "commands"
     commands.mkdir(parents=True)
@@ -195,6 +203,7 @@ def own_command(folder: Path, source: str) -> None:
     (commands / "own.py").write_text(imports + source)
 
 
+@pytest.mark.processes
 def test_a_command_that_is_ended_may_exit_while_a_signal_is_sent(tmp_path: Path) -> None:
     source = """
 import os, signal, sys
@@ -217,6 +226,7 @@ class Command(BaseCommand):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", ["pre_migrate", "post_migrate"])
 def test_a_receiver_that_exits_while_it_is_migrated_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "leaving").mkdir()
@@ -229,6 +239,7 @@ def test_a_receiver_that_exits_while_it_is_migrated_is_an_error(tmp_path: Path, 
     assert "SystemExit(0)" in done.stderr and "workflows.py, line 4" in done.stderr
 
 
+@pytest.mark.processes
 def test_an_error_of_another_database_is_not_said_of_this_one(tmp_path: Path) -> None:
     source = """
 from django.db import connections
@@ -246,6 +257,7 @@ class Command(BaseCommand):
     assert "fastgraph.sqlite3" not in done.stderr
 
 
+@pytest.mark.processes
 def test_a_warning_of_the_checks_is_printed_once(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o755)
     (tmp_path / "data" / "fastgraph.sqlite3").touch(0o644)
@@ -274,6 +286,7 @@ def overwritten(path: Path) -> None:
     path.write_bytes(b"\xde\xad" * 50_000)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("harm", [cut_short, overwritten], ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize(
     "command", ["migrate", "showmigrations", "check --database default", "serve --migrate"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from tests.processes import Server
+from tests.support.processes import Server
 
 UPGRADE = (
     "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"

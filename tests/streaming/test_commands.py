@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypedDict
@@ -15,7 +14,6 @@ from django.db import OperationalError
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from artifacts.store import store
 from fastgraph_site import commands as socket_commands
 from fastgraph_site.commands import SocketCommands
 from fastgraph_site.guard import Guard
@@ -24,11 +22,11 @@ from runs.engine import START, StateGraph, interrupt
 from runs.models import Event, Run, RunStatus
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
 from streaming.routing import sockets
 from tests.streaming.journal_rows import committed
 from tests.streaming.journal_rows import create_run as create_row
 from tests.streaming.sockets import Client, connected
+from tests.support.worker import run_pending
 
 SOCKET = "/api/ws/?feed=off"
 
@@ -44,12 +42,10 @@ async def ask(state: State) -> State:
 @pytest.fixture(autouse=True)
 def workflow(settings: Settings) -> Iterator[None]:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.02}
-    before = dict(workflows._registry)
-    graph = StateGraph(State).add_node("ask", ask).add_edge(START, "ask")
-    workflows.register("asks", graph.compile())
-    yield
-    workflows._registry.clear()
-    workflows._registry.update(before)
+    with workflows.temporary():
+        graph = StateGraph(State).add_node("ask", ask).add_edge(START, "ask")
+        workflows.register("asks", graph.compile())
+        yield
 
 
 @pytest.fixture
@@ -60,7 +56,7 @@ async def application() -> AsyncIterator[Any]:
 
 
 def drained() -> None:
-    asyncio.run(Worker(store()).drain())
+    run_pending()
 
 
 def that_asks() -> UUID:

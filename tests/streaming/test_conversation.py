@@ -33,6 +33,7 @@ async def ask(client: Client, **message: Any) -> dict[str, Any]:
     return await client.receive()
 
 
+@pytest.mark.processes
 async def test_many_runs_on_one_socket() -> None:
     runs = [str(run_id) for run_id in await committed(create_runs, 20)]
     seen: dict[str, list[int]] = defaultdict(list)

@@ -131,6 +131,7 @@ READERS: tuple[Reader, ...] = (
 )
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", range(6))
 async def test_what_each_client_put_together_is_the_table(seed: int) -> None:
     chance = random.Random(seed)
@@ -185,7 +186,7 @@ async def an_event_stream(server: Server, run_id: UUID, after: int) -> AsyncGene
                 yield line.removeprefix("data: ").encode()
 
 
-@pytest.mark.acceptance
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", range(2))
 async def test_readers_of_several_processes_put_together_the_table(seed: int) -> None:
     """The table is written by two processes and read through two others and this one."""
@@ -203,6 +204,7 @@ async def test_readers_of_several_processes_put_together_the_table(seed: int) ->
                 assert await task == table
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("seed", range(4))
 async def test_filters_change_what_is_seen_and_not_where_one_is(seed: int) -> None:
     """A client that changes its filter each time it comes back misses nothing of what it asked."""

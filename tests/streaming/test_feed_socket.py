@@ -42,6 +42,7 @@ async def test_the_first_frame_is_ready() -> None:
         assert (await client.receive())["data"]["run_id"] == str(run_id)
 
 
+@pytest.mark.processes
 async def test_it_tells_each_change_of_status_and_step() -> None:
     async with connected("/api/ws") as client:
         await client.receive_event("ready")

@@ -34,6 +34,7 @@ def waited_for() -> int:
     return hub.current().watching + hub.current().completions.waited_for
 
 
+@pytest.mark.processes
 async def test_it_waits_for_the_next_event() -> None:
     run_id = await committed(create_run, "started")
     polling = waiting(f"/api/runs/{run_id}/events?after=2&wait=20")

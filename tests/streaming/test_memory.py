@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, wait_until
 from tests.streaming.stuck import UPGRADE, never_reading
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.processes
 
 EVENTS = 100_000
 CLIENTS = 100

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import Client
-from tests.processes import Server
+from tests.support.client import Client
+from tests.support.processes import Server
 
 PATIENCE = 20.0
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.processes
 
 UPGRADE = (
     "Host: 127.0.0.1:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

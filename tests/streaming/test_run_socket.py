@@ -44,6 +44,7 @@ async def test_a_late_client_receives_the_bytes_that_a_live_one_received() -> No
     assert late.code == live.code == 1000
 
 
+@pytest.mark.processes
 async def test_events_of_another_process_arrive() -> None:
     run_id = await committed(create_run)
     async with connected(f"/api/ws/{run_id}") as client:

@@ -7,11 +7,11 @@ import threading
 import httpx
 import pytest
 
-from tests.client import Client
-from tests.processes import Server, wait_until
 from tests.streaming.http import parse
+from tests.support.client import Client
+from tests.support.processes import Server, wait_until
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.processes
 LONG = {"count": 2000, "interval": 0.05}
 
 

@@ -25,7 +25,7 @@ PATIENCE = 20.0
 UVICORN = ("uvicorn", "--port", "0", "--timeout-graceful-shutdown", "4")
 DAPHNE = ("daphne", "-e", "tcp:0:interface=127.0.0.1")
 
-pytestmark = pytest.mark.acceptance
+pytestmark = pytest.mark.processes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 from websockets.sync.client import connect
 
-from tests.processes import wait_until
+from tests.support.processes import wait_until
 
 NORMAL = 1000
 TERMINAL = ("completed", "failed", "cancelled")

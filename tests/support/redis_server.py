@@ -7,7 +7,7 @@ from pathlib import Path
 
 import redis
 
-from tests.processes import free_port, wait_until
+from tests.support.processes import free_port, wait_until
 
 
 class Redis:
