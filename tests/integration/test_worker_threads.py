@@ -20,6 +20,8 @@ from runs.process.supervised_thread import SupervisedThread
 from runs.worker import Worker
 from tests.integration.counting import Count, Register, pending
 
+#: Longer than any machine takes; a test that works never waits for so long.
+WAIT_SECONDS = 60.0
 ERRORS = [InterfaceError("connection already closed"), RuntimeError("unexpected")]
 
 
@@ -68,8 +70,7 @@ def waiting_run(register: Register, until: threading.Event) -> Run:
     """A run that goes on until the event is set."""
 
     async def waits(state: Count) -> None:
-        while not until.is_set():
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(until.wait, WAIT_SECONDS)
 
     return pending(register(StateGraph(Count).add_node("w", waits).add_edge(START, "w")))
 

@@ -230,5 +230,5 @@ async def test_filters_change_what_is_seen_and_not_where_one_is(seed: int) -> No
     table = await committed(log.read, {run_id: 0}, limit=10_000)
     assert expected_from == len(table)
     for modes, begin, end, seqs in seen:
-        let = parse_modes(modes).let
-        assert seqs == [frame.seq for frame in table[begin:end] if let(frame)]
+        allows = parse_modes(modes).allows
+        assert seqs == [frame.seq for frame in table[begin:end] if allows(frame)]
