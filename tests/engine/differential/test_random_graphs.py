@@ -13,6 +13,9 @@ from tests.engine.differential.libs import OURS, THEIRS, Lib, Story, tell
 from tests.engine.differential.tales.words import State
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
+#: How often LangGraph is asked again. Where two tasks of one superstep fail, it raises the error of
+#: either, as its threads happen to run: ours has to be one of its answers.
+TRIES = 50
 KINDS = ("plain", "retry", "ask", "goto", "fan", "fail", "graph")
 
 
@@ -132,8 +135,18 @@ def _told_before(graph: Any, said: Any, lib: Lib) -> Any:
 @given(recipes(KINDS))
 @settings(max_examples=150, deadline=None, phases=PHASES, suppress_health_check=SLOW)
 def test_random_graphs_give_the_same_answers(recipe: Recipe) -> None:
-    async def both() -> tuple[Story, Story]:
-        return await told(recipe, OURS), await told(recipe, THEIRS)
+    async def answers() -> tuple[Story, Story]:
+        here = await told(recipe, OURS)
+        there = await told(recipe, THEIRS)
+        for _ in range(TRIES):
+            if here == there or not (_has_failed(here) and _has_failed(there)):
+                break
+            there = await told(recipe, THEIRS)
+        return here, there
 
-    here, there = asyncio.run(both())
+    here, there = asyncio.run(answers())
     assert here == there
+
+
+def _has_failed(story: Story) -> bool:
+    return isinstance(story[-1], str)
