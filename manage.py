@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fastgraph_site.settings")
-    from fastgraph_site import startup
+    from fastgraph_site.server import startup
 
     startup.load()
     startup.execute(sys.argv)

@@ -21,10 +21,10 @@ from artifacts.download_names import disposition
 from artifacts.models import Artifact
 from artifacts.schemas import ArtifactSerializer
 from artifacts.store import open_artifact
-from runs.api.base import ApiViewSet, documented, problems, unknown
-from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination
-from runs.api.parameters import Parameter, parse_uuid
-from runs.summaries import timestamp
+from runs.http.pagination import PAGE_PARAMETERS, KeysetPagination
+from runs.http.parameters import Parameter, parse_uuid
+from runs.http.viewset import ApiViewSet, documented, problems, unknown
+from runs.queries.summaries import timestamp
 
 FILTERS = (Parameter(name="run", kind="uuid", help="Artifacts of this run only."),)
 FILE = (

@@ -35,8 +35,8 @@ from artifacts.reading import (
 from runs.conf import conf
 from runs.db import statements
 from runs.db.dialect import dialect
+from runs.engine.journal.ports import ArtifactRef, Blob
 from runs.engine.names import content
-from runs.engine.ports import ArtifactRef, Blob
 from runs.errors import Problem
 from runs.fields import stored_name
 
@@ -53,7 +53,7 @@ _COLUMNS = ("id", "run_id", "node", "name", "media_type", "size", "sha256", "cre
 
 class FileStore:
     """Files under `root`, two folders deep: `ab/cd/abcd…`. Any number of processes may use one
-    root at once. It fits `runs.engine.ports.ArtifactStore`."""
+    root at once. It fits `runs.engine.journal.ports.ArtifactStore`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

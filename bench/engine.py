@@ -24,7 +24,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from runs import engine as ours
 from runs.engine.checkpoint import Note
 from runs.engine.events import Event
-from runs.engine.ports import ArtifactRef, Lease, Superstep
+from runs.engine.journal.ports import ArtifactRef, Lease, Superstep
 
 TURNS, IN_A_ROW = 6, 3
 #: Of rows whose steps cost milliseconds, which vary less.

@@ -151,7 +151,9 @@ MEASUREMENTS: dict[str, Callable[[Server, Client], Row]] = {
 
 
 def web_pid(server: Server) -> int:
-    (pid,) = [pid for pid, name in server.processes().items() if "fastgraph_site.web" in name]
+    (pid,) = [
+        pid for pid, name in server.processes().items() if "fastgraph_site.server.process" in name
+    ]
     return pid
 
 

@@ -21,14 +21,14 @@ def build() -> ASGI3Application:
     from channels.routing import ProtocolTypeRouter
     from django.conf import settings
 
-    from fastgraph_site.awaited import WaitForEndMiddleware
-    from fastgraph_site.body import BodyLimit
-    from fastgraph_site.commands import SocketCommands
-    from fastgraph_site.creations import CreateRunsMiddleware
-    from fastgraph_site.guard import Guard
-    from fastgraph_site.lifespan import Lifespan
-    from fastgraph_site.pool import WsgiPool
-    from fastgraph_site.streams import Streams
+    from fastgraph_site.web.body_limit import BodyLimit
+    from fastgraph_site.web.create_runs import CreateRunsMiddleware
+    from fastgraph_site.web.guard import Guard
+    from fastgraph_site.web.lifespan import Lifespan
+    from fastgraph_site.web.socket_commands import SocketCommands
+    from fastgraph_site.web.stream_routes import Streams
+    from fastgraph_site.web.wait_for_end import WaitForEndMiddleware
+    from fastgraph_site.web.wsgi_pool import WsgiPool
     from streaming.hub import hub
     from streaming.routing import sockets
 

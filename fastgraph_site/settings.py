@@ -45,7 +45,7 @@ PORT: int = ENV["PORT"]
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "[::1]", *ENV["FASTGRAPH_ALLOWED_HOSTS"]]
 
 INSTALLED_APPS = [
-    "fastgraph_site.daphne.DaphneConfig",  # first: it replaces runserver with its ASGI one
+    "fastgraph_site.server.daphne_app.DaphneConfig",  # first: it brings its own runserver
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "fastgraph_site.local_user.LocalUserMiddleware",
+    "fastgraph_site.web.local_user.LocalUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -142,7 +142,7 @@ def _database(url: str) -> dict[str, Any]:
     config["CONN_MAX_AGE"] = None
     config["CONN_HEALTH_CHECKS"] = True  # a restarted Postgres costs no request
     if config["ENGINE"].endswith("sqlite3"):
-        config["ENGINE"] = "runs.sqlite3"  # Django's, on a file that is private and watched
+        config["ENGINE"] = "runs.db.sqlite3"  # Django's, on a file that is private and watched
         config["OPTIONS"] = SQLITE_OPTIONS
         config["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}
     else:
@@ -165,7 +165,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 Q_CLUSTER = {
     "name": "fastgraph",
     "orm": "default",
-    "broker_class": "runs.broker.NotifiedBroker",
+    "broker_class": "runs.cluster.broker.NotifiedBroker",
     # One more for a run that is executed apart, a spare one for when another stands still, and one
     # that always is free for other jobs.
     "workers": ENV["FASTGRAPH_WORKERS"] + 3,
@@ -203,17 +203,17 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
     "DEFAULT_RENDERER_CLASSES": [
-        "runs.api.renderers.JsonRenderer",
-        "runs.api.renderers.BrowsableRenderer",
+        "runs.http.renderers.JsonRenderer",
+        "runs.http.renderers.BrowsableRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["runs.api.parsers.JsonParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "runs.api.renderers.Negotiation",
-    "EXCEPTION_HANDLER": "runs.api.problems.exception_handler",
+    "DEFAULT_PARSER_CLASSES": ["runs.http.parsers.JsonParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "runs.http.renderers.Negotiation",
+    "EXCEPTION_HANDLER": "runs.http.problems.exception_handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_PAGINATION_CLASS": None,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-CSRF_FAILURE_VIEW = "runs.api.problems.csrf_failure"
+CSRF_FAILURE_VIEW = "runs.http.problems.csrf_failure"
 DATA_UPLOAD_MAX_MEMORY_SIZE: int = ENV["FASTGRAPH_MAX_BODY_BYTES"]
 
 SPECTACULAR_SETTINGS = {

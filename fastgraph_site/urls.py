@@ -13,12 +13,12 @@ from drf_spectacular.views import (
 )
 
 from artifacts.api import ArtifactViewSet
-from fastgraph_site import dashboard
+from fastgraph_site.web import dashboard
 from runs.api.health import HealthViewSet
-from runs.api.routers import ApiRouter, paths
 from runs.api.runs import RunViewSet
 from runs.api.workers import WorkerViewSet
 from runs.api.workflows import WorkflowViewSet
+from runs.http.routers import ApiRouter, paths
 
 router = ApiRouter()
 router.register("runs", RunViewSet, basename="run")
@@ -40,7 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/<uuid:run_id>", dashboard.page, name="dashboard-run"),
 ]
 
-handler400 = "runs.api.problems.bad_request"
-handler403 = "runs.api.problems.forbidden"
-handler404 = "runs.api.problems.not_found"
-handler500 = "runs.api.problems.server_error"
+handler400 = "runs.http.problems.bad_request"
+handler403 = "runs.http.problems.forbidden"
+handler404 = "runs.http.problems.not_found"
+handler500 = "runs.http.problems.server_error"

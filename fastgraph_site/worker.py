@@ -10,10 +10,11 @@ from functools import cache
 from typing import Any
 
 from artifacts.store import store
-from runs import deaths, slots, standstills
 from runs.conf import conf
-from runs.engine import stopping
-from runs.worker import Worker
+from runs.engine.concurrency import stopping
+from runs.process import crash_points, slots
+from runs.scheduling import stalls
+from runs.worker.worker import Worker
 from streaming.listening import channel_layer
 
 _log = logging.getLogger("fastgraph.worker")
@@ -29,8 +30,8 @@ def work(apart: bool = False) -> None:
     """The django-q2 job behind every wake-up: execute runs while there are any; `apart`: those
     that are suspects. Returns at once when as many workers of this host are at it as may be."""
     if conf().fault:
-        deaths.arm(conf().fault)
-    slot = slots.acquire(apart=apart, spare=not apart and standstills.of_host())
+        crash_points.arm(conf().fault)
+    slot = slots.acquire(apart=apart, spare=not apart and stalls.of_host())
     if slot is not None:
         _calm_collector()
         with slot:

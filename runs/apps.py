@@ -6,13 +6,17 @@ class RunsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from runs import deletions, folding, forking, guard, jobs, workflows
-        from runs.db import idle_timeout
+        from runs import workflows
+        from runs.cluster import jobs
+        from runs.db import case_folding, idle_timeout
+        from runs.db.guard import connection_guard
+        from runs.operations import tombstones
+        from runs.process import forking
 
         jobs.connect()
         idle_timeout.connect()
-        folding.connect()
+        case_folding.connect()
         forking.remember_databases()
-        deletions.connect()
-        guard.connect()
+        tombstones.connect()
+        connection_guard.connect()
         workflows.autodiscover()

@@ -16,7 +16,7 @@ from django.db import connections, router
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
-from runs import jobs
+from runs.cluster import jobs
 from runs.conf import conf
 from runs.db.dialect import dialect, unsupported
 

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator, FormatChecker, validators
 from jsonschema.exceptions import ValidationError
 from referencing import Registry
 
-from runs.engine.scalars import duration
+from runs.engine.annotations.scalars import duration
 
 #: Keyword calls that every payload may cost, each of its values may cost more, and none exceeds.
 BASE, PER_VALUE, MOST = 200_000, 20, 3_000_000

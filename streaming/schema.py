@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runs.api.parameters import Parameter
-from runs.api.problems import MEDIA_TYPE
+from runs.http.parameters import Parameter
+from runs.http.problems import MEDIA_TYPE
 from streaming.http.long_poll import UNTIL_END
 from streaming.routing import ENDPOINTS, EVENTS
 

@@ -16,12 +16,12 @@ from django.utils import timezone  # noqa: E402
 
 from artifacts.store import store  # noqa: E402
 from bench.growth.fill import copy  # noqa: E402
-from runs import leases, recovery  # noqa: E402
 from runs.engine.ids import uuid7  # noqa: E402
 from runs.models import Run  # noqa: E402
 from runs.operations.create import create_run  # noqa: E402
 from runs.operations.new_run import NewRun  # noqa: E402
-from runs.worker import Worker  # noqa: E402
+from runs.scheduling import leases, recovery  # noqa: E402
+from runs.worker.worker import Worker  # noqa: E402
 
 _EACH = 10
 _STEPS = 100

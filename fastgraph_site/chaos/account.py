@@ -15,9 +15,9 @@ from django.db.models import Count, Max, Min, QuerySet
 
 from artifacts.models import Artifact
 from runs.engine import events
-from runs.executor import RESULT
 from runs.models import TERMINAL, Checkpoint, Event, PendingWrite, Run, RunStatus
-from runs.recovery import CRASHED
+from runs.scheduling.recovery import CRASHED
+from runs.worker.executor import RESULT
 
 _CHUNK = 500
 

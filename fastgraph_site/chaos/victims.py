@@ -12,8 +12,8 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from runs import processes
 from runs.models import Run, RunStatus, Worker
+from runs.process import processes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,12 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from runs import availability, pausing, workflows
+from runs import workflows
 from runs.admin.base import RecordAdmin
 from runs.errors import Problem
 from runs.models import WorkflowPause
+from runs.operations import pause
+from runs.scheduling import availability
 
 if TYPE_CHECKING:  # generic for the type checker only
     _ModelForm = forms.ModelForm[WorkflowPause]
@@ -60,7 +62,7 @@ class WorkflowPauseAdmin(RecordAdmin):
     def save_model(self, request: HttpRequest, obj: WorkflowPause, form: Any, change: bool) -> None:
         if not change:
             by = request.user.get_username()
-            obj.pk = pausing.pause_workflow(obj.workflow, by=by, reason=obj.reason).pk
+            obj.pk = pause.pause_workflow(obj.workflow, by=by, reason=obj.reason).pk
 
     @admin.action(description="Unpause the workflows of the selected pauses")
     def unpause(self, request: HttpRequest, queryset: QuerySet[WorkflowPause]) -> None:
@@ -68,7 +70,7 @@ class WorkflowPauseAdmin(RecordAdmin):
         done = 0
         for name in sorted(set(queryset.filter(ended_at=None).values_list("workflow", flat=True))):
             try:
-                pausing.unpause_workflow(name, by=by)
+                pause.unpause_workflow(name, by=by)
                 done += 1
             except Problem as problem:  # somebody was faster
                 self.message_user(request, problem.detail, messages.WARNING)

@@ -10,11 +10,11 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from runs import availability
 from runs.admin.base import ReadOnlyAdmin
 from runs.admin.display import list_link, row_link, short, stored_text
 from runs.engine import events
 from runs.models import Checkpoint, DeletedRun, Event, Payload, PendingWrite, State, Worker
+from runs.scheduling import availability
 
 
 class EventNameFilter(admin.SimpleListFilter):

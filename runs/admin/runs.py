@@ -15,15 +15,18 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from runs import pausing, retention, why, workflows
+from runs import workflows
 from runs.admin.base import RecordAdmin
 from runs.admin.display import badge, list_link, pretty, row_link
-from runs.api.parsers import read_json
 from runs.errors import Problem
+from runs.http.parsers import read_json
 from runs.models import Run, RunStatus, Thread
+from runs.operations import delete
+from runs.operations import pause as operations_pause
 from runs.operations.cancel import cancel_run
 from runs.operations.new_run import MAX_TAG, MAX_TAGS
-from runs.payloads import value_faults
+from runs.queries import why
+from runs.validation import value_faults
 
 if TYPE_CHECKING:  # generic for the type checker only
     _ModelForm = forms.ModelForm[Run]
@@ -147,10 +150,10 @@ class ThreadAdmin(GuardedDeletion):
         return False
 
     def why_not(self, row: Thread) -> str:
-        return retention.why_thread_stays(row)
+        return delete.why_thread_stays(row)
 
     def delete_model(self, request: HttpRequest, obj: Thread) -> None:
-        retention.delete_thread(obj.pk)
+        delete.delete_thread(obj.pk)
 
     @admin.display(description="newest checkpoint")
     def checkpoint(self, thread: Thread) -> SafeString | str:
@@ -227,10 +230,10 @@ class RunAdmin(GuardedDeletion):
         return queryset
 
     def why_not(self, row: Run) -> str:
-        return retention.why_run_stays(row)
+        return delete.why_run_stays(row)
 
     def delete_model(self, request: HttpRequest, obj: Run) -> None:
-        retention.delete_run(obj.pk)
+        delete.delete_run(obj.pk)
 
     def save_model(self, request: HttpRequest, obj: Run, form: Any, change: bool) -> None:
         # Only what was changed: a full save would write back the status of a minute ago.
@@ -254,14 +257,19 @@ class RunAdmin(GuardedDeletion):
         self._each(
             request,
             queryset,
-            lambda run_id: pausing.pause_run(run_id, by=by, reason="from the admin"),
+            lambda run_id: operations_pause.pause_run(run_id, by=by, reason="from the admin"),
             "paused",
         )
 
     @admin.action(description="Unpause the selected runs", permissions=["change"])
     def unpause(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         by = request.user.get_username()
-        self._each(request, queryset, lambda run_id: pausing.unpause_run(run_id, by=by), "unpaused")
+        self._each(
+            request,
+            queryset,
+            lambda run_id: operations_pause.unpause_run(run_id, by=by),
+            "unpaused",
+        )
 
     def _each(
         self, request: HttpRequest, queryset: QuerySet[Run], act: Callable[[UUID], Run], done: str

@@ -9,15 +9,15 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from runs.api.parameters import parse_uuid
-from runs.api.parsers import object_of, read_json
-from runs.api.problems import MEDIA_TYPE, RETRY, body_of, told
-from runs.api.renderers import JsonRenderer
 from runs.api.schemas import NewRunSerializer
 from runs.errors import Problem
+from runs.http.parameters import parse_uuid
+from runs.http.parsers import object_of, read_json
+from runs.http.problems import MEDIA_TYPE, RETRY, body_of, told
+from runs.http.renderers import JsonRenderer
 from runs.operations.create_requests import CreateRequest, CreateResult, create_many
 from runs.operations.new_run import MAX_BATCH, NewRun
-from runs.summaries import detail, summarise
+from runs.queries.summaries import detail, summarise
 
 FIELDS = tuple(NewRunSerializer().fields)
 

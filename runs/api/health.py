@@ -11,22 +11,19 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import (
-    availability,
-    database_file,
-    open_transactions,
-    slot_holders,
-    slots,
-    standstills,
-)
-from runs.api.base import ApiViewSet
 from runs.api.schemas import HealthSerializer
 from runs.conf import conf
 from runs.db import errors
 from runs.db.errors import TRANSIENT
+from runs.db.guard import open_transactions
+from runs.db.guard.open_transactions import OpenTransaction
+from runs.db.sqlite3 import database_file
+from runs.http.viewset import ApiViewSet
 from runs.models import Run, RunStatus, Worker
-from runs.open_transactions import OpenTransaction
-from runs.standstills import Standstill
+from runs.process import slots
+from runs.queries import slot_holders
+from runs.scheduling import availability, stalls
+from runs.scheduling.stalls import Standstill
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +65,7 @@ class HealthViewSet(ApiViewSet):
         if damage := errors.damage():
             return Response(_down(damage), status=503)
         long = open_transactions.published()
-        return Response(_up(len(awake), obstacle, live, long, standstills.published()))
+        return Response(_up(len(awake), obstacle, live, long, stalls.published()))
 
 
 def _obstacle() -> str:

@@ -20,13 +20,9 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import frames, history, why, workflows
+from runs import workflows
 from runs.api import create_run
-from runs.api.base import documented, problems, unknown
-from runs.api.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
-from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter, parse_uuid
-from runs.api.parsers import object_of
-from runs.api.request_bodies import KEY
+from runs.api.run_actions import Steering
 from runs.api.schemas import (
     BatchSerializer,
     CancelSerializer,
@@ -40,15 +36,21 @@ from runs.api.schemas import (
     WholeFrameSerializer,
     WhySerializer,
 )
-from runs.api.steering import Steering
 from runs.engine import serde
 from runs.engine.names import MAX_NAME
 from runs.errors import Problem
+from runs.http.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
+from runs.http.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter, parse_uuid
+from runs.http.parsers import object_of
+from runs.http.request_bodies import KEY
+from runs.http.viewset import documented, problems, unknown
+from runs.journal import reading
 from runs.models import Checkpoint, Run, RunStatus
 from runs.operations.cancel import cancel_run
 from runs.operations.create_requests import CreateRequest, CreateResult, create
 from runs.operations.replay import replay_run
-from runs.summaries import COLUMNS, detail, summarise, timestamp
+from runs.queries import event_frames, why
+from runs.queries.summaries import COLUMNS, detail, summarise, timestamp
 
 FILTERS = (
     Parameter(
@@ -175,10 +177,12 @@ class RunViewSet(Steering):
     def events(self, request: Request, run_id: str) -> Response:
         after, limit = self.values["after"], self.values["limit"]
         run_uuid = parse_uuid(run_id)
-        page = frames.read({run_uuid: after}, limit=limit) if run_uuid else frames.Page()
+        page = (
+            event_frames.read({run_uuid: after}, limit=limit) if run_uuid else event_frames.Page()
+        )
         if not page:
             _find(run_id, "id")  # a run without new events is answered, an unknown run is not
-        return Response(frames.events_page(page, after, limit))
+        return Response(event_frames.events_page(page, after, limit))
 
     @extend_schema(
         operation_id="runs_event_retrieve",
@@ -189,7 +193,7 @@ class RunViewSet(Steering):
     @action(detail=True, pagination_class=None, url_path="events/(?P<seq>[0-9]{1,18})")
     def event(self, request: Request, run_id: str, seq: str) -> Response:
         run_uuid = parse_uuid(run_id)
-        body = frames.read_whole(run_uuid, int(seq)) if run_uuid else None
+        body = event_frames.read_whole(run_uuid, int(seq)) if run_uuid else None
         if body is None:
             _find(run_id, "id")
             raise Problem(
@@ -299,7 +303,7 @@ def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:
     workflow = workflows.find(run.workflow)
     if workflow is None:  # its channels' reducers make the values of what is stored
         raise workflows.missing(run.workflow, "To read this state")
-    view = history.read_state(workflow.graph.graph, run.thread_id, checkpoint_id)
+    view = reading.read_state(workflow.graph.graph, run.thread_id, checkpoint_id)
     if view is None:
         raise Problem(
             404,

@@ -1,5 +1,5 @@
 """The shapes of the API, for its schema and documentation. Answers are built as plain values
-(`runs.summaries` and the views); a test holds them against these."""
+(`runs.queries.summaries` and the views); a test holds them against these."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers as s
 
-from runs.api.request_bodies import RequestShape, text
+from runs.http.request_bodies import RequestShape, text
 from runs.models import Durability, RunStatus
-from runs.multitask import STRATEGIES
+from runs.operations.multitask import STRATEGIES
 
 _OBJECT: dict[str, Any] = {"type": "object", "additionalProperties": {}}
 

@@ -7,11 +7,11 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import availability, leases
-from runs.api.base import ApiViewSet, problems
 from runs.api.schemas import WorkersSerializer
+from runs.http.viewset import ApiViewSet, problems
 from runs.models import Worker
-from runs.summaries import timestamp
+from runs.queries.summaries import timestamp
+from runs.scheduling import availability, leases
 
 #: The newest; rows of processes that are gone are swept, so more than these is no usual sight.
 MOST = 200

@@ -9,17 +9,20 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs import pauses, pausing, summaries, workflows
-from runs.api.base import ApiViewSet, problems
-from runs.api.parsers import object_of
+from runs import workflows
+from runs.api.run_actions import REASON, nothing_in
 from runs.api.schemas import (
     PauseSerializer,
     WorkflowDetailSerializer,
     WorkflowPauseSerializer,
     WorkflowsSerializer,
 )
-from runs.api.steering import REASON, nothing_in
+from runs.http.parsers import object_of
+from runs.http.viewset import ApiViewSet, problems
+from runs.lifecycle import pauses
 from runs.models import WorkflowPause
+from runs.operations import pause as operations_pause
+from runs.queries import summaries
 from runs.workflows import Workflow
 
 
@@ -67,7 +70,7 @@ class WorkflowViewSet(ApiViewSet):
     def pause(self, request: Request, name: str) -> Response:
         fields = object_of(request.data, PauseSerializer().fields)
         reason = fields.get("reason", "")
-        return Response(_pause(pausing.pause_workflow(name, by=self.who(), reason=reason)))
+        return Response(_pause(operations_pause.pause_workflow(name, by=self.who(), reason=reason)))
 
     @extend_schema(
         summary="Let the runs of a paused workflow go on",
@@ -77,7 +80,7 @@ class WorkflowViewSet(ApiViewSet):
     @action(detail=True, methods=["post"])
     def unpause(self, request: Request, name: str) -> Response:
         nothing_in(request.data)
-        return Response(_pause(pausing.unpause_workflow(name, by=self.who())))
+        return Response(_pause(operations_pause.unpause_workflow(name, by=self.who())))
 
 
 def _summary(workflow: Workflow, pause: WorkflowPause | None) -> dict[str, Any]:

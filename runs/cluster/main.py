@@ -16,10 +16,10 @@ from django.utils.module_loading import import_string
 from django_q import cluster as q2
 from django_q.conf import logger as q2_logger
 
-from runs import processes, shutdown
 from runs.cluster.sentinel import FORK, GRACE_SECONDS, Child, Sentinel, begin_sentinel
 from runs.conf import conf
-from runs.flags import Flag
+from runs.process import processes, stop_request
+from runs.process.shared_flag import Flag
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = GRACE_SECONDS + 3.0  # the sentinel's own limits, and a little
@@ -47,7 +47,7 @@ class Cluster(q2.Cluster):
 
     def start(self) -> int:
         """Fork the sentinel and wait until it has started its children."""
-        shutdown.arm(self.stop_event)
+        stop_request.arm(self.stop_event)
         self._spawn()
         deadline = monotonic() + _START_SECONDS
         while not self.start_event.wait(0.1):

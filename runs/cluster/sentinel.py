@@ -18,14 +18,14 @@ from django_q.signals import pre_enqueue
 from django_q.utils import close_old_django_connections
 from django_q.worker import worker
 
-from runs import forking, node_processes, process_tree, processes
-from runs.cluster.declared import DeclaredJobs, queue_inline_job
+from runs.cluster.job_queue import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.schedules import queue_due_schedules
 from runs.cluster.timers import Timer
 from runs.db import idle_timeout
 from runs.db.retry import Outage
-from runs.flags import Flag
+from runs.process import forking, node_processes, process_tree, processes
+from runs.process.shared_flag import Flag
 
 #: How long a stopping cluster waits for its workers before it kills them.
 GRACE_SECONDS = 5.0

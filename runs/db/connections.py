@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
-from runs import sessions
+from runs.db import sessions
 
 _log = logging.getLogger("fastgraph.node")
 

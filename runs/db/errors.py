@@ -14,10 +14,10 @@ from django.db import (
     connections,
 )
 
-from runs import database_file
-from runs.database_file import DatabaseFileLost
 from runs.db.dialect import DIALECTS
 from runs.db.error_kinds import ErrorKind
+from runs.db.sqlite3 import database_file
+from runs.db.sqlite3.database_file import DatabaseFileLost
 
 _log = logging.getLogger("fastgraph.database")
 

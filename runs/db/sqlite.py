@@ -13,9 +13,9 @@ import orjson
 from django.core.checks import CheckMessage, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs import database_file
 from runs.db.columns import Row
 from runs.db.error_kinds import ErrorKind
+from runs.db.sqlite3 import database_file
 from runs.db.writes import Write
 
 _ERRORS: Mapping[int, ErrorKind] = {

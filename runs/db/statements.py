@@ -13,10 +13,10 @@ from typing import Any
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs import database_file
 from runs.db import postgres_bulk
 from runs.db.columns import Row, column, table, text_literal
 from runs.db.dialect import dialect
+from runs.db.sqlite3 import database_file
 from runs.db.writes import Write
 
 

@@ -5,12 +5,12 @@
 Read `loop.py` first: it is the whole engine on one page.
 """
 
-from .caching import InMemoryCache
-from .channels import EphemeralValue
+from .authoring.entrypoint import entrypoint
+from .authoring.state_graph import StateGraph
+from .authoring.task import task
+from .calls.compiled import CompiledGraph
+from .calls.snapshots import StateSnapshot
 from .checkpoint import Checkpoint, Position
-from .compiled import CompiledGraph
-from .context import Context, SyncContext
-from .entrypoints import entrypoint
 from .errors import (
     EmptyInputError,
     GraphError,
@@ -24,13 +24,13 @@ from .errors import (
     NotStorableError,
     RunTimeoutError,
 )
-from .functional import task
-from .memory import MemoryJournal
-from .messages import REMOVE_ALL_MESSAGES, MessagesState, RemoveMessage, add_messages
-from .ports import ArtifactRef, ArtifactStore, Blob, Journal
-from .questions import interrupt
-from .snapshots import StateSnapshot
-from .state_graph import StateGraph
+from .execution.caching import InMemoryCache
+from .execution.context import Context, SyncContext
+from .execution.task.waiting import interrupt
+from .graph.channels import EphemeralValue
+from .graph.messages import REMOVE_ALL_MESSAGES, MessagesState, RemoveMessage, add_messages
+from .journal.memory import MemoryJournal
+from .journal.ports import ArtifactRef, ArtifactStore, Blob, Journal
 from .types import END, START, CachePolicy, Command, Interrupt, RetryPolicy, Send
 
 __all__ = [

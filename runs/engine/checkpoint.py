@@ -7,10 +7,10 @@ from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from . import ids, serde
-from .copies import Values
-from .errors import NotStorableError
-from .values import value
+from runs.engine import ids, serde
+from runs.engine.errors import NotStorableError
+from runs.engine.frozen import value
+from runs.engine.values.copies import Values
 
 Source = Literal["input", "loop", "update", "fork"]
 

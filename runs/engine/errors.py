@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from .types import Command, Interrupt
+from runs.engine.types import Command, Interrupt
 
 #: Of an error that is shown in passing, so many characters.
 _SHOWN = 1_000

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from .values import value
+from runs.engine.frozen import value
 
 CREATED: Final = "created"
 STARTED: Final = "started"

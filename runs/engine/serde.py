@@ -17,13 +17,13 @@ from typing import Any
 
 import orjson
 
-from . import allowed, objects
-from .allowed import allow
-from .errors import NotStorableError
-from .plain import digits, plain, plain_json, pretty
-from .refusals import Refused, sentence
-from .tags import READERS, SETS, WRITERS
-from .unread import Unread
+from runs.engine.errors import NotStorableError
+from runs.engine.plain_json import digits, plain, plain_json, pretty
+from runs.engine.values import allowed, objects
+from runs.engine.values.allowed import allow
+from runs.engine.values.refusals import Refused, sentence
+from runs.engine.values.tags import READERS, SETS, WRITERS
+from runs.engine.values.unreadable import Unread
 
 __all__ = ["allow", "dumps", "loads", "loads_raw", "plain", "plain_json", "pretty", "show"]
 

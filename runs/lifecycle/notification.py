@@ -6,7 +6,7 @@ all. A lost notification delays, it loses nothing: watchers and workers also loo
 
 from __future__ import annotations
 
-from runs import wakeup
+from runs.lifecycle import wakeup
 from runs.notify import changes
 
 

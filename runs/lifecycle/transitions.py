@@ -15,10 +15,10 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from runs import models, pauses
+from runs import models
 from runs.engine import events
 from runs.engine.events import Event
-from runs.lifecycle import event_log, notification
+from runs.lifecycle import event_log, notification, pauses
 from runs.models import TERMINAL, PendingReason, Run, RunStatus
 
 PENDING, RUNNING = RunStatus.PENDING, RunStatus.RUNNING

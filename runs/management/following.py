@@ -16,12 +16,13 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from runs import availability, frames
 from runs.db.retry import while_away
 from runs.engine import events
 from runs.errors import Problem
-from runs.frames import Frame
 from runs.models import TERMINAL, Run, RunStatus
+from runs.queries import event_frames
+from runs.queries.event_frames import Frame
+from runs.scheduling import availability
 
 LOOK_SECONDS = 0.05
 BATCH = 500
@@ -149,7 +150,7 @@ def follow(run: Run, *, after: int, raw: bool, say: Say, warn: Say) -> int:
     seen = after
     try:
         while True:
-            found = _patiently(partial(frames.read, {run.pk: seen}, limit=BATCH), warn)
+            found = _patiently(partial(event_frames.read, {run.pk: seen}, limit=BATCH), warn)
             for frame in found:
                 say(frame.body.decode() if raw else readable(frame))
                 seen = frame.seq

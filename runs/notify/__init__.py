@@ -1,0 +1,1 @@
+"""Notifications between processes: something was committed, look now."""

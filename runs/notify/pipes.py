@@ -16,8 +16,8 @@ import time
 import uuid
 from pathlib import Path
 
-from runs import forking
 from runs.conf import conf
+from runs.process import forking
 
 #: The two bytes: a run changed, or a run may have ended.
 _CHANGED, _ENDED = b"!", b"."

@@ -7,8 +7,8 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from runs import cancellation
 from runs.errors import Problem
+from runs.lifecycle import cancellation
 from runs.models import Run, RunStatus
 from runs.operations.new_run import raise_if_invalid, text_faults
 

@@ -12,13 +12,13 @@ from uuid import UUID
 import orjson
 from django.db import connection
 
-from runs import multitask
 from runs.db import statements
 from runs.db.transaction import fast_transaction
 from runs.engine import events
 from runs.errors import Problem
 from runs.lifecycle import notification, transitions
 from runs.models import Event, Payload, Run, Thread
+from runs.operations import multitask
 from runs.operations.new_run import NewRun, ValidatedRun, validate
 
 

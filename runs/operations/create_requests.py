@@ -17,8 +17,8 @@ from runs.db.errors import TRANSIENT, is_transient
 from runs.db.transaction import fast_transaction
 from runs.errors import Problem
 from runs.models import Run
-from runs.multitask import ENQUEUE
 from runs.operations.create import insert_runs
+from runs.operations.multitask import ENQUEUE
 from runs.operations.new_run import NewRun, ValidatedRun, validate
 
 

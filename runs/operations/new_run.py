@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from runs import keys, multitask, workflows
+from runs import workflows
 from runs.engine import names
-from runs.engine.durability import DURABILITIES
+from runs.engine.journal.durability import DURABILITIES
 from runs.errors import Problem
-from runs.payloads import Fault, schema_faults, value_faults
+from runs.operations import concurrency_keys, multitask
+from runs.validation import Fault, schema_faults, value_faults
 
 MAX_NAME = 200
 MAX_TAGS = 20
@@ -46,7 +47,7 @@ class ValidatedRun:
 
     new: NewRun
     workflow: workflows.Workflow
-    place: keys.Place
+    place: concurrency_keys.Place
     key: str | None = None
     fingerprint: str = ""
 
@@ -60,7 +61,9 @@ def validate(news: Sequence[NewRun]) -> list[ValidatedRun]:
             _check_fields(new)
             workflow = find_workflow(new.workflow)
             check_payload(workflow, new.payload, goes_on=new.thread is not None)
-            place = keys.place(workflow, new.payload, new.concurrency_key, new.concurrency_limit)
+            place = concurrency_keys.place(
+                workflow, new.payload, new.concurrency_key, new.concurrency_limit
+            )
         except Problem as problem:
             raise _in_batch(problem, index, news) from None
         found.append(ValidatedRun(new=new, workflow=workflow, place=place))
@@ -121,7 +124,7 @@ def _check_fields(new: NewRun) -> None:
     else:
         for index, tag in enumerate(new.tags):
             faults += text_faults(tag, f"/tags/{index}", MAX_TAG, least=1)
-    faults += keys.faults(new.concurrency_key, new.concurrency_limit)
+    faults += concurrency_keys.faults(new.concurrency_key, new.concurrency_limit)
     faults += multitask.faults(new.multitask_strategy, threaded=new.thread is not None)
     raise_if_invalid(faults)
 

@@ -12,15 +12,17 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 from django.utils import timezone
 
-from runs import history, keys, workflows
+from runs import workflows
 from runs.db import statements
 from runs.engine import events, serde
 from runs.errors import Problem
+from runs.journal import reading
 from runs.lifecycle import notification, transitions
 from runs.models import Checkpoint, Payload, Run, State, Thread
+from runs.operations import concurrency_keys
 from runs.operations.create import created_event, lock_threads
 from runs.operations.new_run import check_payload, find_workflow, object_faults, raise_if_invalid
-from runs.payloads import pointer, type_faults
+from runs.validation import pointer, type_faults
 
 
 def replay_run(
@@ -78,7 +80,7 @@ def _replay_from_step(
 
 
 def _copy(source: Run, workflow: workflows.Workflow, thread: Thread, payload: Any) -> Run:
-    place = keys.place_again(workflow, source, payload)
+    place = concurrency_keys.place_again(workflow, source, payload)
     return Run(
         thread=thread,
         workflow=workflow.name,
@@ -151,7 +153,7 @@ def _fork(run: Run, parent: Checkpoint, changes: Mapping[str, Any]) -> Checkpoin
     Each channel in `changes` is set to its value there, not merged by the reducer of the channel;
     the other channels are as at `parent`. The caller owns the transaction.
     """
-    forked = history.checkpoint_of(parent).fork(
+    forked = reading.checkpoint_of(parent).fork(
         run_id=str(run.id),
         created_ms=int(run.created_at.timestamp() * 1000),
         now=timezone.now(),

@@ -1,0 +1,1 @@
+"""The HTTP streams and long polls: bare ASGI handlers over the hub."""

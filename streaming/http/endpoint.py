@@ -16,10 +16,10 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 from django.core.exceptions import SuspiciousOperation
 from django.http import QueryDict
 
-from runs.api import parameters
-from runs.api.base import unknown
-from runs.api.parameters import Parameter
 from runs.errors import Problem
+from runs.http import parameters
+from runs.http.parameters import Parameter
+from runs.http.viewset import unknown
 from streaming.hub import hub
 from streaming.hub.reader import Closed
 from streaming.hub.subscriber import Subscriber, UnknownRun

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
-from runs.api.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter
 from runs.db.compiled import CompiledLookup
-from runs.frames import MAX_PAGE_BYTES, events_page
+from runs.http.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter
 from runs.models import TERMINAL, Run
-from runs.summaries import detail
+from runs.queries.event_frames import MAX_PAGE_BYTES, events_page
+from runs.queries.summaries import detail
 from streaming.http import waits
 from streaming.http.endpoint import (
     Request,

@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
-from runs.api.parameters import EVENTS_AFTER, Parameter
 from runs.engine.events import STREAM_MODES
 from runs.errors import Problem
-from runs.frames import Frame
+from runs.http.parameters import EVENTS_AFTER, Parameter
+from runs.queries.event_frames import Frame
 from streaming.cursors import parse_seq
 from streaming.http.endpoint import Request, or_unavailable, subscribed, until_disconnect
 from streaming.http.stream_modes import Modes, parse_modes

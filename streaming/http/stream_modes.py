@@ -7,9 +7,9 @@ every mode.
 
 from __future__ import annotations
 
-from runs.api.parameters import bad_parameter
 from runs.engine import events
-from runs.frames import Frame
+from runs.http.parameters import bad_parameter
+from runs.queries.event_frames import Frame
 
 
 class Modes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 from zlib import crc32
 
-from runs.api.parameters import parse_uuid
+from runs.http.parameters import parse_uuid
 
 #: On Postgres an event may become visible after one that has a higher id, but not after so many
 #: groups of ids; the lower bits of an id are its place in its group.

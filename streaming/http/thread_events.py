@@ -9,12 +9,12 @@ from uuid import UUID
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
 
-from runs import frames as log
-from runs.api.base import unknown
-from runs.api.parameters import Parameter, bad_parameter, parse_uuid
 from runs.errors import Problem
-from runs.frames import Frame
+from runs.http.parameters import Parameter, bad_parameter, parse_uuid
+from runs.http.viewset import unknown
 from runs.models import Thread
+from runs.queries import event_frames as log
+from runs.queries.event_frames import Frame
 from streaming.http.endpoint import Request, or_unavailable, until_disconnect
 from streaming.http.run_events import MODE_PARAMETER, EventWriter
 from streaming.http.stream_modes import parse_modes

@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db.models import Max, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
-from runs.frames import Frame, Page
 from runs.models import TERMINAL, Event, Run, Thread
+from runs.queries.event_frames import Frame, Page
 from streaming.http.thread_cursor import ParsedCursor, ThreadCursor
 from streaming.hub import hub
 

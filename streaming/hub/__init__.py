@@ -1,0 +1,1 @@
+"""One hub a web process, between the event log and all who follow it."""

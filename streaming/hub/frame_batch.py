@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
-from runs.frames import Page
+from runs.queries.event_frames import Page
 from streaming.hub.websocket_bytes import PIECE_BYTES, messages
 
 PAGE_BYTES = 32 * 1024  # of a page, unless it is one frame; a client that does not read keeps one

@@ -12,9 +12,9 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from runs import frames as log
 from runs.db.compiled import CompiledLookup
 from runs.models import TERMINAL, Run
+from runs.queries import event_frames as log
 from streaming.hub import moved_runs
 from streaming.hub.frame_batch import PAGE_BYTES, FrameBatch
 from streaming.hub.log_pages import PAGE_READS, Pages

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from runs import frames as log
+from runs.queries import event_frames as log
 from streaming.hub.frame_batch import PAGE_BYTES, FrameBatch
 from streaming.hub.reader import Reader, Unanswered
 

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from runs.db.errors import TRANSIENT
 from runs.db.retry import Outage, is_any, on_connection, while_away_async
-from streaming.threads import DatabaseThreads
+from runs.db.threads import DatabaseThreads
 
 P = ParamSpec("P")
 T = TypeVar("T")

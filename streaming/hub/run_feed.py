@@ -15,7 +15,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from runs.models import TERMINAL, DeletedRun, Run
-from runs.summaries import COLUMNS, summarise
+from runs.queries.summaries import COLUMNS, summarise
 from streaming.hub.deleted_runs import Deletions
 from streaming.hub.reader import Closed, Reader
 from streaming.listening.listeners import ChangeListeners

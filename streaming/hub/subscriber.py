@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
-from runs.frames import Frame
+from runs.queries.event_frames import Frame
 from streaming.hub.frame_batch import FrameBatch
 from streaming.hub.reader import Closed
 

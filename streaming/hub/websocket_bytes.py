@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from runs.frames import Frame
+from runs.queries.event_frames import Frame
 
 #: Among the scope's `extensions` of a server that takes `{"type": "websocket.send", EXTENSION:
 #: bytes}`: whole messages, to be written to the connection as they are. Its own entry `write` does

@@ -1,0 +1,1 @@
+"""How a process learns that something was committed, whoever committed it."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from runs.api.parameters import parse_uuid
+from runs.http.parameters import parse_uuid
 from streaming.cursors import BIGGEST_SEQ
 
 MESSAGES_PER_SECOND = 50.0  # messages a second that a client may send in the long run …

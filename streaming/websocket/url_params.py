@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from runs.api.parameters import parse_uuid
+from runs.http.parameters import parse_uuid
 from runs.models import RunStatus
 from streaming.cursors import parse_seq
 from streaming.hub.run_feed import Filter

@@ -97,7 +97,7 @@ def work(fault: str) -> dict[str, list[int | None]]:
 def sweep() -> int:
     from django.utils import timezone
 
-    from runs import recovery
+    from runs.scheduling import recovery
 
     return recovery.sweep(timezone.now()).recovered
 
@@ -105,14 +105,15 @@ def sweep() -> int:
 def story(run_id: str) -> dict[str, Any]:
     """All that can be seen of a run: its row, its events, its artifacts and its final state."""
     from artifacts.models import Artifact
-    from runs import history, workflows
+    from runs import workflows
     from runs.engine import serde
+    from runs.journal import reading
     from runs.models import Event, PendingWrite, Run, Thread
 
     run = Run.objects.get(pk=UUID(run_id))
     assert run.checkpoint_id is not None
     graph = workflows.get(run.workflow).graph.graph
-    state = history.read_state(graph, run.thread_id, run.checkpoint_id)
+    state = reading.read_state(graph, run.thread_id, run.checkpoint_id)
     assert state is not None
     return {
         "run": [run.status, run.step, str(run.lease_owner)],

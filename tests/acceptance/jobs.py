@@ -9,8 +9,8 @@ from pathlib import Path
 
 from django.db import transaction
 
-from runs import shutdown
 from runs.models import Thread
+from runs.process import stop_request
 
 
 def note(path: str) -> None:
@@ -32,7 +32,7 @@ def for_ever(path: str) -> None:
 def until_stopping(path: str) -> None:
     """Return when the cluster is asked to stop, and say that it was."""
     _write(path)
-    while not shutdown.wait(60):
+    while not stop_request.wait(60):
         pass
     _write(f"{path}.stopped")
 

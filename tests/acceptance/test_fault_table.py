@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from fastgraph_site import workflows as bundled
-from runs import deaths
 from runs.engine import faults
+from runs.process import crash_points
 from tests.acceptance.test_main_job import story
 from tests.support.client import Client
 from tests.support.databases import own_database
@@ -179,9 +179,9 @@ def die_and_go_on(
     steps = host.whole(workflow, durability)[0][point]
     step = steps[0 if which == "first" else -1]
     run_id = host.create(workflow, durability)
-    address = deaths.OUTSIDE if step is None else step
+    address = crash_points.OUTSIDE if step is None else step
     code, _ = host.ask("work", f"{point}:{address}:{run_id}")
-    assert code == deaths.CODE
+    assert code == crash_points.CODE
     # Where nobody waits for each step, a batch may be all of the run.
     ended = point == "after_finish" or (point == "after_hint" and (which, durability) != FIRST)
     recovered = host.get("sweep")
@@ -216,4 +216,4 @@ def test_a_server_dies_there_too(own_server: Server) -> None:
 @pytest.mark.parametrize("fault", ["nowhere", "after_commit:x", "after_commit:1.5"])
 def test_a_fault_that_cannot_be_read(fault: str) -> None:
     with pytest.raises(ValueError):
-        deaths.arm(fault)
+        crash_points.arm(fault)

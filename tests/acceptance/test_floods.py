@@ -449,7 +449,11 @@ def test_ten_megabytes_of_small_values_are_refused_at_once(
 
 
 def _peak_mib(server: Server) -> int:
-    (web,) = [pid for pid, command in server.processes().items() if "fastgraph_site.web" in command]
+    (web,) = [
+        pid
+        for pid, command in server.processes().items()
+        if "fastgraph_site.server.process" in command
+    ]
     status = Path(f"/proc/{web}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 

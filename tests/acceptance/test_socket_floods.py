@@ -53,7 +53,11 @@ def _no_fault(server: Server) -> Iterator[None]:
 
 def processor_seconds(server: Server) -> float:
     """What the web process has used until now."""
-    (web,) = [pid for pid, command in server.processes().items() if "fastgraph_site.web" in command]
+    (web,) = [
+        pid
+        for pid, command in server.processes().items()
+        if "fastgraph_site.server.process" in command
+    ]
     fields = Path(f"/proc/{web}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
 

@@ -9,7 +9,7 @@ from typing import Any
 from runs.engine import Checkpoint, ids, serde
 from runs.engine.checkpoint import Change, Frontier, Note, NoteKind, Source
 from runs.engine.events import CHECKPOINT, CUSTOM, Event
-from runs.engine.ports import Lease, Superstep
+from runs.engine.journal.ports import Lease, Superstep
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678_000, UTC)
 

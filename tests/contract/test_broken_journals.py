@@ -12,7 +12,7 @@ import pytest
 from runs.engine import MemoryJournal
 from runs.engine.checkpoint import Checkpoint, Note, Saved
 from runs.engine.events import Event
-from runs.engine.ports import ArtifactRef, Lease, Superstep, Transacted
+from runs.engine.journal.ports import ArtifactRef, Lease, Superstep, Transacted
 from tests.contract.journal_spec import SPEC
 from tests.contract.worlds import MemoryWorld
 

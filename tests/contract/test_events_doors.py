@@ -13,8 +13,8 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from fastgraph_site.pool import WsgiPool
-from fastgraph_site.streams import Streams
+from fastgraph_site.web.stream_routes import Streams
+from fastgraph_site.web.wsgi_pool import WsgiPool
 from runs.models import Event, Run, RunStatus, Thread
 from streaming.hub import hub
 from tests.site.requests import LOCAL, Exchange

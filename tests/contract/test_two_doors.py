@@ -12,8 +12,8 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 from django.db import OperationalError, connections
 
-from fastgraph_site.creations import CreateRunsMiddleware
-from fastgraph_site.pool import WsgiPool
+from fastgraph_site.web.create_runs import CreateRunsMiddleware
+from fastgraph_site.web.wsgi_pool import WsgiPool
 from runs.models import Event, Run, Thread
 from runs.operations import create_requests
 from tests.site.requests import LOCAL, Exchange

@@ -12,8 +12,8 @@ from django.db import connections
 from django.db.models import F
 
 from runs.engine import Journal, MemoryJournal, ids
-from runs.engine.ports import Lease
-from runs.journal import DurableJournal
+from runs.engine.journal.ports import Lease
+from runs.journal.journal import DurableJournal
 from runs.models import Run, RunStatus, Thread
 
 T = TypeVar("T")

@@ -11,15 +11,16 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from runs.engine import Checkpoint, Command, CompiledGraph, MemoryJournal, stopping
-from runs.engine import notes as note_book
+from runs.engine import Checkpoint, Command, CompiledGraph, MemoryJournal
 from runs.engine.checkpoint import Note, Saved
-from runs.engine.durability import PacedJournal, paced
+from runs.engine.concurrency import stopping
 from runs.engine.errors import GraphRecursionError, NodeError
 from runs.engine.events import Event
-from runs.engine.execution import Execution
-from runs.engine.loop import Outcome, advance
-from runs.engine.ports import ArtifactRef, Blob, Lease, Record, Superstep, Transacted
+from runs.engine.execution.execution import Execution
+from runs.engine.execution.loop import Outcome, advance
+from runs.engine.journal.durability import PacedJournal, paced
+from runs.engine.journal.ports import ArtifactRef, Blob, Lease, Record, Superstep, Transacted
+from runs.engine.superstep import pending as note_book
 
 LEASE = Lease(run_id="run", thread_id="thread", created_ms=1_700_000_000_000)
 

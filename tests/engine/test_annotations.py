@@ -29,9 +29,9 @@ from langgraph.managed import IsLastStep
 from pydantic import AfterValidator, BaseModel, Field, RootModel
 
 from runs.engine import START, Command, Send, StateGraph, add_messages
-from runs.engine.channels import EphemeralValue, Reducer
-from runs.engine.destinations import answers, destinations, may_choose
 from runs.engine.errors import InvalidGraphError
+from runs.engine.graph.channels import EphemeralValue, Reducer
+from runs.engine.graph.destinations import answers, destinations, may_choose
 
 T = TypeVar("T")
 Appended = Annotated[list[Any], operator.add]

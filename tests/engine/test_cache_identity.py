@@ -30,14 +30,14 @@ from runs.engine import (
     MemoryJournal,
     Send,
     StateGraph,
-    allowed,
     entrypoint,
     serde,
     task,
 )
-from runs.engine.caching import key_of_call
 from runs.engine.checkpoint import Frontier
-from runs.engine.update import join_key
+from runs.engine.execution.caching import key_of_call
+from runs.engine.superstep.update import join_key
+from runs.engine.values import allowed
 
 CALLS: list[Any] = []
 

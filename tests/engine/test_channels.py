@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.engine import END, START, InvalidUpdateError, StateGraph
-from runs.engine.channels import Appending, EphemeralValue, LastValue, Reducer, reducer
-from runs.engine.schema import channels
+from runs.engine.graph.channels import Appending, EphemeralValue, LastValue, Reducer, reducer
+from runs.engine.graph.schema import channels
 from runs.engine.types import MISSING
 
 

@@ -19,7 +19,7 @@ from runs.engine import (
     SyncContext,
     interrupt,
 )
-from runs.engine.ports import Blob
+from runs.engine.journal.ports import Blob
 from tests.engine.mortal import Files, Hands
 
 

@@ -12,9 +12,10 @@ from typing import Annotated, Any, NamedTuple, TypedDict
 import pytest
 from pydantic import BaseModel, ConfigDict, PrivateAttr, RootModel
 
-from runs.engine import START, Context, StateGraph, copies, task
+from runs.engine import START, Context, StateGraph, task
 from runs.engine.checkpoint import Write
-from runs.engine.copies import Values, copied, copied_containers
+from runs.engine.values import copies
+from runs.engine.values.copies import Values, copied, copied_containers
 
 
 class Pair(NamedTuple):

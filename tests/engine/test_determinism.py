@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypedDict
 import pytest
 
 from runs.engine import START, MemoryJournal, Send, StateGraph, interrupt
-from runs.engine.execution import Execution
-from runs.engine.loop import advance
+from runs.engine.execution.execution import Execution
+from runs.engine.execution.loop import advance
 from tests.engine.mortal import LEASE
 
 TIME = datetime(2030, 1, 1, tzinfo=UTC)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from runs.engine import Context, MemoryJournal, StateGraph, interrupt
 from runs.engine.checkpoint import Note
-from runs.engine.durability import DURABILITIES, HELD_STEPS, Durability, paced
 from runs.engine.errors import Fenced
-from runs.engine.ports import Lease, Record, Superstep
+from runs.engine.journal.durability import DURABILITIES, HELD_STEPS, Durability, paced
+from runs.engine.journal.ports import Lease, Record, Superstep
 from tests.contract.builders import checkpoint, superstep
 from tests.engine.mortal import LEASE, LossyJournal, live
 from tests.engine.recipes import PHASES, SLOW, NodeRecipe, Recipe, recipes

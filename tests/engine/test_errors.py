@@ -21,9 +21,9 @@ from runs.engine import (
     serde,
 )
 from runs.engine.errors import NodeError
-from runs.engine.execution import Execution
-from runs.engine.loop import advance
-from runs.engine.memory import MemoryJournal
+from runs.engine.execution.execution import Execution
+from runs.engine.execution.loop import advance
+from runs.engine.journal.memory import MemoryJournal
 from tests.engine.mortal import LEASE
 
 

@@ -9,8 +9,8 @@ from typing import TypedDict
 import pytest
 
 from runs.engine import START, MemoryJournal, StateGraph, events, task
+from runs.engine.calls.views import MODES
 from runs.engine.events import KINDS, NAMES, TERMINAL
-from runs.engine.views import MODES
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any, TypedDict
 
 import pytest
 
-from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, guarding, task
-from runs.engine.task_call import current
+from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, task
+from runs.engine.concurrency import guarding
+from runs.engine.execution.task.task_call import current
 
 
 class State(TypedDict, total=False):

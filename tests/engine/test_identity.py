@@ -33,9 +33,9 @@ from runs.engine import (
     interrupt,
     task,
 )
-from runs.engine.calls import Calls
-from runs.engine.identity import arguments_of, digest, mark_of, typed_digest
-from runs.engine.kept import Kept as Record
+from runs.engine.execution.task.call_matching import Calls
+from runs.engine.superstep.call_identity import arguments_of, digest, mark_of, typed_digest
+from runs.engine.superstep.recorded_call import Kept as Record
 from tests.engine.mortal import Hands, LossyJournal, MortalJournal, live
 
 
@@ -762,7 +762,7 @@ def test_what_is_known_by_its_type_only_says_so() -> None:
 @pytest.mark.processes
 def test_a_lambda_has_the_same_mark_in_every_process() -> None:
     say = (
-        "from runs.engine.identity import mark_of; "
+        "from runs.engine.superstep.call_identity import mark_of; "
         "print(mark_of(lambda n: [x for x in n if x in {'a', 'b', 'c', 'd'}]))"
     )
     said = {

@@ -11,8 +11,9 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 from langgraph.graph.message import add_messages as their_add_messages
 from pydantic import ConfigDict, Field, create_model
 
-from runs.engine import START, RemoveMessage, Send, StateGraph, add_messages, allowed
+from runs.engine import START, RemoveMessage, Send, StateGraph, add_messages
 from runs.engine.errors import InvalidUpdateError
+from runs.engine.values import allowed
 from tests.engine.differential.libs import OURS, THEIRS
 
 

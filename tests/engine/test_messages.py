@@ -28,13 +28,13 @@ from runs.engine import (
     Send,
     StateGraph,
     add_messages,
-    allowed,
     interrupt,
     serde,
 )
-from runs.engine.channels import folding
 from runs.engine.checkpoint import Saved
-from runs.engine.restore import restore
+from runs.engine.graph.channels import folding
+from runs.engine.superstep.restore import restore
+from runs.engine.values import allowed
 
 
 def msg(id: str, content: str = "") -> dict[str, Any]:

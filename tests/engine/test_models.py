@@ -25,7 +25,7 @@ from runs.engine import (
     serde,
     task,
 )
-from runs.engine.context import Context
+from runs.engine.execution.context import Context
 
 WORDS = ["one", " ", "two", " ", "three"]
 

@@ -27,7 +27,8 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from runs.engine import NotStorableError, allowed, objects, serde
+from runs.engine import NotStorableError, serde
+from runs.engine.values import allowed, objects
 
 T = TypeVar("T")
 

@@ -10,16 +10,8 @@ from typing import Any, TypedDict
 
 import pytest
 
-from runs.engine import (
-    START,
-    Command,
-    CompiledGraph,
-    Context,
-    StateGraph,
-    interrupt,
-    stopping,
-    task,
-)
+from runs.engine import START, Command, CompiledGraph, Context, StateGraph, interrupt, task
+from runs.engine.concurrency import stopping
 
 DONE: list[str] = []
 

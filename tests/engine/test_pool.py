@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from runs.engine.pool import Pool, begin, run_beside
+from runs.engine.concurrency.thread_pool import Pool, begin, run_beside
 
 SECONDS = 20
 

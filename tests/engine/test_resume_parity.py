@@ -29,12 +29,12 @@ from runs.engine import (
     entrypoint,
     interrupt,
     serde,
-    strays,
     task,
 )
-from runs.engine.execution import Execution
-from runs.engine.loop import advance
-from runs.engine.task_call import current
+from runs.engine.concurrency import outside_calls
+from runs.engine.execution.execution import Execution
+from runs.engine.execution.loop import advance
+from runs.engine.execution.task.task_call import current
 from tests.engine.mortal import LEASE, Killed, MortalJournal, live
 from tests.engine.recipes import ENOUGH, PHASES, SLOW, NodeRecipe, Recipe, recipes
 
@@ -157,7 +157,9 @@ def _inner(name: str, *, keeps: bool = False, fails: bool = False) -> CompiledGr
     async def first(state: Inner, ctx: Context) -> Inner:
         ctx.emit("inside")
         around = current.get().execution.namespace.removeprefix(f"{name}:")
-        attempts = [call.attempt for call in strays.in_progress if call.task.task_id == around]
+        attempts = [
+            call.attempt for call in outside_calls.in_progress if call.task.task_id == around
+        ]
         if fails and attempts == [1]:
             raise ConnectionError("again")
         return {"log": [f"{name}.first"]}

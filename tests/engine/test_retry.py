@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 import pytest
 
 from runs.engine import START, InvalidUpdateError, MemoryJournal, RetryPolicy, StateGraph
-from runs.engine.retry import delay
+from runs.engine.graph.retry import delay
 
 
 class State(TypedDict, total=False):

@@ -23,9 +23,9 @@ from runs.engine import (
     serde,
     task,
 )
-from runs.engine.checking import seconds_of
 from runs.engine.errors import InvalidGraphError
-from runs.engine.retry import delay
+from runs.engine.graph.retry import delay
+from runs.engine.graph.validation import seconds_of
 from runs.engine.types import CachePolicy
 
 SENSELESS: list[dict[str, Any]] = [

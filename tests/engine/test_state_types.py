@@ -27,13 +27,13 @@ from runs.engine import (
     Send,
     StateGraph,
     add_messages,
-    allowed,
     entrypoint,
     interrupt,
     serde,
 )
 from runs.engine.errors import InvalidUpdateError
-from runs.engine.plain import plain
+from runs.engine.plain_json import plain
+from runs.engine.values import allowed
 
 
 class Color(Enum):

@@ -19,9 +19,9 @@ from runs.engine import (
     RunTimeoutError,
     StateGraph,
     entrypoint,
-    stopping,
     task,
 )
+from runs.engine.concurrency import stopping
 from runs.engine.errors import NodeCancelledError
 
 SECONDS = 30

@@ -22,9 +22,9 @@ from runs.engine import (
     task,
 )
 from runs.engine.clock import SystemClock
-from runs.engine.execution import Execution
-from runs.engine.loop import advance
-from runs.engine.pool import Pool
+from runs.engine.concurrency.thread_pool import Pool
+from runs.engine.execution.execution import Execution
+from runs.engine.execution.loop import advance
 from tests.engine.mortal import LEASE, Files
 
 SECONDS = 30

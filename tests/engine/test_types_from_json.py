@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from runs.engine import START, Context, StateGraph, entrypoint
 from runs.engine.errors import InvalidUpdateError
-from runs.engine.plain import plain
+from runs.engine.plain_json import plain
 
 
 class Level(IntEnum):

@@ -20,8 +20,8 @@ from runs.engine.checkpoint import Checkpoint, Frontier, Note  # noqa: E402
 from runs.engine.errors import Fenced  # noqa: E402
 from runs.engine.events import Event  # noqa: E402
 from runs.engine.ids import uuid7  # noqa: E402
-from runs.engine.ports import Lease, Transacted  # noqa: E402
-from runs.journal import DurableJournal  # noqa: E402
+from runs.engine.journal.ports import Lease, Transacted  # noqa: E402
+from runs.journal.journal import DurableJournal  # noqa: E402
 from runs.models import Run  # noqa: E402
 
 LATE = Event(name="late", ts=datetime.now(UTC))

@@ -17,7 +17,6 @@ from django.urls import reverse
 from django.utils import timezone
 
 from artifacts.models import Artifact
-from runs import retention
 from runs.admin.base import BoundedPaginator, id_range
 from runs.admin.display import SHOWN
 from runs.engine.ids import uuid7
@@ -35,6 +34,7 @@ from runs.models import (
     Worker,
     WorkflowPause,
 )
+from runs.operations import delete as operations_delete
 
 OURS = [model for app in ("runs", "artifacts") for model in apps.get_app_config(app).get_models()]
 JOURNALS = (Event, State, Checkpoint, Payload, PendingWrite, Worker, Artifact, Thread)
@@ -330,9 +330,9 @@ def test_an_unfinished_run_cannot_be_deleted(
     browser.post(page(Thread), {**chosen, "_selected_action": [str(run.thread_id)]})
     assert Run.objects.filter(pk=run.pk).exists()
     with pytest.raises(Problem, match=status):
-        retention.delete_run(run.pk)
+        operations_delete.delete_run(run.pk)
     with pytest.raises(Problem, match=status):
-        retention.delete_thread(run.thread_id)
+        operations_delete.delete_thread(run.thread_id)
 
 
 def test_a_run_that_others_may_stand_on_goes_only_with_its_thread(
@@ -342,7 +342,7 @@ def test_a_run_that_others_may_stand_on_goes_only_with_its_thread(
     second = make_run(thread=first.thread)
     assert browser.post(page(Run, "delete", first.pk), {"post": "yes"}).status_code == 403
     with pytest.raises(Problem, match="shares its thread with 1 more"):
-        retention.delete_run(first.pk)
+        operations_delete.delete_run(first.pk)
     answer = browser.post(page(Thread, "delete", first.thread_id), {"post": "yes"})
     assert answer.status_code == 302
     assert not Run.objects.filter(pk__in=[first.pk, second.pk]).exists()
@@ -368,7 +368,7 @@ def test_asking_to_delete_a_run_does_not_load_its_events(
 
 
 def test_deleting_what_is_not_there(db: None) -> None:
-    for delete in (retention.delete_run, retention.delete_thread):
+    for delete in (operations_delete.delete_run, operations_delete.delete_thread):
         with pytest.raises(Problem) as unknown:
             delete(uuid7())
         assert unknown.value.status == 404

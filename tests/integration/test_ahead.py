@@ -16,18 +16,19 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from artifacts.store import store
-from runs import batch, leases, writer
-from runs.collected import Attach, Collected
 from runs.engine import START, CompiledGraph, Context, RetryPolicy, StateGraph
-from runs.engine.durability import DURABILITIES
-from runs.engine.ports import Superstep
-from runs.entries import Entry
-from runs.executor import Executor
-from runs.journal import DurableJournal
+from runs.engine.journal.durability import DURABILITIES
+from runs.engine.journal.ports import Superstep
+from runs.journal import commit, writer
+from runs.journal.batch_rows import Attach, Collected
+from runs.journal.entry import Entry
+from runs.journal.journal import DurableJournal
 from runs.models import Checkpoint, Event, Run, RunStatus
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.worker import Worker
+from runs.scheduling import leases
+from runs.worker.executor import Executor
+from runs.worker.worker import Worker
 from tests.integration.counting import Register
 from tests.support.worker import run_pending
 
@@ -54,13 +55,13 @@ def test_subgraphs_that_are_tried_again_together_find_where_they_are(
     monkeypatch: pytest.MonkeyPatch,
     durability: str,
 ) -> None:
-    write = batch.write
+    write = commit.write
 
     def slowly(entries: Sequence[Entry], attach: Attach) -> Any:
         time.sleep(0.05)  # a disk that is slow; nothing waits for just this time
         return write(entries, attach)
 
-    monkeypatch.setattr(batch, "write", slowly)
+    monkeypatch.setattr(commit, "write", slowly)
     tried: set[str] = set()
 
     def inner(name: str) -> CompiledGraph:
@@ -183,14 +184,14 @@ def test_the_input_is_written_with_what_follows_at_once(
     monkeypatch: pytest.MonkeyPatch, trail: str
 ) -> None:
     batches: list[list[int]] = []
-    write = batch.write
+    write = commit.write
 
-    def noted(entries: Sequence[Entry], attach: Attach) -> batch.Outcome:
+    def noted(entries: Sequence[Entry], attach: Attach) -> commit.Outcome:
         steps = [superstep.checkpoint.step for entry in entries for superstep in entry.supersteps]
         batches.append(steps)
         return write(entries, attach)
 
-    monkeypatch.setattr(batch, "write", noted)
+    monkeypatch.setattr(commit, "write", noted)
     monkeypatch.setattr(writer, "PATIENCE", 60.0)  # however slow the machine is
     run = create_run(NewRun(workflow=trail, payload={"input": "x"}))
     run_pending()

@@ -22,8 +22,8 @@ from runs.engine import END, START, Context, StateGraph, interrupt
 from runs.models import Event, PendingWrite, Run, RunStatus
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
+from runs.operations.pause import pause_run
 from runs.operations.replay import replay_run
-from runs.pausing import pause_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -16,15 +16,17 @@ from pytest_django import Settings
 
 from artifacts.models import Artifact
 from artifacts.store import store
-from runs import leases, transactions, workflows
+from runs import workflows
 from runs.engine import START, RetryPolicy, StateGraph, SyncContext, faults, interrupt
 from runs.engine.ids import uuid7
-from runs.executor import Executor
-from runs.journal import DurableJournal
+from runs.journal import atomic_nodes
+from runs.journal.journal import DurableJournal
 from runs.models import Event, PendingWrite, Run, Thread
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
+from runs.scheduling import leases
+from runs.worker.executor import Executor
 from tests.integration.chain import names
 from tests.support.processes import wait_until
 from tests.support.worker import run_pending
@@ -315,7 +317,7 @@ async def execute() -> None:
 def test_a_commit_whose_answer_was_lost_counts(
     start: Callable[..., Run], drain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transact = transactions._transact
+    transact = atomic_nodes._transact
 
     def lost(*args: Any) -> Any:
         transact(*args)
@@ -325,7 +327,7 @@ def test_a_commit_whose_answer_was_lost_counts(
         pay()
         return {"log": ["node"]}
 
-    monkeypatch.setattr(transactions, "_transact", lost)
+    monkeypatch.setattr(atomic_nodes, "_transact", lost)
     run = start(node)
     drain()
     run.refresh_from_db()
@@ -335,7 +337,7 @@ def test_a_commit_whose_answer_was_lost_counts(
 def test_a_database_that_is_not_there_yet_is_waited_for(
     start: Callable[..., Run], drain: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find, asked = transactions._find, []
+    find, asked = atomic_nodes._find, []
 
     def late(*args: Any) -> Any:
         asked.append(1)
@@ -347,7 +349,7 @@ def test_a_database_that_is_not_there_yet_is_waited_for(
         pay()
         return {"log": ["node"]}
 
-    monkeypatch.setattr(transactions, "_find", late)
+    monkeypatch.setattr(atomic_nodes, "_find", late)
     run = start(node)
     drain()
     run.refresh_from_db()

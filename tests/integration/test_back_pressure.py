@@ -13,21 +13,22 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import batch, workflows, writer
-from runs.collected import Attach
+from runs import workflows
 from runs.engine import END, START, Context, StateGraph, SyncContext
-from runs.engine.durability import Durability
 from runs.engine.events import Event
+from runs.engine.execution.task.task_call import UNSEEN
 from runs.engine.ids import uuid7
-from runs.engine.ports import Lease
-from runs.engine.task_call import UNSEEN
-from runs.entries import Entry
-from runs.journal import DurableJournal
+from runs.engine.journal.durability import Durability
+from runs.engine.journal.ports import Lease
+from runs.journal import commit, writer
+from runs.journal.batch_rows import Attach
+from runs.journal.entry import Entry
+from runs.journal.journal import DurableJournal
+from runs.journal.writer import HELD_UP, Writer
 from runs.models import Event as EventRow
 from runs.models import RunStatus
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.writer import HELD_UP, Writer
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +53,7 @@ class Slow:
         self.seconds = 0.02
         self.commits = 0
         self.open = threading.Event()
-        write, put = batch.write, Writer.put
+        write, put = commit.write, Writer.put
 
         def slowly(entries: Sequence[Entry], attach: Attach) -> Any:
             self.open.wait(self.seconds)
@@ -63,7 +64,7 @@ class Slow:
             put(own, entry)
             self.most = max(self.most, own._bytes)
 
-        monkeypatch.setattr(batch, "write", slowly)
+        monkeypatch.setattr(commit, "write", slowly)
         monkeypatch.setattr(Writer, "put", watched)
         # Small batches: a commit that took everything would leave nothing to wait for.
         monkeypatch.setattr(writer, "BATCH", 20)

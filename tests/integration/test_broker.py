@@ -16,10 +16,11 @@ from django_q.models import OrmQ
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
-from runs import processes, slots, wakeup
-from runs.broker import NotifiedBroker
+from runs.cluster.broker import NotifiedBroker
 from runs.db.compiled import CompiledQuery
+from runs.lifecycle import wakeup
 from runs.models import Run, RunStatus, Thread, Worker
+from runs.process import processes, slots
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,7 +174,7 @@ def test_a_sweep_that_fails_does_not_stop_the_queue(
     def fail(now: object) -> None:
         raise ValueError("a bug")
 
-    monkeypatch.setattr("runs.recovery.sweep", fail)
+    monkeypatch.setattr("runs.scheduling.recovery.sweep", fail)
     async_task("a")
     assert names([next_job(broker)]) == ["a"]
 
@@ -217,7 +218,8 @@ def test_slots_are_as_many_as_workers(settings: Any) -> None:
 def test_a_slot_of_a_killed_process_is_free(settings: Any) -> None:
     code = (
         "import django; django.setup()\n"
-        "from runs import slots; slot = slots.acquire(); print(slot.name, flush=True); input()"
+        "from runs.process import slots\n"
+        "slot = slots.acquire(); print(slot.name, flush=True); input()"
     )
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "fastgraph_site.settings"}
     with subprocess.Popen(

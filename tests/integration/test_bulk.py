@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from django.db import DataError, connection
 
-from runs import batch
 from runs.db.postgres_bulk import COPY_MIN_ROWS
 from runs.db.postgres_pipeline import PIPELINE_MAX_ROWS
-from runs.engine.ports import Lease, Record
-from runs.entries import Ending, Entry
+from runs.engine.journal.ports import Lease, Record
+from runs.journal import commit
+from runs.journal.entry import Ending, Entry
 from runs.lifecycle import transitions
 from runs.models import Checkpoint, Event, PendingWrite, Run, RunStatus, State, Thread
 from tests.contract.builders import NOW, checkpoint, custom, full, note, superstep, task_id
@@ -31,7 +31,7 @@ def running(count: int) -> list[Lease]:
 
 
 def write(entries: list[Entry]) -> None:
-    assert batch.write(entries, lambda ref: None).fenced == {}
+    assert commit.write(entries, lambda ref: None).fenced == {}
 
 
 @pytest.mark.parametrize("count", [1, 3, 60])

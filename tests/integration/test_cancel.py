@@ -19,12 +19,14 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import cancellation, leases, recovery, workflows
+from runs import workflows
 from runs.engine import Context, SyncContext, faults, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
+from runs.lifecycle import cancellation
 from runs.models import Event, Run, RunStatus
 from runs.operations.cancel import cancel_run
+from runs.scheduling import leases, recovery
 from tests.integration.chain import Start, State, add, in_thread, names
 from tests.support.processes import wait_until
 from tests.support.worker import run_pending

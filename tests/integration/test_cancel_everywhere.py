@@ -29,7 +29,7 @@ from runs.models import Event, PendingWrite, Run
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.resumption import resume_run
+from runs.operations.resume import resume_run
 from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 

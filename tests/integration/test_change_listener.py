@@ -18,8 +18,8 @@ from django.db import DatabaseError, connection, transaction
 from django_q.signing import SignedPackage
 from pytest_django import Settings
 
-from runs import processes, wakeup
-from runs.broker import NotifiedBroker
+from runs.cluster.broker import NotifiedBroker
+from runs.lifecycle import wakeup
 from runs.models import Worker
 from runs.notify import changes
 from runs.notify.changes import (
@@ -31,6 +31,7 @@ from runs.notify.changes import (
     ChangeListener,
     listen,
 )
+from runs.process import processes
 from tests.streaming.journal_rows import environment
 from tests.support.processes import wait_until
 
@@ -42,7 +43,7 @@ import sys
 import django; django.setup()
 from django.db import transaction
 from django_q.tasks import async_task
-from runs import wakeup
+from runs.lifecycle import wakeup
 with transaction.atomic():
     async_task(sys.argv[1]) if sys.argv[1:] else wakeup.ring()
     print("queued", flush=True); input()
@@ -80,7 +81,7 @@ def test_broker_is_notified_by_another_process(
     broker: NotifiedBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch, job: str
 ) -> None:
     """Its own look, twice as far away as this test waits, has no part in it."""
-    monkeypatch.setattr("runs.broker._LOOK_SECONDS", 60.0)
+    monkeypatch.setattr("runs.cluster.broker._LOOK_SECONDS", 60.0)
     pid = os.getpid()  # without any worker of this host the sweep queues a wake-up, too
     Worker.objects.create(
         host=processes.host(), pid=pid, process_started=processes.process_started(pid) or ""

@@ -13,12 +13,13 @@ from django.db import IntegrityError, connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import leases, recovery, shutdown
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
-from runs.flags import Flag
 from runs.models import Run
-from runs.worker import Worker as RunsWorker
+from runs.process import stop_request
+from runs.process.shared_flag import Flag
+from runs.scheduling import leases, recovery
+from runs.worker.worker import Worker as RunsWorker
 from tests.integration.counting import Count, Register, add, counting, log, pending, result
 from tests.support.worker import run_pending
 
@@ -102,7 +103,7 @@ def test_a_stopping_cluster_gets_its_runs_back_in_the_queue(
     register: Register, drain: Callable[[], None]
 ) -> None:
     flag = Flag()
-    shutdown.arm(flag)
+    stop_request.arm(flag)
 
     async def stop(state: Count) -> None:
         flag.set()
@@ -114,7 +115,7 @@ def test_a_stopping_cluster_gets_its_runs_back_in_the_queue(
     try:
         drain()
     finally:
-        shutdown._flag = None
+        stop_request._flag = None
     run.refresh_from_db()
     assert (run.status, run.step, run.lease_owner) == ("pending", 1, None)
     assert run.crashes == 0

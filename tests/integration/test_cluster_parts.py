@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from runs import forking, node_processes, process_tree, processes, shutdown
 from runs.cluster.queues import RecordQueue, ResultQueue
 from runs.cluster.sentinel import Sentinel
 from runs.cluster.timers import Timer
 from runs.db import idle_timeout
-from runs.flags import Flag
+from runs.process import forking, node_processes, process_tree, processes, stop_request
+from runs.process.shared_flag import Flag
 from tests.support.processes import wait_until
 
 
@@ -144,14 +144,14 @@ def test_a_waiter_that_is_killed_leaves_the_flag_whole(flag: Flag) -> None:
 
 
 def test_a_job_sees_that_it_should_stop(flag: Flag, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutdown, "_flag", None)
-    assert not shutdown.stopping()
-    assert not shutdown.wait(0)
-    shutdown.arm(flag)
-    assert not shutdown.stopping()
+    monkeypatch.setattr(stop_request, "_flag", None)
+    assert not stop_request.stopping()
+    assert not stop_request.wait(0)
+    stop_request.arm(flag)
+    assert not stop_request.stopping()
     flag.set()
-    assert shutdown.stopping()
-    assert shutdown.wait(60)
+    assert stop_request.stopping()
+    assert stop_request.wait(60)
 
 
 def test_a_timer_runs_out_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

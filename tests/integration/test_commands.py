@@ -17,10 +17,10 @@ from django.db import OperationalError, connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import frames
 from runs.engine.ids import uuid7
 from runs.management import following
 from runs.models import Event, Run, RunStatus, Worker
+from runs.queries import event_frames
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -172,7 +172,9 @@ def test_raw_events_are_the_frames(worker: Callable[[], None]) -> None:
     worker()
     ended = Ended("follow", str(run.pk), "--json")
     assert ended.code == 0
-    assert ended.lines == [frame.body.decode() for frame in frames.read({run.pk: 0}, limit=100)]
+    assert ended.lines == [
+        frame.body.decode() for frame in event_frames.read({run.pk: 0}, limit=100)
+    ]
     later = Ended("follow", str(run.pk), "--json", "--after", "3")
     assert later.lines == ended.lines[3:]
 
@@ -195,14 +197,14 @@ def test_following_waits_for_a_database_that_is_away(
 ) -> None:
     run = Ended("run_workflow", "steps", "--payload", steps(1)).run
     worker()
-    read, outages = frames.read, iter([True, True, False, True])
+    read, outages = event_frames.read, iter([True, True, False, True])
 
-    def sometimes(after: Mapping[UUID, int], *, limit: int) -> frames.Page:
+    def sometimes(after: Mapping[UUID, int], *, limit: int) -> event_frames.Page:
         if next(outages, False):
             raise OperationalError("the server closed the connection")
         return read(after, limit=limit)
 
-    monkeypatch.setattr(frames, "read", sometimes)
+    monkeypatch.setattr(event_frames, "read", sometimes)
     monkeypatch.setattr(following, "BATCH", 2)
     ended = Ended("follow", str(run.pk), "--json")
     seqs = [json.loads(line)["seq"] for line in ended.lines]

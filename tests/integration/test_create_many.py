@@ -10,12 +10,12 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from runs import leases
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread
 from runs.operations import create_requests
 from runs.operations.create_requests import CreateRequest, CreateResult
 from runs.operations.new_run import NewRun
+from runs.scheduling import leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,11 +12,11 @@ from django.db import DataError, OperationalError, close_old_connections, connec
 from django.test.utils import CaptureQueriesContext
 from django_q.models import OrmQ
 
-from fastgraph_site.creations import CreateRunsMiddleware
-from runs import wakeup
+from fastgraph_site.web.create_runs import CreateRunsMiddleware
 from runs.api.create_run import CreateHttpRequest, HttpAnswer
 from runs.conf import conf
 from runs.errors import Problem
+from runs.lifecycle import wakeup
 from runs.models import Event, Run
 from runs.operations import create_requests
 from runs.operations.create import insert_runs

@@ -12,8 +12,8 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.test import Client
 
-from fastgraph_site import dashboard
 from fastgraph_site.environment import BASE_DIR
+from fastgraph_site.web import dashboard
 
 pytestmark = pytest.mark.django_db
 

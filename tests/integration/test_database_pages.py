@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from runs import database_file
-from runs.database_pages import has_all_frames, has_all_pages
+from runs.db.sqlite3 import database_file
+from runs.db.sqlite3.database_pages import has_all_frames, has_all_pages
 
 ROW = "x" * 900
 

@@ -34,9 +34,9 @@ BRANCH = re.compile(
 )
 #: Files that are for one database, or that stand below the dialects, and why.
 FOR_ONE_DATABASE = {
-    "runs/database_file.py": "SQLite's files; the dialect of SQLite is built on it",
-    "runs/sqlite3/base.py": "Django's backend of SQLite, on watched files",
-    "runs/sessions.py": "what user code changes in a session; the drivers' kinds of cursors",
+    "runs/db/sqlite3/database_file.py": "SQLite's files; the dialect of SQLite is built on it",
+    "runs/db/sqlite3/base.py": "Django's backend of SQLite, on watched files",
+    "runs/db/sessions.py": "what user code changes in a session; the drivers' kinds of cursors",
     "runs/notify/changes.py": "has the listener of each database, below `runs.db`",
     "fastgraph_site/settings.py": "names Django's engines, before there is a connection",
 }

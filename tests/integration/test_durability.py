@@ -21,21 +21,23 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from artifacts.store import store
-from runs import history, leases, workflows
-from runs.collected import Collected
+from runs import workflows
 from runs.engine import Command, serde
-from runs.engine.durability import DURABILITIES, paced
 from runs.engine.ids import uuid7
-from runs.engine.ports import Lease, Superstep
-from runs.entries import Ending, Entry
-from runs.executor import Executor
-from runs.journal import DurableJournal
+from runs.engine.journal.durability import DURABILITIES, paced
+from runs.engine.journal.ports import Lease, Superstep
+from runs.journal import reading
+from runs.journal.batch_rows import Collected
+from runs.journal.entry import Ending, Entry
+from runs.journal.journal import DurableJournal
 from runs.lifecycle import transitions
 from runs.models import Checkpoint, Event, Run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
-from runs.resumption import resume_run
+from runs.operations.resume import resume_run
+from runs.scheduling import leases
+from runs.worker.executor import Executor
 from tests.contract.builders import checkpoint, superstep
 from tests.engine.mortal import Killed
 from tests.engine.recipes import PHASES, NodeRecipe, Recipe, recipes
@@ -123,7 +125,7 @@ def story(run: Run) -> Any:
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert run.checkpoint_id is not None
     graph = workflows.get(run.workflow).graph.graph
-    state = history.read_state(graph, run.thread_id, run.checkpoint_id)
+    state = reading.read_state(graph, run.thread_id, run.checkpoint_id)
     assert state is not None
     stated: dict[tuple[str, str, int | None], list[str]] = {}
     for event in events:

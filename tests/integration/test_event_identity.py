@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 import orjson
 import pytest
 
-from runs import frames
 from runs.engine import START, StateGraph, task
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
+from runs.queries import event_frames
 from tests.integration.counting import Register
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,7 +61,7 @@ def frames_of(register: Register, work: Callable[[], None]) -> Callable[[StateGr
     def run(built: StateGraph) -> list[dict[str, Any]]:
         made = create_run(NewRun(workflow=register(built), payload={}))
         work()
-        found = frames.read({made.pk: 0}, limit=1000)
+        found = event_frames.read({made.pk: 0}, limit=1000)
         return [orjson.loads(frame.body) for frame in found]
 
     return run

@@ -38,7 +38,7 @@ from django.contrib.admin import site
 from runs import models
 from runs.admin.records import EventNameFilter
 from runs.engine import events
-from runs.frames import Frame
+from runs.queries.event_frames import Frame
 from streaming.http.stream_modes import parse_modes
 from tests.gates import generate
 

@@ -15,7 +15,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from artifacts.models import Artifact
-from runs.folding import Folded, fold
+from runs.db.case_folding import Folded, fold
 from runs.models import Run, Thread, Worker
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun

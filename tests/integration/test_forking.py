@@ -18,22 +18,15 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from fastgraph_site.environment import BASE_DIR
-from runs import (
-    forking,
-    node_processes,
-    open_transactions,
-    process_tree,
-    processes,
-    reports,
-    slot_holders,
-    slots,
-)
 from runs.conf import conf
-from runs.engine import forked
+from runs.db.guard import open_transactions
+from runs.engine.concurrency import forked
 from runs.models import Run, Thread, Worker
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.why import causes
+from runs.process import forking, node_processes, process_tree, processes, reports, slots
+from runs.queries import slot_holders
+from runs.queries.why import causes
 from tests.support.processes import wait_until
 
 LOCK = "import fcntl, sys, time; f = open(sys.argv[1], 'a'); fcntl.flock(f, fcntl.LOCK_EX)"

@@ -16,11 +16,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import leases, processes, recovery
 from runs.db import idle_timeout, locking
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread, Worker
 from runs.operations.cancel import cancel_run
+from runs.process import processes
+from runs.scheduling import leases, recovery
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]

@@ -23,10 +23,10 @@ from runs.engine import (
     Send,
     StateGraph,
     add_messages,
-    allowed,
     interrupt,
     serde,
 )
+from runs.engine.values import allowed
 from runs.models import Checkpoint, PendingWrite, Run, State
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun

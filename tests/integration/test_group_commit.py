@@ -13,18 +13,19 @@ from django.db.models import Q
 from django.utils import timezone
 
 from artifacts.store import store
-from runs import batch, leases
 from runs.engine.checkpoint import Change, Checkpoint, Frontier
 from runs.engine.errors import Fenced
 from runs.engine.events import Event
 from runs.engine.ids import checkpoint_id, uuid7
-from runs.engine.ports import Lease, Superstep
-from runs.entries import Ending, Entry
-from runs.journal import DurableJournal
+from runs.engine.journal.ports import Lease, Superstep
+from runs.journal import commit
+from runs.journal.entry import Ending, Entry
+from runs.journal.journal import DurableJournal
 from runs.lifecycle import transitions
 from runs.models import Checkpoint as CheckpointRow
 from runs.models import Event as EventRow
 from runs.models import Run, Thread
+from runs.scheduling import leases
 
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
 @pytest.fixture
 def lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection breaks right after the first commit: it was made, and nobody is told."""
-    write = batch.write
+    write = commit.write
     lost: list[object] = []
 
     def break_after(*args: Any) -> Any:
@@ -98,7 +99,7 @@ def lost_answer(monkeypatch: pytest.MonkeyPatch) -> None:
             raise OperationalError("server closed the connection unexpectedly")
         return answer
 
-    monkeypatch.setattr(batch, "write", break_after)
+    monkeypatch.setattr(commit, "write", break_after)
 
 
 @pytest.mark.usefixtures("lost_answer")
@@ -122,7 +123,7 @@ async def test_what_was_committed_counts_when_the_run_is_put_back_in_the_same_br
         Entry(lease=lease, number=2, ending=ending),
         Entry(lease=lease, number=3, events=[said("custom")]),
     ]
-    outcome = await in_thread(batch.write, entries, store().attach)
+    outcome = await in_thread(commit.write, entries, store().attach)
     assert {position: type(error) for position, error in outcome.fenced.items()} == {2: Fenced}
     run = await in_thread(Run.objects.get, Q(id=lease.run_id))
     row = await in_thread(CheckpointRow.objects.get, Q(run=run))
@@ -131,7 +132,7 @@ async def test_what_was_committed_counts_when_the_run_is_put_back_in_the_same_br
 
 async def test_a_number_is_written_once(lease: Lease) -> None:
     entry = Entry(lease=lease, number=1, events=[said("custom")])
-    write: Callable[..., Any] = batch.write
+    write: Callable[..., Any] = commit.write
     for _ in range(2):
         assert (await in_thread(write, [entry], store().attach)).fenced == {}
     assert await in_thread(names, lease) == ["started", "custom"]
@@ -149,7 +150,7 @@ def test_a_read_waits_for_a_database_that_is_away(
             raise OperationalError("connection refused")
         return "found"
 
-    monkeypatch.setattr("runs.history.load", load)
+    monkeypatch.setattr("runs.journal.reading.load", load)
     assert asyncio.run(cast(Any, journal.load(lease.thread_id))) == "found"
     assert len(tries) == 3
 
@@ -163,7 +164,7 @@ def test_a_read_that_can_never_be_done_is_told(
     def load(*args: object) -> None:
         raise OperationalError("over a limit") from TooMuch()
 
-    monkeypatch.setattr("runs.history.load", load)
+    monkeypatch.setattr("runs.journal.reading.load", load)
     with pytest.raises(OperationalError):
         asyncio.run(journal.load(lease.thread_id))
 
@@ -172,7 +173,7 @@ def test_a_connection_that_was_cut_off_is_no_fault_of_the_data(
     lease: Lease, journal: DurableJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Postgres ended the transaction because it stood still: an internal error, for Python."""
-    write, tries = batch.write, []
+    write, tries = commit.write, []
 
     class CutOff(Exception):
         sqlstate = "25P03"
@@ -183,6 +184,6 @@ def test_a_connection_that_was_cut_off_is_no_fault_of_the_data(
             raise InternalError("terminating connection") from CutOff()
         return write(*args)
 
-    monkeypatch.setattr(batch, "write", cut_off)
+    monkeypatch.setattr(commit, "write", cut_off)
     asyncio.run(journal.commit(lease, superstep(lease, 0)))
     assert (names(lease)[-1], len(tries)) == ("checkpoint", 2)

@@ -21,8 +21,8 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from pytest_django import Settings
 
 from runs import workflows
+from runs.db.guard.connection_guard import guarded_loop
 from runs.engine import START, Context, RetryPolicy, StateGraph, SyncContext, interrupt
-from runs.guard import guarded_loop
 from runs.models import Run, Thread
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun

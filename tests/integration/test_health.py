@@ -13,10 +13,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from fastgraph_site import __version__
-from runs import leases
 from runs.models import Run, RunStatus, Worker
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
+from runs.scheduling import leases
 
 pytestmark = pytest.mark.django_db
 

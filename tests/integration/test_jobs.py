@@ -29,9 +29,10 @@ from django_q.tasks import async_chain, async_iter, async_task
 from django_q.worker import worker
 from pytest_django import Settings
 
-from runs import checks, jobs
-from runs.broker import NotifiedBroker
-from runs.cluster.declared import DeclaredJobs, queue_inline_job
+from runs import checks
+from runs.cluster import jobs
+from runs.cluster.broker import NotifiedBroker
+from runs.cluster.job_queue import DeclaredJobs, queue_inline_job
 from runs.cluster.queues import RecordQueue
 from runs.cluster.schedules import queue_due_schedules
 from runs.cluster.timers import Timer

@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from runs.journal import READERS, DurableJournal
+from runs.journal.journal import READERS, DurableJournal
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,8 +15,8 @@ from langchain_core.messages import (
 )
 
 from runs.engine import START, Command, Context, RetryPolicy, StateGraph, add_messages, interrupt
-from runs.engine import allowed as classes
-from runs.resumption import resume_run
+from runs.engine.values import allowed as classes
+from runs.operations.resume import resume_run
 from tests.engine.test_objects import Rounds
 from tests.integration.counting import Register, error_of, pending
 

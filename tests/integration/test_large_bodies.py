@@ -10,10 +10,10 @@ import pytest
 from django.conf import settings
 
 from runs import schema_limits, workflows
-from runs.api.parsers import read_json
 from runs.errors import Problem
+from runs.http.parsers import read_json
 from runs.operations.new_run import NewRun, validate
-from runs.payloads import MAX_DEPTH, _is_storable, _walk
+from runs.validation import MAX_DEPTH, _is_storable, _walk
 
 MOST = 1000
 

@@ -13,16 +13,16 @@ from django.db.models import Q
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from runs import leases
 from runs.engine import events
 from runs.engine.events import KINDS, Event
 from runs.engine.ids import uuid7
-from runs.entries import Ending
+from runs.journal.entry import Ending
 from runs.lifecycle import notification, transitions
 from runs.lifecycle.transitions import CANCEL, LOSE, RESUME, STOP, TABLE, Transition
 from runs.models import TERMINAL, PendingReason, Run, RunStatus
 from runs.models import Event as EventRow
 from runs.notify import changes
+from runs.scheduling import leases
 from tests.integration.chain import Start, add, names
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from runs.lifecycle import transitions
 
 #: What has a say in it: the room, the functions that it calls, and the migrations.
 EXCEPT = ("runs/lifecycle/", "runs/migrations/", "runs/engine/")
-NOTIFIERS = ("runs/wakeup.py", "runs/notify/")
+NOTIFIERS = ("runs/lifecycle/wakeup.py", "runs/notify/")
 COLUMNS = {"status", "pending_reason", "seq"}
 #: The modules and transactions that notify, and their functions, also under their later names.
 SENDERS = {"wakeup", "changes", "pipes", "opened", "written", "transaction"}

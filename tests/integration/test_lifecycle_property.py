@@ -27,21 +27,31 @@ from hypothesis.stateful import (
 )
 from pytest_django import Settings
 
-from runs import batch, leases, pausing, recovery, resumption, retention
 from runs.engine import Command, events
 from runs.engine.events import Event
 from runs.engine.ids import uuid7
-from runs.engine.ports import Lease
-from runs.entries import Ending, Entry
+from runs.engine.journal.ports import Lease
 from runs.errors import Problem
+from runs.journal import commit
+from runs.journal.entry import Ending, Entry
 from runs.lifecycle import transitions
 from runs.lifecycle.transitions import Transition
 from runs.models import Event as EventRow
 from runs.models import Run, RunStatus, Thread, WorkflowPause
+from runs.operations import (
+    delete as operations_delete,
+)
+from runs.operations import (
+    pause as operations_pause,
+)
+from runs.operations import (
+    resume as operations_resume,
+)
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
+from runs.scheduling import leases, recovery
 from tests.contract import builders
 from tests.integration.chain import Start, add
 
@@ -120,7 +130,7 @@ class Life(RuleBasedStateMachine):
         """An entry of one of the attempts that hold their runs; a `late` one of any attempt."""
         if held := self.attempt(number, late):
             entry = Entry(lease=held[0], number=next(held[1]), **parts)
-            batch.write([entry], lambda ref: None)
+            commit.write([entry], lambda ref: None)
 
     def attempt(self, number: int, late: bool) -> tuple[Lease, Iterator[int]] | None:
         running = Run.objects.filter(status="running").values_list("pk", "attempt")
@@ -159,7 +169,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=NUMBER)
     def resume(self, number: int) -> None:
         command = Command[Any](resume=1)
-        self.ask(number, lambda pk: resumption.resume_run(pk, command), status="interrupted")
+        self.ask(number, lambda pk: operations_resume.resume_run(pk, command), status="interrupted")
 
     @precondition(has("running", "sleeping", "interrupted"))
     @rule(lapsed=st.booleans(), due=st.booleans())
@@ -187,22 +197,24 @@ class Life(RuleBasedStateMachine):
         self.ask(number, lambda run_id: cancel_run(run_id, by="ann", reason="x"))
 
     def pause(self, number: int) -> None:
-        self.ask(number, lambda run_id: pausing.pause_run(run_id, by="ann"), status="running")
+        self.ask(
+            number, lambda run_id: operations_pause.pause_run(run_id, by="ann"), status="running"
+        )
 
     def unpause(self, number: int) -> None:
-        self.ask(number, pausing.unpause_run)
+        self.ask(number, operations_pause.unpause_run)
 
     def pause_workflow(self, number: int) -> None:
-        pausing.pause_workflow("chain")
+        operations_pause.pause_workflow("chain")
 
     def unpause_workflow(self, number: int) -> None:
-        self.ask(number, lambda _: pausing.unpause_workflow("chain"))
+        self.ask(number, lambda _: operations_pause.unpause_workflow("chain"))
 
     def replay(self, number: int) -> None:
         self.ask(number, replay_run)
 
     def delete(self, number: int) -> None:
-        self.ask(number, retention.delete_run, status="completed")
+        self.ask(number, operations_delete.delete_run, status="completed")
 
     def stop_worker(self, number: int) -> None:
         leases.give_back(self.worker)
@@ -263,7 +275,7 @@ def life(start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> t
     start(add)
     Thread.objects.all().delete()
     # What the answer is does not matter here, only that it is recorded.
-    monkeypatch.setattr(resumption, "_record", lambda run, command: None)
+    monkeypatch.setattr(operations_resume, "_record", lambda run, command: None)
     return Life
 
 

@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import leases, limits, recovery, workflows
+from runs import workflows
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
 from runs.errors import Problem
@@ -24,6 +24,7 @@ from runs.models import Run, RunStatus
 from runs.operations.create import create_run, create_runs
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
+from runs.scheduling import leases, limits, recovery
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

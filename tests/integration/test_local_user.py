@@ -11,7 +11,7 @@ from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from fastgraph_site.local_user import is_loopback, local_user
+from fastgraph_site.web.local_user import is_loopback, local_user
 from tests.site.proxies import FORWARDING
 
 pytestmark = pytest.mark.django_db

@@ -10,8 +10,10 @@ from uuid import uuid4
 import pytest
 from django_q.models import OrmQ
 
-from runs import history, wakeup, workflows
+from runs import workflows
 from runs.errors import Problem
+from runs.journal import reading
+from runs.lifecycle import wakeup
 from runs.models import Checkpoint, Event, Run, State, Thread
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
@@ -28,7 +30,7 @@ def values(run: Run) -> dict[str, Any]:
     assert run.status == "completed", run.error
     graph = workflows.get(run.workflow).graph.graph
     assert run.checkpoint_id is not None
-    view = history.read_state(graph, run.thread_id, run.checkpoint_id)
+    view = reading.read_state(graph, run.thread_id, run.checkpoint_id)
     assert view is not None
     return dict(view.values)
 

@@ -10,13 +10,13 @@ from typing import Annotated, TypedDict
 
 import pytest
 
-from runs import shutdown
 from runs.engine import START, Command, StateGraph, interrupt
 from runs.engine.checkpoint import Frontier
-from runs.flags import Flag
 from runs.models import Checkpoint, Thread
 from runs.operations.replay import replay_run
-from runs.resumption import resume_run
+from runs.operations.resume import resume_run
+from runs.process import stop_request
+from runs.process.shared_flag import Flag
 from tests.integration.counting import Register, pending, result
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -95,11 +95,11 @@ def test_a_crash_inside_loses_and_repeats_nothing(
     pending(name, {"word": "a"}, thread)
     drain()
     run = pending(name, {"word": "b"}, thread)
-    shutdown.arm(flag)
+    stop_request.arm(flag)
     try:
         drain()
     finally:
-        shutdown._flag = None
+        stop_request._flag = None
     run.refresh_from_db()
     assert (run.status, calls) == ("pending", ["a", "b"])
     drain()

@@ -19,14 +19,18 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from artifacts.store import store
-from runs import availability, leases, pausing, processes, recovery, wakeup, workflows
-from runs.broker import NotifiedBroker
+from runs import workflows
+from runs.cluster.broker import NotifiedBroker
 from runs.engine import START, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
+from runs.lifecycle import wakeup
 from runs.models import Checkpoint, Run, RunStatus, Thread, Worker, WorkflowPause
+from runs.operations import pause
 from runs.operations.cancel import cancel_run
-from runs.worker import Worker as RunsWorker
+from runs.process import processes
+from runs.scheduling import availability, leases, recovery
+from runs.worker.worker import Worker as RunsWorker
 from tests.integration.counting import Count, Register, add, counting, log, pending, result
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -239,7 +243,7 @@ def test_why_says_that_a_run_that_has_begun_before_lacks_its_workflow(
 def test_paused_run_of_missing_workflow_holds_up_nobody_as_any_other_paused_one() -> None:
     thread = Thread.objects.create()
     first, second = pending("gone", thread=thread), pending("a", thread=thread)
-    pausing.pause_run(first.pk)
+    pause.pause_run(first.pk)
     pending("gone")
     assert claimed({"a"}) == [second.pk]
 
@@ -473,7 +477,7 @@ def test_workflow_that_only_another_worker_or_a_run_knows_can_be_paused(api: API
         assert api.post(f"/api/workflows/{name}/unpause").status_code == 200
         assert api.post(f"/api/workflows/{name}/unpause").status_code == 404
     with pytest.raises(Problem) as refused:
-        pausing.pause_workflow("nowhere")
+        pause.pause_workflow("nowhere")
     assert refused.value.code == "unknown_workflow"
 
 

@@ -16,14 +16,16 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import history, leases, workflows
+from runs import workflows
 from runs.engine import START, Context, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
+from runs.journal import reading
 from runs.models import Checkpoint, Event, Run, RunStatus, Thread
 from runs.operations.create import create_run, create_runs
 from runs.operations.create_requests import CreateRequest, create, create_many
 from runs.operations.new_run import NewRun
+from runs.scheduling import leases
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,7 +78,7 @@ def log(thread_id: UUID) -> list[str]:
     head = Thread.objects.get(pk=thread_id).checkpoint_id
     if head is None:
         return []
-    view = history.read_state(workflows.get("talk").graph.graph, thread_id, head)
+    view = reading.read_state(workflows.get("talk").graph.graph, thread_id, head)
     assert view is not None
     return list(view.values["log"])
 

@@ -28,8 +28,8 @@ from runs.fields import INDEXED, indexed, read_name, stored_name
 from runs.models import Checkpoint, Event, PendingWrite, Run, State
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
+from runs.operations.pause import pause_workflow, unpause_workflow
 from runs.operations.replay import replay_run
-from runs.pausing import pause_workflow, unpause_workflow
 from tests.integration.counting import Register
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -25,13 +25,13 @@ from runs.engine import (
     interrupt,
     task,
 )
-from runs.engine.checking import MAX_DEPTH
-from runs.history import read_state
+from runs.engine.graph.validation import MAX_DEPTH
+from runs.journal.reading import read_state
 from runs.models import Event, Run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.payloads import printable
-from runs.resumption import resume_run
+from runs.operations.resume import resume_run
+from runs.validation import printable
 from tests.engine.mortal import Files
 from tests.integration.counting import Register
 

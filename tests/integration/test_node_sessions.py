@@ -15,7 +15,8 @@ from django.db.backends.signals import connection_created
 from pytest_django import Settings
 
 from artifacts.store import store
-from runs import sessions, workflows
+from runs import workflows
+from runs.db import sessions
 from runs.engine import START, Context, StateGraph
 from runs.models import Run, Thread
 from runs.operations.create import create_run

@@ -16,13 +16,15 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import open_transactions, reports, workflows
-from runs.api.problems import told
+from runs import workflows
+from runs.db.guard import open_transactions
 from runs.engine import START, StateGraph
+from runs.http.problems import told
 from runs.models import Run, Thread
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.why import causes
+from runs.process import reports
+from runs.queries.why import causes
 from tests.support.processes import wait_until
 from tests.support.worker import run_pending
 

@@ -15,17 +15,20 @@ from django.utils import timezone
 from django_q.models import OrmQ
 from rest_framework.test import APIClient
 
-from runs import leases, recovery, shutdown, wakeup, workflows
+from runs import workflows
 from runs.engine import START, Command, Context, StateGraph, interrupt
 from runs.engine.ids import uuid7
 from runs.errors import Problem
-from runs.flags import Flag
+from runs.lifecycle import wakeup
 from runs.models import Event, Run, RunStatus, WorkflowPause
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.pausing import pause_run, pause_workflow, unpause_run, unpause_workflow
-from runs.resumption import resume_run
+from runs.operations.pause import pause_run, pause_workflow, unpause_run, unpause_workflow
+from runs.operations.resume import resume_run
+from runs.process import stop_request
+from runs.process.shared_flag import Flag
+from runs.scheduling import leases, recovery
 from tests.integration.chain import Start, State, add, in_thread, names
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -244,7 +247,7 @@ def test_a_run_that_stops_before_its_superstep_ends_says_that_it_is_paused(
     start: Start, drain: Callable[[], None], how: str
 ) -> None:
     flag = Flag()
-    shutdown.arm(flag)
+    stop_request.arm(flag)
 
     async def node(state: State, ctx: Context) -> State:
         in_thread(lambda: pause_run(run.id, by="ann"))
@@ -260,7 +263,7 @@ def test_a_run_that_stops_before_its_superstep_ends_says_that_it_is_paused(
     try:
         drain()
     finally:
-        shutdown._flag = None
+        stop_request._flag = None
     run.refresh_from_db()
     status = {"asks": "interrupted", "sleeps": "sleeping", "is put back": "pending"}[how]
     assert run.status == status

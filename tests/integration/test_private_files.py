@@ -16,11 +16,14 @@ from pytest_django import Settings
 
 from artifacts.store import FileStore
 from fastgraph_site.environment import BASE_DIR, make_folder
-from runs import database_file, open_transactions, reports, standstills
-from runs.engine.pool import Pool
-from runs.open_transactions import OpenTransaction
-from runs.private_files import stored_data_is_private
-from runs.standstills import Standstill
+from runs.db.guard import open_transactions
+from runs.db.guard.open_transactions import OpenTransaction
+from runs.db.sqlite3 import database_file
+from runs.db.sqlite3.private_files import stored_data_is_private
+from runs.engine.concurrency.thread_pool import Pool
+from runs.process import reports
+from runs.scheduling import stalls
+from runs.scheduling.stalls import Standstill
 
 
 def mode(path: Path) -> int:
@@ -143,7 +146,7 @@ TRANSACTION = OpenTransaction(
 @pytest.mark.parametrize(
     ("module", "report"),
     [
-        pytest.param(standstills, STANDSTILL, id="standstills"),
+        pytest.param(stalls, STANDSTILL, id="standstills"),
         pytest.param(open_transactions, TRANSACTION, id="transactions"),
     ],
 )
@@ -168,6 +171,6 @@ def test_reports_of_workers_that_died_are_removed(folder: Path) -> None:
         reports.publish(path, [STANDSTILL])
         os.utime(path, (0, 0))
     loop = asyncio.new_event_loop()
-    standstills.Watch(loop, Pool(1))
+    stalls.Watch(loop, Pool(1))
     loop.close()
     assert not any(path.exists() for path in paths)

@@ -10,11 +10,11 @@ from unittest import mock
 
 import pytest
 
-from runs import process_tree
+from runs.process import process_tree
 
 _SYSTEM = """
 import os, signal
-from runs import node_processes
+from runs.process import node_processes
 node_processes.install()
 status = os.system("kill -INT $PPID; kill -QUIT $PPID; kill -INT $$; exit 3")
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -16,7 +16,7 @@ from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import errors
 
-from fastgraph_site import readiness
+from fastgraph_site.server import readiness
 from runs.management import database
 
 
@@ -154,5 +154,5 @@ def test_nothing_is_left_of_a_start_that_is_refused() -> None:
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
     if children.exists():  # Linux
         names = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children.read_text().split()]
-        assert not [name for name in names if "fastgraph_site.web" in name]
+        assert not [name for name in names if "fastgraph_site.server.process" in name]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers

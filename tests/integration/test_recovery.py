@@ -17,10 +17,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from runs import availability, cancellation, processes, recovery, wakeup
 from runs.engine.ids import uuid7
+from runs.lifecycle import cancellation, wakeup
 from runs.models import Event, Run, RunStatus, Thread, Worker
-from runs.recovery import Swept, sweep
+from runs.process import processes
+from runs.scheduling import availability, recovery
+from runs.scheduling.recovery import Swept, sweep
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.django_db

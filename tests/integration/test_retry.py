@@ -28,8 +28,8 @@ from runs.models import Thread
 NAMES = {"Error", "DatabaseError", "OperationalError", "InterfaceError", "InternalError"}
 #: Files that may, and why.
 REASONS = {
-    "runs/database_file.py": "below `runs.db`: opens the file at the start, and only logs",
-    "streaming/data_version.py": "a counter that is locked has moved, for sqlite3 itself",
+    "runs/db/sqlite3/database_file.py": "opens the file at the start, and only logs",
+    "streaming/listening/database.py": "a counter that is locked has moved, for sqlite3 itself",
 }
 
 

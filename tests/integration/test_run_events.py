@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from runs import frames
 from runs.models import Event, Run
+from runs.queries import event_frames
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +27,7 @@ def test_it_works(api: APIClient, finished: Run) -> None:
 def test_frames_are_those_of_the_socket(api: APIClient, finished: Run) -> None:
     content = api.get(f"/api/runs/{finished.id}/events").content
 
-    for frame in frames.read({finished.id: 0}, limit=1000):
+    for frame in event_frames.read({finished.id: 0}, limit=1000):
         assert frame.body in content
 
 

@@ -17,9 +17,10 @@ from django.db import OperationalError, connection, connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import processes, recovery, silent_workers
 from runs.models import Run, RunStatus, Thread, Worker
-from runs.recovery import sweep
+from runs.process import processes
+from runs.scheduling import recovery, silent_workers
+from runs.scheduling.recovery import sweep
 from tests.support.processes import wait_until
 
 LEASE = 0.2

@@ -14,11 +14,12 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import leases, standstills, workflows
+from runs import workflows
 from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
 from runs.models import PendingWrite, Run
-from runs.why import causes
+from runs.queries.why import causes
+from runs.scheduling import leases, stalls
 from tests.integration.chain import names
 from tests.integration.counting import pending
 from tests.support.processes import wait_until
@@ -98,7 +99,7 @@ def _soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     """No lease is renewed meanwhile, so that nothing else says that a run was taken away."""
     more = {"linger_seconds": 0.02, "lease_seconds": 1000.0}
     settings.FASTGRAPH = {**settings.FASTGRAPH, **more}
-    monkeypatch.setattr(standstills, "STANDING_SECONDS", 0.1)
+    monkeypatch.setattr(stalls, "STANDING_SECONDS", 0.1)
     with workflows.temporary():
         yield
 
@@ -122,7 +123,7 @@ def standing(*graphs: StateGraph) -> Iterator[list[Run]]:
             lambda: all("node_started" in names(run) for run in runs[1:]),
         )
         blocking.update(paused_at=None)
-        wait_until("the loop stands still", lambda: bool(standstills.published()))
+        wait_until("the loop stands still", lambda: bool(stalls.published()))
         yield runs
     finally:
         released.set()

@@ -13,7 +13,8 @@ import pytest
 from pytest_django import Settings
 
 from fastgraph_site.worker import work as work_as_a_job
-from runs.engine import START, StateGraph, stopping
+from runs.engine import START, StateGraph
+from runs.engine.concurrency import stopping
 from runs.models import Event, Run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun

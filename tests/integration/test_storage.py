@@ -12,13 +12,14 @@ from django.db import connection
 from django.db.models.sql import compiler
 
 from artifacts.models import Artifact
-from runs import history, workflows
+from runs import workflows
 from runs.engine import END, START, StateGraph
+from runs.journal import reading
 from runs.models import Payload, Run, State
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
-from runs.summaries import detail
+from runs.queries.summaries import detail
 from tests.integration.counting import Register, result
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -81,7 +82,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def values(run: Run, step: int) -> dict[str, Any]:
     graph = workflows.get(run.workflow).graph.graph
     checkpoint = run.checkpoints.get(step=step, namespace="")
-    state = history.read_state(graph, run.thread_id, checkpoint.id)
+    state = reading.read_state(graph, run.thread_id, checkpoint.id)
     assert state is not None
     return dict(state.values)
 
@@ -97,7 +98,7 @@ def test_small_additions_to_a_large_state(
     assert stored_bytes() - before <= 3_000_000
 
     read.clear()
-    saved = history.load(str(run.thread_id), "", None, None)
+    saved = reading.load(str(run.thread_id), "", None, None)
     assert saved is not None and len(saved.chains["lines"]) == 51
     assert 1_050_000 <= sum(read) <= 2_500_000
     # Nothing is lost by it: each step can be looked at, and what was given is shown.

@@ -12,12 +12,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from runs import cancellation, recovery
+from runs.lifecycle import cancellation
 from runs.models import Run, RunStatus
 from runs.notify import changes, pipes
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
+from runs.scheduling import recovery
 from streaming.listening.database import DatabaseChanges
 
 pytestmark = pytest.mark.django_db(transaction=True)

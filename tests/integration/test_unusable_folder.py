@@ -17,13 +17,14 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import database_file, slots
-from runs.database_file import DatabaseFileLost
 from runs.db.errors import explain
+from runs.db.sqlite3 import database_file
+from runs.db.sqlite3.base import DatabaseWrapper
+from runs.db.sqlite3.database_file import DatabaseFileLost
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.sqlite3.base import DatabaseWrapper
-from runs.why import causes
+from runs.process import slots
+from runs.queries.why import causes
 
 NOBODY = 65534
 
@@ -130,7 +131,7 @@ def test_health_and_why_name_slots_that_cannot_be_used(
 @pytest.fixture
 def database(folder: Path, db: None) -> Iterator[Any]:
     """A connection to a file of its own, as the server has it."""
-    config = {**connections.settings["default"], "ENGINE": "runs.sqlite3"}
+    config = {**connections.settings["default"], "ENGINE": "runs.db.sqlite3"}
     config |= {"NAME": str(folder / "own.sqlite3"), "OPTIONS": {}, "TEST": {}}
     one = DatabaseWrapper(config, "own")
     one.connect()

@@ -12,11 +12,12 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from runs import recovery, workflows
+from runs import workflows
 from runs.engine import START, Command, Context, StateGraph, ids, interrupt, serde
 from runs.errors import Problem
 from runs.models import Event, PendingWrite, Run, RunStatus, Thread
-from runs.resumption import resume_run
+from runs.operations.resume import resume_run
+from runs.scheduling import recovery
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -14,11 +14,13 @@ from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from runs import reports, standstills, thread_waits, workflows
+from runs import workflows
 from runs.engine import START, RetryPolicy, StateGraph
 from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread, Worker, WorkflowPause
-from runs.why import causes
+from runs.process import reports
+from runs.queries.why import causes
+from runs.scheduling import stalls, thread_waits
 
 
 class State(TypedDict):
@@ -242,7 +244,7 @@ def test_a_node_that_waits_for_a_thread_does_not_run(waits: Callable[..., None])
     say(run, "node_started", node="call", step=1, task_id=one)
     say(run, "node_started", node="call", step=1, task_id=two)
     waits(two)
-    full = standstills.Standstill(
+    full = stalls.Standstill(
         kind="threads_full", worker=str(owner), run_id="", seconds=9, detail="All are taken.",
         process="elsewhere:1",
     )  # fmt: skip

@@ -10,10 +10,10 @@ import pytest
 
 from artifacts.models import Artifact
 from artifacts.store import read
-from runs import leases
 from runs.engine import START, Context, Send, StateGraph, SyncContext
 from runs.models import PendingWrite, Run, Thread, Worker
 from runs.operations.replay import replay_run
+from runs.scheduling import leases
 from tests.integration.counting import Count, Register, counting, log, pending, result
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -11,13 +11,14 @@ from django.db import InterfaceError
 from pytest_django import Settings
 
 from artifacts.store import store
-from runs import leases, worker
 from runs.engine import START, StateGraph
 from runs.models import Run
 from runs.notify import changes
 from runs.process import supervised_thread
 from runs.process.supervised_thread import SupervisedThread
-from runs.worker import Worker
+from runs.scheduling import leases
+from runs.worker import worker
+from runs.worker.worker import Worker
 from tests.integration.counting import Count, Register, pending
 
 #: Longer than any machine takes; a test that works never waits for so long.

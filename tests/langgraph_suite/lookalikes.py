@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from runs import engine
-from runs.engine.snapshots import StateSnapshot as OurSnapshot
-from runs.engine.snapshots import TaskSnapshot
+from runs.engine.calls.snapshots import StateSnapshot as OurSnapshot
+from runs.engine.calls.snapshots import TaskSnapshot
 
 
 class Interrupt(engine.Interrupt):

@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from runs import engine
-from runs.engine import allowed, errors
-from runs.engine.durability import Durability
-from runs.engine.views import StreamMode
+from runs.engine import errors
+from runs.engine.calls.views import StreamMode
+from runs.engine.journal.durability import Durability
+from runs.engine.values import allowed
 from tests.langgraph_suite import lookalikes
 
 _GRAPH = {"StateGraph": lookalikes.StateGraph, "START": engine.START, "END": engine.END}

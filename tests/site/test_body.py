@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from fastgraph_site import body
-from fastgraph_site.body import BodyLimit
-from fastgraph_site.pool import WsgiPool
+from fastgraph_site.web import body_limit
+from fastgraph_site.web.body_limit import BodyLimit
+from fastgraph_site.web.wsgi_pool import WsgiPool
 from tests.site.requests import LOCAL, Exchange
 
 LIMIT = 1000
@@ -93,7 +93,7 @@ async def test_what_is_over_the_limit_is_read_before_the_answer_but_not_for_ever
     exchange = Exchange("POST", "/", [LOCAL], parts)
     await exchange.run(BodyLimit(Calls()))  # type: ignore[arg-type]
     assert exchange.status == 413
-    assert exchange.incoming.qsize() == 20 - (2 + body.FURTHER + 1)
+    assert exchange.incoming.qsize() == 20 - (2 + body_limit.FURTHER + 1)
 
 
 async def test_a_client_that_asks_first_is_told_before_it_sends() -> None:

@@ -26,7 +26,7 @@ async def app(scope, receive, send):
 SERVE = """
 import socket, django
 django.setup()
-from fastgraph_site import web
+from fastgraph_site.server import process as web
 listener = socket.create_server(("127.0.0.1", 0))
 port = listener.getsockname()[1]
 web._serve_daphne(listener, lambda: print(port, flush=True))

@@ -6,8 +6,8 @@ import resource
 
 import pytest
 
-from fastgraph_site.descriptors import OTHERS, allow_connections
 from fastgraph_site.environment import SETTINGS
+from fastgraph_site.server.descriptors import OTHERS, allow_connections
 
 WANTED = 10_000
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from channels.testing import WebsocketCommunicator
 
-from fastgraph_site.guard import Guard, refusal
+from fastgraph_site.web.guard import Guard, refusal
 from tests.site.proxies import FORWARDING, OWN
 from tests.site.requests import Exchange
 

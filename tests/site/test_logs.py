@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fastgraph_site.logs import NoSockets
-from runs.recovery import _told
+from runs.scheduling.recovery import _told
 
 
 def _record(level: int, message: str, *values: Any) -> logging.LogRecord:

@@ -6,8 +6,8 @@ from unittest import mock
 
 import pytest
 
-from fastgraph_site.admission import Admission
-from fastgraph_site.overload import Limits
+from fastgraph_site.server.admission import Admission
+from fastgraph_site.web.overload import Limits
 
 
 def test_refusals_after_the_first_are_logged_though_none_follows(

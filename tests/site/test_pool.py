@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from fastgraph_site.pool import PIECE, WsgiPool
-from fastgraph_site.wsgi import Call, environ
+from fastgraph_site.web.wsgi import Call, environ
+from fastgraph_site.web.wsgi_pool import PIECE, WsgiPool
 from tests.site.requests import PATIENCE, Exchange
 
 SMALL = b"x" * 4096

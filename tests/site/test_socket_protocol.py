@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.server import ServerState
 
-from fastgraph_site.socket_protocol import WireProtocol
+from fastgraph_site.server.uvicorn_websocket import WireProtocol
 from streaming.hub import websocket_bytes
 
 REQUEST = (

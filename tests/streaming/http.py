@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastgraph_site.streams import Streams
+from fastgraph_site.web.stream_routes import Streams
 from tests.site.requests import LOCAL, PATIENCE, Exchange
 from tests.streaming.sockets import until
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 
-from fastgraph_site import awaited
-from fastgraph_site.awaited import WaitForEndMiddleware
+from fastgraph_site.web import wait_for_end
+from fastgraph_site.web.wait_for_end import WaitForEndMiddleware
 from runs.models import Run
-from runs.summaries import detail
+from runs.queries.summaries import detail
 from streaming.hub import hub
 from tests.site.requests import LOCAL, Exchange
 from tests.streaming.journal_rows import append, committed, create_run
@@ -136,7 +136,7 @@ async def test_a_database_that_is_away_keeps_no_answer_back(
         raise OperationalError("the database is away")
 
     monkeypatch.setattr(asked, away)
-    monkeypatch.setattr(awaited, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(wait_for_end, "GRACE_SECONDS", 0.1)
     exchange = await order(b"wait=1").run(WaitForEndMiddleware(Maker()))
     assert exchange.status == 201
     assert json.loads(exchange.body)["status"] == "pending"

@@ -14,9 +14,9 @@ from django.db import OperationalError
 from django.test import Client as Browser
 from pytest_django import Settings
 
-from fastgraph_site import commands as socket_commands
-from fastgraph_site.commands import SocketCommands
-from fastgraph_site.guard import Guard
+from fastgraph_site.web import socket_commands
+from fastgraph_site.web.guard import Guard
+from fastgraph_site.web.socket_commands import SocketCommands
 from runs import workflows
 from runs.engine import START, StateGraph, interrupt
 from runs.models import Event, Run, RunStatus

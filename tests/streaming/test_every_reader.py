@@ -16,8 +16,8 @@ import orjson
 import pytest
 from websockets.asyncio.client import connect
 
-from runs import frames as log
 from runs.engine.events import STREAM_MODES, TERMINAL
+from runs.queries import event_frames as log
 from streaming.http.stream_modes import parse_modes
 from streaming.hub import subscriber
 from streaming.hub.hub import Hub

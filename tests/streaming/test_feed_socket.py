@@ -12,9 +12,9 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from runs import deletions
 from runs.models import DeletedRun, Run, Thread
-from runs.summaries import COLUMNS, summarise, timestamp
+from runs.operations import tombstones
+from runs.queries.summaries import COLUMNS, summarise, timestamp
 from streaming.hub import hub, run_feed
 from tests.streaming.journal_rows import append, append_elsewhere, committed, create_run
 from tests.streaming.sockets import PATIENCE, Client, connected
@@ -152,9 +152,9 @@ async def test_a_run_that_changed_and_was_deleted_between_two_looks_is_deleted()
 async def test_old_tombstones_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = await committed(create_run), await committed(create_run)
     await committed(Run.objects.filter(id=old).delete)
-    long_ago = timezone.now() - deletions.KEPT - timedelta(seconds=1)
+    long_ago = timezone.now() - tombstones.KEPT - timedelta(seconds=1)
     await committed(DeletedRun.objects.filter(id=old).update, deleted_at=long_ago)
-    monkeypatch.setattr(deletions, "FORGET_EVERY", 0.0)
+    monkeypatch.setattr(tombstones, "FORGET_EVERY", 0.0)
     await committed(Run.objects.filter(id=new).delete)
     assert await committed(lambda: [each.id for each in DeletedRun.objects.all()]) == [new]
 

@@ -11,10 +11,10 @@ import pytest
 from django.test import Client as Browser
 from django.utils import timezone
 
-from runs import frames
 from runs.engine import events, serde
 from runs.management.following import follow
 from runs.models import Event, Run, RunStatus
+from runs.queries import event_frames
 from tests.streaming.http import following, get, parse
 from tests.streaming.journal_rows import committed, create_run
 from tests.streaming.sockets import connected, until
@@ -47,7 +47,7 @@ def ended_run(ending: str, data: str) -> Run:
 async def every_door(run: Run) -> dict[str, list[str]]:
     """The frames of the run, as text, by the way they came."""
     run_id = run.id
-    log = await committed(frames.read, {run_id: 0}, limit=100, size=2**30)
+    log = await committed(event_frames.read, {run_id: 0}, limit=100, size=2**30)
     found = {"log": [frame.body.decode() for frame in log]}
     async with connected(f"/api/ws/{run_id}") as client:
         found["socket"] = await client.drain()
@@ -110,7 +110,7 @@ async def test_every_kind_of_event_at_every_door(value: Any, plain: Any, ending:
     first = [compact(json.loads(text)) for text in doors["log"]]
     for door, texts in doors.items():
         assert [compact(json.loads(text)) for text in texts] == first, door
-        assert max(len(text.encode()) for text in texts) <= frames.MAX_FRAME_BYTES, door
+        assert max(len(text.encode()) for text in texts) <= event_frames.MAX_FRAME_BYTES, door
     for door in ("socket", "subscription", "sse", "thread", "follow"):
         assert doors[door] == doors["log"], door
     assert {json.loads(text)["event"] for text in doors["log"]} >= {*BETWEEN, "created", ending}

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError, connection, connections
 
-from runs import frames as log
-from runs.frames import Page
+from runs.queries import event_frames as log
+from runs.queries.event_frames import Page
 from streaming.hub import hub, subscriber
 from streaming.hub.hub import Hub
 from streaming.hub.reader import Closed

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from runs.frames import read
 from runs.models import Run
-from runs.summaries import detail
+from runs.queries.event_frames import read
+from runs.queries.summaries import detail
 from streaming.hub import hub
 from tests.site.requests import Exchange
 from tests.streaming.http import exchange, get, streams

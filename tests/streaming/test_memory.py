@@ -31,7 +31,9 @@ def _hub_ends() -> None:
 def web_memory(server: Server) -> int:
     """Bytes that the web process has for itself: without the pages of the database's file that
     SQLite maps, which the system takes back when it needs them."""
-    (pid,) = [pid for pid, name in server.processes().items() if "fastgraph_site.web" in name]
+    (pid,) = [
+        pid for pid, name in server.processes().items() if "fastgraph_site.server.process" in name
+    ]
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("RssAnon:")]
     return int(line.split()[1]) * 1024

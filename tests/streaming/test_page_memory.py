@@ -15,11 +15,11 @@ from django.core.management import call_command
 from django.test import Client as Browser
 from django.utils import timezone
 
-from runs import event_rows, frames
 from runs.db import statements
-from runs.frames import MAX_PAGE_BYTES
 from runs.models import Event, Run
-from runs.why import causes
+from runs.queries import event_frames, event_rows
+from runs.queries.event_frames import MAX_PAGE_BYTES
+from runs.queries.why import causes
 from streaming.http import thread_events, thread_log
 from streaming.hub import hub
 from streaming.hub.frame_batch import PAGE_BYTES
@@ -122,7 +122,7 @@ async def test_a_stream_that_waits_keeps_no_page(of: str) -> None:
 def kept(run_id: UUID) -> list[int]:
     """The large frames of a run that are in memory."""
     gc.collect()
-    found = [one for one in gc.get_objects() if type(one) is frames.Frame]
+    found = [one for one in gc.get_objects() if type(one) is event_frames.Frame]
     return [one.seq for one in found if one.run_id == run_id and len(one.body) >= LARGE]
 
 
@@ -137,7 +137,7 @@ async def test_what_is_new_of_a_thread(reads: Reads) -> None:
     assert sent_seqs(client.body) == list(range(1, LAST))
     assert max(reads.sizes) <= hub.LOOK_BYTES + NEXT
     page, _ = await committed(
-        frames.read_thread, thread, 0, limit=1000, size=thread_events.LOOK_BYTES
+        event_frames.read_thread, thread, 0, limit=1000, size=thread_events.LOOK_BYTES
     )
     assert sum(len(frame.body) for frame in page) <= thread_events.LOOK_BYTES
 
@@ -155,7 +155,7 @@ async def test_runs_of_a_thread_that_went_on_in_turns(
         for run_id in runs:
             await committed(append, run_id, "custom", size=20_000)
     places = dict.fromkeys(runs, 0)
-    events, _ = await committed(frames.read_thread, thread, 0, limit=1000)
+    events, _ = await committed(event_frames.read_thread, thread, 0, limit=1000)
     fence = events[-1].id
     found = [frame async for piece in thread_log.in_order(places, fence) for frame in piece]
     assert found == events
@@ -189,9 +189,9 @@ def test_a_page_takes_a_few_times_its_size(transactional_db: None) -> None:
     size = 2**20
     thread = thread_of(run_id)
     ways: Sequence[Callable[[], object]] = (
-        lambda: frames.read({run_id: 0}, limit=1000, size=size),
-        lambda: frames.read({run_id: 0, UUID(int=1): 0}, limit=1000, size=size),
-        lambda: frames.read_thread(thread, 0, limit=1000, size=size),
+        lambda: event_frames.read({run_id: 0}, limit=1000, size=size),
+        lambda: event_frames.read({run_id: 0, UUID(int=1): 0}, limit=1000, size=size),
+        lambda: event_frames.read_thread(thread, 0, limit=1000, size=size),
     )
     for way in ways:
         assert size < peak_of(way) < 4 * size
@@ -215,9 +215,9 @@ def test_why_reads_no_update(transactional_db: None) -> None:
 def test_an_event_that_is_too_long_takes_no_room(transactional_db: None) -> None:
     run_id = create_run()
     append(run_id, *["custom"] * 3, size=5 * 2**20)
-    page = frames.read({run_id: 0}, limit=10, size=1000)
+    page = event_frames.read({run_id: 0}, limit=10, size=1000)
     assert (len(page), page.more) == (4, False)
-    assert peak_of(lambda: frames.read({run_id: 0}, limit=10)) < 2**20
+    assert peak_of(lambda: event_frames.read({run_id: 0}, limit=10)) < 2**20
 
 
 @pytest.mark.parametrize("size", [100, event_rows.SMALL - 100])
@@ -225,5 +225,5 @@ def test_small_events_are_one_question(transactional_db: None, reads: Reads, siz
     run_id = create_run()
     append(run_id, *["custom"] * 99, size=size)
     reads.sizes.clear()
-    page = frames.read({run_id: 0}, limit=1000)
+    page = event_frames.read({run_id: 0}, limit=1000)
     assert (len(page), page.more, len(reads.sizes)) == (100, False, 1)

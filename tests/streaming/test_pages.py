@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from runs.frames import Frame, Page
+from runs.queries.event_frames import Frame, Page
 from streaming.hub.hub import Hub
 from streaming.hub.log_pages import PAGE_READS, Pages
 from streaming.hub.reader import Closed

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from runs.frames import Frame
+from runs.queries.event_frames import Frame
 from streaming.hub.frame_batch import FrameBatch
 from streaming.hub.subscriber import QUEUE_FRAMES, Subscriber
 from streaming.hub.websocket_bytes import PIECE_BYTES

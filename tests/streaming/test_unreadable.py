@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError, connection
 
-from runs import frames
-from runs.frames import Page
 from runs.models import Run
+from runs.queries import event_frames
+from runs.queries.event_frames import Page
 from streaming.http import endpoint, run_events
 from streaming.hub import hub
 from streaming.hub.log_pages import PAGE_READS
@@ -72,7 +72,7 @@ async def test_a_page_that_cannot_be_read_takes_nobodys_turn(
     damaged = {await committed(create_run, "started", "completed") for _ in range(PAGE_READS)}
     good = await committed(create_run, "started", "completed")
     tried: set[UUID] = set()
-    read = frames.read
+    read = event_frames.read
 
     def read_undamaged(after: dict[UUID, int], **room: int) -> Page:
         if damaged & set(after):
@@ -80,7 +80,7 @@ async def test_a_page_that_cannot_be_read_takes_nobodys_turn(
             raise OperationalError("database disk image is malformed")
         return read(after, **room)
 
-    monkeypatch.setattr(frames, "read", read_undamaged)
+    monkeypatch.setattr(event_frames, "read", read_undamaged)
     clients = [exchange(f"/api/runs/{run_id}/stream") for run_id in damaged]
     asking = [asyncio.create_task(client.run(streams)) for client in clients]
     await until(lambda: tried == damaged, "their pages are asked for")

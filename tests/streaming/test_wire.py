@@ -11,7 +11,7 @@ import pytest
 from channels.testing import WebsocketCommunicator
 from websockets.protocol import CLIENT, Protocol
 
-from runs.frames import Frame
+from runs.queries.event_frames import Frame
 from streaming.hub import hub, websocket_bytes
 from tests.streaming.journal_rows import append, committed, create_run
 from tests.streaming.sockets import PATIENCE, router, until

@@ -93,7 +93,7 @@ class Server:
     def processes(self) -> dict[int, str]:
         """Pid and command of every living process that `serve` and its children are."""
         table = subprocess.run(
-            ["ps", "-A", "-o", "pid=,pgid=,stat=,command="],
+            ["ps", "-A", "-ww", "-o", "pid=,pgid=,stat=,command="],
             capture_output=True,
             text=True,
             check=True,

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from artifacts.store import store
-from runs.worker import Worker
+from runs.worker.worker import Worker
 
 
 def run_pending(**options: Any) -> None:

@@ -121,7 +121,7 @@ def _drain() -> None:
     from django.conf import settings
 
     from artifacts.store import store
-    from runs.worker import Worker
+    from runs.worker.worker import Worker
 
     settings.FASTGRAPH = {**settings.FASTGRAPH, "linger_seconds": 0.5}
     asyncio.run(Worker(store()).drain())
@@ -155,7 +155,7 @@ def _make_runs() -> None:
 
 def _resume() -> Callable[..., Any] | None:
     try:
-        from runs.resumption import resume_run
+        from runs.operations.resume import resume_run
     except ImportError:
         return None
     from runs.engine import Command
@@ -165,7 +165,7 @@ def _resume() -> Callable[..., Any] | None:
 
 def _pause() -> Callable[..., Any] | None:
     try:
-        from runs.pausing import pause_run
+        from runs.operations.pause import pause_run
     except ImportError:
         return None
     return pause_run

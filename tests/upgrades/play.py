@@ -63,8 +63,8 @@ class Play:
         from django.utils import timezone
 
         from artifacts.store import store
-        from runs.recovery import sweep
-        from runs.worker import Worker
+        from runs.scheduling.recovery import sweep
+        from runs.worker.worker import Worker
 
         sweep(timezone.now())
         asyncio.run(Worker(store()).drain())

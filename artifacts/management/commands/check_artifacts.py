@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from artifacts.models import Artifact
 from artifacts.store import store
-from runs.api.parameters import parse_uuid
+from runs.http.parameters import parse_uuid
 from runs.management import database
 from runs.models import Run
 

@@ -12,10 +12,10 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS
 
-from fastgraph_site import readiness
-from fastgraph_site.servers import SERVERS
-from fastgraph_site.supervisor import Supervisor
-from runs.cluster import Cluster
+from fastgraph_site.server import readiness
+from fastgraph_site.server.protocol import SERVERS
+from fastgraph_site.server.supervisor import Supervisor
+from runs.cluster.main import Cluster
 from runs.management import database
 
 

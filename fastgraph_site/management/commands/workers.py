@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from fastgraph_site.supervisor import Supervisor
-from runs.cluster import Cluster
+from fastgraph_site.server.supervisor import Supervisor
+from runs.cluster.main import Cluster
 from runs.management import database
 
 

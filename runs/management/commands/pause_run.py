@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import pausing
 from runs.errors import Problem
 from runs.management import database, following
+from runs.operations import pause
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         database.require_migrated()
         run = following.find_run(options["run_id"])
         try:
-            paused = pausing.pause_run(run.pk, by=getpass.getuser(), reason=options["reason"])
+            paused = pause.pause_run(run.pk, by=getpass.getuser(), reason=options["reason"])
         except Problem as problem:
             raise following.refused(problem) from None
         then = " It stops when its present step has ended." if paused.lease_owner else ""

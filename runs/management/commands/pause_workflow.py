@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import pausing
 from runs.errors import Problem
 from runs.management import database, following
+from runs.operations import pause
 
 
 class Command(BaseCommand):
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         database.require_migrated()
         name, reason = options["workflow"], options["reason"]
         try:
-            pausing.pause_workflow(name, by=getpass.getuser(), reason=reason)
+            pause.pause_workflow(name, by=getpass.getuser(), reason=reason)
         except Problem as problem:
             raise following.refused(problem) from None
         self.stdout.write(f"Workflow {name} is paused.")

@@ -6,12 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from runs import resumption
 from runs.engine import Command as Said
 from runs.engine.types import MISSING
 from runs.errors import Problem
 from runs.management import database, following
-from runs.payloads import value_faults
+from runs.operations import resume
+from runs.validation import value_faults
 
 
 class Command(BaseCommand):
@@ -45,7 +45,7 @@ class Command(BaseCommand):
             goto=tuple(options["goto"]),
         )
         try:
-            resumed = resumption.resume_run(run.pk, said)
+            resumed = resume.resume_run(run.pk, said)
         except Problem as problem:
             raise following.refused(problem) from None
         following.announce(self, resumed, followed=options["follow"], raw=options["raw"])

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs.engine.durability import DURABILITIES
+from runs.engine.journal.durability import DURABILITIES
 from runs.errors import Problem
 from runs.management import database, following
-from runs.multitask import ENQUEUE, STRATEGIES
 from runs.operations.create import create_run
+from runs.operations.multitask import ENQUEUE, STRATEGIES
 from runs.operations.new_run import NewRun
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import pausing
 from runs.errors import Problem
 from runs.management import database, following
+from runs.operations import pause
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         database.require_migrated()
         run = following.find_run(options["run_id"])
         try:
-            pausing.unpause_run(run.pk, by=getpass.getuser())
+            pause.unpause_run(run.pk, by=getpass.getuser())
         except Problem as problem:
             raise following.refused(problem) from None
         self.stdout.write(f"Run {run.pk} may go on.")

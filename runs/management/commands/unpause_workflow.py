@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from runs import pausing
 from runs.errors import Problem
 from runs.management import database, following
+from runs.operations import pause
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         database.require_migrated()
         try:
-            pausing.unpause_workflow(options["workflow"], by=getpass.getuser())
+            pause.unpause_workflow(options["workflow"], by=getpass.getuser())
         except Problem as problem:
             raise following.refused(problem) from None
         self.stdout.write(f"Workflow {options['workflow']} may go on.")

@@ -10,9 +10,10 @@ from typing import Any, TypedDict
 
 from django.db import InterfaceError
 
-from runs import leases, worker
 from runs.conf import conf
 from runs.engine import START, StateGraph
+from runs.scheduling import leases
+from runs.worker import worker
 from runs.workflows import register
 
 _THREADS = {"heartbeat": (leases, "renew"), "changes": (worker, "listen")}

@@ -8,7 +8,7 @@ import pytest
 
 from runs.engine.checkpoint import Note, TaskWrites
 from runs.engine.errors import Fenced
-from runs.engine.ports import Record, Transacted
+from runs.engine.journal.ports import Record, Transacted
 from tests.contract.builders import checkpoint, custom, full, note, superstep, task_id
 from tests.contract.journal_spec.promises import Promises, commit, names, plain
 from tests.contract.worlds import World, in_thread

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from runs.engine.events import NODE_UPDATE
-from runs.engine.ports import Lease
+from runs.engine.journal.ports import Lease
 from tests.contract.builders import announced, checkpoint, custom, note, superstep, task_id
 from tests.contract.journal_spec.promises import Promises, commit, names
 from tests.contract.worlds import World

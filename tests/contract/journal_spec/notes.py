@@ -6,7 +6,7 @@ from typing import Any
 
 from runs.engine import serde
 from runs.engine.checkpoint import Checkpoint, Note, NoteKind, Sent, TaskWrites, Write
-from runs.engine.ports import Lease
+from runs.engine.journal.ports import Lease
 from tests.contract.builders import checkpoint, note, task_id
 from tests.contract.journal_spec.promises import Promises, commit, plain
 from tests.contract.worlds import World

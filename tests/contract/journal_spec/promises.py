@@ -7,7 +7,7 @@ from typing import Any
 
 from runs.engine import serde
 from runs.engine.checkpoint import Checkpoint, Note
-from runs.engine.ports import Lease
+from runs.engine.journal.ports import Lease
 from tests.contract.builders import superstep
 from tests.contract.worlds import World
 

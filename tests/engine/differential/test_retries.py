@@ -8,7 +8,7 @@ import requests
 from langgraph._internal._retry import default_retry_on
 
 from runs.engine import InvalidUpdateError, NodeTimeoutError, RetryPolicy, RunTimeoutError
-from runs.engine.retry import delay
+from runs.engine.graph.retry import delay
 
 
 def answered(status: int) -> Exception:

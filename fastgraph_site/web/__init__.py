@@ -1,0 +1,1 @@
+"""The ASGI application: what a request passes on its way, and Django behind it."""

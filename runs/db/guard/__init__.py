@@ -1,0 +1,1 @@
+"""The guard of database connections: what a call of user code may leave open on them."""

@@ -1,0 +1,1 @@
+"""What type annotations mean, and values made of JSON by them."""

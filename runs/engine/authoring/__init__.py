@@ -1,0 +1,1 @@
+"""How a workflow is written: `StateGraph`, `@entrypoint`, `@task`."""

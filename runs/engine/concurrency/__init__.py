@@ -1,0 +1,1 @@
+"""The threads, asyncio tasks and processes in which user code runs."""

@@ -1,0 +1,1 @@
+"""One run in execution: the loop, the tasks of a superstep, retries, subgraphs."""

@@ -1,0 +1,1 @@
+"""The frozen graph: nodes, channels, types, and what is wrong with them before a run."""

@@ -1,0 +1,1 @@
+"""The ports of the journal, durability, and the journal in memory."""

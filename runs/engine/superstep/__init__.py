@@ -1,0 +1,1 @@
+"""What a superstep means: plan, update and restore, as pure functions over data."""

@@ -1,0 +1,1 @@
+"""Values: which may be stored, how they are copied, taken apart and written."""

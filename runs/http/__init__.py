@@ -1,0 +1,1 @@
+"""The HTTP kit that every app uses: views, parameters, bodies, problems, pages."""

@@ -1,0 +1,1 @@
+"""The durable journal: what the engine reports, committed in groups, and read back."""

@@ -1,0 +1,1 @@
+"""Everything that a caller may look at: events, summaries, why a run does not move."""

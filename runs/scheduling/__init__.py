@@ -1,0 +1,1 @@
+"""Which run may be executed by whom, and until when: claims, leases, limits, recovery."""

@@ -1,1 +1,0 @@
-"""Django's backend for SQLite, on a file that is watched (`runs.database_file`)."""

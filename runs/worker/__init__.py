@@ -1,0 +1,1 @@
+"""The worker: it claims runs and executes many of them on one event loop."""
