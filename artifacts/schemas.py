@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers as s
 
-from runs.api.schemas import Shape
+from runs.http.schemas import Shape
 
 
 class ArtifactSerializer(Shape):

@@ -12,11 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from runs.api.schemas import ProblemSerializer
 from runs.errors import Problem
 from runs.http import parameters
 from runs.http.parameters import Parameter
 from runs.http.problems import MEDIA_TYPE
+from runs.http.schemas import ProblemSerializer
 
 _MEANINGS: Mapping[int, str] = {
     400: "A query parameter or the body is not understood (`bad_parameter`, `malformed_json`).",
