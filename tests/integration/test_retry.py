@@ -29,7 +29,7 @@ NAMES = {"Error", "DatabaseError", "OperationalError", "InterfaceError", "Intern
 #: Files that may, and why.
 REASONS = {
     "runs/database_file.py": "below `runs.db`: opens the file at the start, and only logs",
-    "streaming/data_version.py": "a counter that is locked has moved, for sqlite3 itself",
+    "runs/notify/changes.py": "a counter that is locked has moved, for sqlite3 itself",
 }
 
 
