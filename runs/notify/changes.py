@@ -84,7 +84,11 @@ def listen(alias: str, channel: str, *, prompt: bool = True) -> ChangeListener:
     WATCHERS. If it is not `prompt`, it learns of a commit on SQLite by polling alone."""
     database = connections.create_connection(alias)
     database.ensure_connection()
-    return _LISTENERS[database.vendor](database, channel, prompt=prompt)
+    try:
+        return _LISTENERS[database.vendor](database, channel, prompt=prompt)
+    except BaseException:
+        _close(database)
+        raise
 
 
 def _notify(channel: str, ended: bool) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
 
 from django.db import DEFAULT_DB_ALIAS
 
@@ -33,11 +33,11 @@ class DatabaseChanges:
 @asynccontextmanager
 async def _opened() -> AsyncIterator[ChangeListener]:
     """A listener that is opened in a thread, as connecting may take long."""
-    opening = asyncio.ensure_future(asyncio.to_thread(partial(listen, DEFAULT_DB_ALIAS, WATCHERS)))
+    opening = _Opening()
     try:
-        changes = await asyncio.shield(opening)
+        changes = await asyncio.to_thread(opening.open)
     except asyncio.CancelledError:
-        opening.add_done_callback(_close_if_opened)
+        opening.abandon()
         raise
     try:
         yield changes
@@ -45,9 +45,29 @@ async def _opened() -> AsyncIterator[ChangeListener]:
         changes.close()
 
 
-def _close_if_opened(opening: asyncio.Task[ChangeListener]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+class _Opening:
+    """A listener that is being opened in a thread. The thread outlives the task that waits for it,
+    and even the event loop: whichever of both comes last closes an abandoned listener."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._opened: ChangeListener | None = None
+
+    def open(self) -> ChangeListener:
+        changes = listen(DEFAULT_DB_ALIAS, WATCHERS)
+        with self._lock:
+            self._opened = changes
+            if self._abandoned:
+                changes.close()
+        return changes
+
+    def abandon(self) -> None:
+        """Close the listener, now or once it is open."""
+        with self._lock:
+            self._abandoned = True
+            if self._opened is not None:
+                self._opened.close()
 
 
 @contextmanager

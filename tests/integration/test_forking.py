@@ -78,6 +78,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forking, "_worker", os.getpid())
 
 
+@pytest.mark.processes
 @pytest.mark.django_db(transaction=True)
 def test_process_that_a_node_forks_uses_no_connection_of_its_worker(worker: None) -> None:
     Thread.objects.count()

@@ -29,7 +29,7 @@ NAMES = {"Error", "DatabaseError", "OperationalError", "InterfaceError", "Intern
 #: Files that may, and why.
 REASONS = {
     "runs/db/sqlite3/database_file.py": "opens the file at the start, and only logs",
-    "streaming/listening/database.py": "a counter that is locked has moved, for sqlite3 itself",
+    "runs/notify/changes.py": "a counter that is locked has moved, for sqlite3 itself",
 }
 
 

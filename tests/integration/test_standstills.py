@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -27,11 +27,18 @@ from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+#: A busy machine keeps a loop waiting as well: it stands still only while code of a run blocks it.
+NEVER, SOON = 1000.0, 0.1
 #: What the code of these runs waits for.
 released = threading.Event()
+#: Code of a run holds the event loop.
+blocked = threading.Event()
 
 
 def hold() -> None:
+    with suppress(RuntimeError):  # a thread of its own has no loop
+        asyncio.get_running_loop()
+        blocked.set()
     assert released.wait(60)
 
 
@@ -99,7 +106,7 @@ def _soon(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     """No lease is renewed meanwhile, so that nothing else says that a run was taken away."""
     more = {"linger_seconds": 0.02, "lease_seconds": 1000.0}
     settings.FASTGRAPH = {**settings.FASTGRAPH, **more}
-    monkeypatch.setattr(stalls, "STANDING_SECONDS", 0.1)
+    monkeypatch.setattr(stalls, "STANDING_SECONDS", NEVER)
     with workflows.temporary():
         yield
 
@@ -115,6 +122,7 @@ def standing(*graphs: StateGraph) -> Iterator[list[Run]]:
     blocking = Run.objects.filter(id=runs[0].id)
     blocking.update(paused_at=timezone.now())
     released.clear()
+    blocked.clear()
     thread = threading.Thread(target=run_pending)
     thread.start()
     try:
@@ -123,9 +131,12 @@ def standing(*graphs: StateGraph) -> Iterator[list[Run]]:
             lambda: all("node_started" in names(run) for run in runs[1:]),
         )
         blocking.update(paused_at=None)
+        assert blocked.wait(60)
+        stalls.STANDING_SECONDS = SOON
         wait_until("the loop stands still", lambda: bool(stalls.published()))
         yield runs
     finally:
+        stalls.STANDING_SECONDS = NEVER
         released.set()
         thread.join()
 

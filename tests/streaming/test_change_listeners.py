@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
-from streaming.listening import listeners
+from streaming.listening import database, listeners
+from streaming.listening.database import DatabaseChanges
 from streaming.listening.listeners import ChangeListeners, OnChange
 from tests.streaming.sockets import until
 
@@ -86,3 +88,33 @@ async def test_one_leaving_subscriber_stops_nothing(monkeypatch: pytest.MonkeyPa
         await visit(all_listeners, listener)
         assert (listener.started, listener.stopped) == (1, 0)
     await all_listeners.close()
+
+
+@pytest.mark.parametrize("opened_before", [True, False], ids=["opened before", "opened after"])
+def test_listener_that_is_cancelled_while_it_opens_is_closed(
+    monkeypatch: pytest.MonkeyPatch, opened_before: bool
+) -> None:
+    """Even if the event loop has ended before its thread has connected."""
+    begun, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Opened:
+        close = staticmethod(closed.set)
+
+    def listen(alias: str, channel: str) -> Opened:
+        begun.set()
+        assert go_on.wait(60)
+        return Opened()
+
+    monkeypatch.setattr(database, "listen", listen)
+
+    async def cancelled() -> None:
+        listening = asyncio.ensure_future(DatabaseChanges().listen(_ignore))
+        assert await asyncio.to_thread(begun.wait, 60)
+        if opened_before:
+            go_on.set()
+        listening.cancel()
+        await asyncio.wait([listening])
+        asyncio.get_running_loop().call_soon(go_on.set)
+
+    asyncio.run(cancelled())
+    assert closed.wait(60)
