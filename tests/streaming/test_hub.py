@@ -211,7 +211,7 @@ async def test_an_outage_is_logged_once(
     own = Hub()
     assert await follow(own, run_id) == [1, 2]
     assert not failures
-    levels = [r.levelno for r in caplog.records if r.name == "streaming.reader"]
+    levels = [r.levelno for r in caplog.records if r.name == "fastgraph.database"]
     assert levels == [logging.WARNING] * 2  # its beginning and its end
     await own.close()
 
