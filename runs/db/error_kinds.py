@@ -16,7 +16,7 @@ class ErrorKind(Enum):
     UNREADABLE = auto()
     #: The files cannot be opened: permissions, or too many open files.
     REFUSED = auto()
-    #: Another connection holds a lock for longer than we wait.
+    #: Another connection holds the whole database for longer than we wait.
     LOCKED = auto()
     #: The server lets nobody in, or cannot be reached.
     UNREACHABLE = auto()

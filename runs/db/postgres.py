@@ -29,7 +29,6 @@ _ERRORS: Mapping[str, ErrorKind] = {
     "53100": ErrorKind.FULL,
     "XX001": ErrorKind.DAMAGED,
     "XX002": ErrorKind.DAMAGED,
-    "55P03": ErrorKind.LOCKED,
     # A transaction was idle for too long (`idle_timeout`), or took too long. For psycopg these are
     # internal errors.
     "25P03": ErrorKind.ENDED,

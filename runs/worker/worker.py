@@ -306,7 +306,10 @@ class Worker:
         """After an unexpected error of the heartbeat: end the process if it fails every time."""
         if not self._keeps_leases():
             _log.error("The leases were not renewed for as long as they last: the process ends")
-            self._leave(loop)
+            try:
+                self._leave(loop)
+            finally:
+                connections.close_all()
 
     def _renew(self, loop: asyncio.AbstractEventLoop) -> None:
         """Renew what is executed here, and stop what is not ours any more: the sweep took it back

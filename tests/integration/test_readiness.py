@@ -124,6 +124,7 @@ def test_a_server_that_lets_nobody_in_cannot_be_reached(kind: type[psycopg.Error
 @pytest.mark.parametrize(
     "kind",
     [
+        errors.LockNotAvailable,
         errors.DeadlockDetected,
         errors.QueryCanceled,
         errors.ProgramLimitExceeded,
@@ -131,10 +132,6 @@ def test_a_server_that_lets_nobody_in_cannot_be_reached(kind: type[psycopg.Error
 )
 def test_a_server_that_has_answered_was_reached(kind: type[psycopg.Error]) -> None:
     assert database.fault(wrapped(kind)) == ""
-
-
-def test_a_locked_database_is_said_to_be_locked() -> None:
-    assert "locked by another process" in database.fault(wrapped(errors.LockNotAvailable))
 
 
 @pytest.mark.django_db
