@@ -20,7 +20,10 @@ from runs.engine.ids import uuid7  # noqa: E402
 from runs.models import Run  # noqa: E402
 from runs.operations.create import create_run  # noqa: E402
 from runs.operations.new_run import NewRun  # noqa: E402
-from runs.scheduling import leases, recovery  # noqa: E402
+from runs.scheduling import (  # noqa: E402
+    claims,
+    recovery,
+)
 from runs.worker.worker import Worker  # noqa: E402
 
 _EACH = 10
@@ -45,7 +48,7 @@ def measure() -> dict[str, list[float]]:
         created.append(_took(lambda: create_run(order)))
         for _ in range(_EACH - 1):
             create_run(order)
-        claimed.append(_took(lambda: leases.claim(uuid7(), _EACH)))
+        claimed.append(_took(lambda: claims.claim(uuid7(), _EACH)))
     swept = [_took(lambda: recovery.sweep(timezone.now())) for _ in range(_EACH)]
     Run.objects.filter(status__in=("running", "pending")).delete()
     run = create_run(order)

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from runs.api.schemas import NewRunSerializer
+from runs.api.request_schemas import NewRunSerializer
 from runs.errors import Problem
 from runs.http.parameters import parse_uuid
 from runs.http.parsers import object_of, read_json

@@ -11,7 +11,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from runs.api.schemas import AnswerSerializer, PauseSerializer, RunSerializer
+from runs.api.request_schemas import AnswerSerializer, PauseSerializer
+from runs.api.schemas import RunSerializer
 from runs.engine import Command, Send
 from runs.engine.types import MISSING
 from runs.errors import Problem

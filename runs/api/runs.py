@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -22,14 +20,13 @@ from rest_framework.response import Response
 
 from runs import workflows
 from runs.api import create_run
+from runs.api.request_schemas import CancelSerializer, NewRunSerializer, ReplaySerializer
 from runs.api.run_actions import Steering
+from runs.api.run_filters import EVENTS, FILTERS, STATE, run_filter
 from runs.api.schemas import (
     BatchSerializer,
-    CancelSerializer,
     CheckpointSerializer,
     EventsSerializer,
-    NewRunSerializer,
-    ReplaySerializer,
     RunSerializer,
     RunSummarySerializer,
     StateSerializer,
@@ -37,46 +34,20 @@ from runs.api.schemas import (
     WhySerializer,
 )
 from runs.engine import serde
-from runs.engine.names import MAX_NAME
 from runs.errors import Problem
 from runs.http.pagination import PAGE_PARAMETERS, KeysetPagination, NewestId
-from runs.http.parameters import EVENTS_AFTER, EVENTS_LIMIT, Parameter, parse_uuid
+from runs.http.parameters import parse_uuid
 from runs.http.parsers import object_of
 from runs.http.request_bodies import KEY
 from runs.http.viewset import documented, problems, unknown
 from runs.journal import reading
-from runs.models import Checkpoint, Run, RunStatus
+from runs.models import Checkpoint, Run
 from runs.operations.cancel import cancel_run
 from runs.operations.create_requests import CreateRequest, CreateResult, create
 from runs.operations.replay import replay_run
 from runs.queries import event_frames, why
 from runs.queries.summaries import COLUMNS, detail, summarise, timestamp
 
-FILTERS = (
-    Parameter(
-        name="status", kind="choice", choices=RunStatus.values, help="Runs in this status only."
-    ),
-    Parameter(
-        name="workflow", high=MAX_NAME, help="Runs of the workflow with exactly this name only."
-    ),
-    Parameter(
-        name="q",
-        help="Runs whose name or workflow contains this, in any case, or whose id is this, or"
-        " begins or ends with it (from 4 digits on).",
-    ),
-)
-STATE = (
-    Parameter(
-        name="checkpoint",
-        kind="uuid",
-        help="The state at this checkpoint of the run's thread instead of the newest.",
-    ),
-)
-EVENTS = (EVENTS_AFTER, EVENTS_LIMIT)
-
-#: How many digits of an id stand after each of its hyphens.
-GROUPS = (12, 16, 20, 24)
-_PART_OF_ID = re.compile(r"[0-9a-f]{4,31}", re.ASCII)
 NEW_RUN = {"name": "Test Run", "payload": {"input": "hello"}}
 CANCEL = {"reason": "no longer needed"}
 REPLAY = {"from_step": 2, "set": {}}
@@ -128,7 +99,7 @@ class RunViewSet(Steering):
         return self._created(create_run.parse_create(request.data, key))
 
     def list(self, request: Request) -> Response:
-        return self.page(Run.objects.values(*COLUMNS).filter(_filter(self.values)), summarise)
+        return self.page(Run.objects.values(*COLUMNS).filter(run_filter(self.values)), summarise)
 
     def retrieve(self, request: Request, run_id: str) -> Response:
         return Response(detail(_find(run_id)))
@@ -269,31 +240,6 @@ def _find(run_id: str, *columns: str) -> Run:
     if run is None:
         raise unknown("run", run_id)
     return run
-
-
-def _filter(values: Mapping[str, Any]) -> Q:
-    condition = Q()
-    if values["status"]:
-        condition &= Q(status=values["status"])
-    if values["workflow"]:
-        condition &= Q(workflow=values["workflow"])
-    if values["q"]:
-        run_id = parse_uuid(values["q"])
-        condition &= Q(pk=run_id) if run_id else _search(values["q"])
-    return condition
-
-
-def _search(text: str) -> Q:
-    found = Q(name__folded__contains=text) | Q(workflow__folded__contains=text)
-    digits = text.strip("\u2026 ").replace("-", "").lower()
-    if _PART_OF_ID.fullmatch(digits):
-        low, high = UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-        # Postgres compares the end of an id with its hyphens, SQLite without.
-        end = str(UUID(digits.rjust(32, "0")))[
-            -len(digits) - sum(len(digits) > n for n in GROUPS) :
-        ]
-        found |= Q(pk__gte=low, pk__lte=high) | Q(pk__iendswith=end)
-    return found
 
 
 def _state(run: Run, checkpoint_id: UUID | None) -> dict[str, Any]:

@@ -10,13 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from runs import workflows
+from runs.api.request_schemas import PauseSerializer
 from runs.api.run_actions import REASON, nothing_in
-from runs.api.schemas import (
-    PauseSerializer,
-    WorkflowDetailSerializer,
-    WorkflowPauseSerializer,
-    WorkflowsSerializer,
-)
+from runs.api.schemas import WorkflowDetailSerializer, WorkflowPauseSerializer, WorkflowsSerializer
 from runs.http.parsers import object_of
 from runs.http.viewset import ApiViewSet, problems
 from runs.lifecycle import pauses

@@ -20,7 +20,7 @@ from runs.db.retry import Outage, close
 from runs.lifecycle import wakeup
 from runs.notify.changes import WORKERS, ChangeListener, listen, notify_workers
 from runs.process import slots
-from runs.scheduling import availability, leases, recovery, stalls
+from runs.scheduling import availability, claimable, recovery, stalls, worker_health
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +149,6 @@ def _is_of_use(kind: str) -> bool:
     """Whether a worker of this host is to have the wake-up. Not where runs wait that only another
     host can execute: it would be taken from the pusher there."""
     apart = kind == wakeup.key(apart=True)
-    if leases.any_pending(apart=apart, known=workflows.registered()):
+    if claimable.any_pending(apart=apart, known=workflows.registered()):
         return True
-    return not availability.others_wait() or not recovery.host_has_worker()
+    return not availability.others_wait() or not worker_health.host_has_worker()

@@ -10,7 +10,6 @@ as it is, field by field, is refused when it is written. Instances of a subclass
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from enum import Enum
 from operator import is_
 from typing import Any
@@ -22,13 +21,18 @@ from runs.engine.plain_json import digits, plain, plain_json, pretty
 from runs.engine.values import allowed, objects
 from runs.engine.values.allowed import allow
 from runs.engine.values.refusals import Refused, sentence
-from runs.engine.values.tags import READERS, SETS, WRITERS
+from runs.engine.values.tags import SETS, WRITERS
+from runs.engine.values.unpacking import (
+    BASE_CONVERSIONS,
+    PLAIN_TYPES,
+    TAG,
+    TAG_BYTES,
+    TEXT_ONLY,
+    unpack,
+)
 from runs.engine.values.unreadable import Unread
 
 __all__ = ["allow", "dumps", "loads", "loads_raw", "plain", "plain_json", "pretty", "show"]
-
-TAG = "$type"  # the key that tells a tagged value from any other mapping
-_MARK = b'"$type"'
 
 
 def dumps(value: Any) -> bytes:
@@ -51,7 +55,7 @@ def loads(data: bytes | str) -> Any:
     class that is not allowed here, and for one that its class cannot hold any more."""
     raw = data.encode() if isinstance(data, str) else data
     value = orjson.loads(raw)
-    return _unpack(value) if _MARK in raw else value
+    return unpack(value) if TAG_BYTES in raw else value
 
 
 def show(data: bytes | str) -> Any:
@@ -59,7 +63,7 @@ def show(data: bytes | str) -> Any:
     Unread, a dict of its fields with the name of its class."""
     raw = data.encode() if isinstance(data, str) else data
     value = orjson.loads(raw)
-    return _unpack(value, shown=True) if _MARK in raw else value
+    return unpack(value, shown=True) if TAG_BYTES in raw else value
 
 
 def loads_raw(data: bytes | str) -> Any:
@@ -79,12 +83,12 @@ def as_pairs(data: bytes) -> bytes:
 
 def is_tagged(data: bytes) -> bool:
     """Whether anything in a stored form may need `from_raw`. Else its JSON values are its value."""
-    return _MARK in data
+    return TAG_BYTES in data
 
 
 def from_raw(raw: Any, *, shown: bool = False) -> Any:
     """The value with that stored form, as `loads` gives it, or as `show` does."""
-    return _unpack(raw, shown)
+    return unpack(raw, shown)
 
 
 def _said(error: Exception) -> str:
@@ -102,7 +106,7 @@ def _tag(name: str, value: Any) -> dict[str, Any]:
 
 def _pack(value: Any) -> Any:
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN_TYPES:
         return value
     if kind is int:
         return value if -(2**63) <= value < 2**63 else _tag("int", digits(value))
@@ -110,7 +114,7 @@ def _pack(value: Any) -> Any:
         return value if math.isfinite(value) else _tag("float", repr(value))
     if kind is list:
         return value if _is_plain(value) else [_pack(item) for item in value]
-    if kind is dict and TAG not in value and _TEXT.issuperset(map(type, value)):
+    if kind is dict and TAG not in value and TEXT_ONLY.issuperset(map(type, value)):
         return {key: _pack(item) for key, item in value.items()}
     if kind is tuple:
         return _tag("tuple", _pack_items(value))
@@ -131,7 +135,7 @@ def _is_plain(items: list[Any]) -> bool:
         return bool(min(items) >= -(2**63) and max(items) < 2**63)
     if kinds == {float}:
         return all(map(math.isfinite, items))
-    return kinds <= _PLAIN
+    return kinds <= PLAIN_TYPES
 
 
 def _pack_object(value: Any) -> Any:
@@ -140,7 +144,7 @@ def _pack_object(value: Any) -> Any:
         return _pack_member(value) if isinstance(value, Enum) else _pack_instance(value)
     if cls is Unread:
         return value.stored
-    for plainer, convert in _PLAINER:
+    for plainer, convert in BASE_CONVERSIONS:
         if isinstance(value, plainer) and not isinstance(value, Enum):
             return _pack(convert(value))
     raise Refused(value)
@@ -152,7 +156,7 @@ def _pack_member(value: Enum) -> Any:
     tag = {TAG: "enum", "class": allowed.name_of(cls)}
     try:
         packed = _pack(value.value)
-        if cls(_unpack(packed)) is value:
+        if cls(unpack(packed)) is value:
             return {**tag, "value": packed}
     except Exception:  # Refused, or whatever the lookup by value raises
         packed = None
@@ -239,68 +243,3 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def _pack_items(value: Any) -> list[Any]:
     return [_pack(item) for item in value]
-
-
-_TEXT = frozenset({str})
-_PLAIN = frozenset({str, bool, type(None)})
-#: Values of these types never change, and are read back as they are.
-SCALARS = _PLAIN | {int, float}
-
-#: Bases whose subclasses are stored as plain values, and how to make these.
-_PLAINER: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (str, str.__str__),
-    (int, int.__int__),
-    (float, float.__float__),
-)
-
-#: Forms of objects: as `objects.restore` and as `objects.call` take them, and members of an Enum.
-_FORMS = frozenset({"instance", "object", "enum"})
-
-
-def _unpack(value: Any, shown: bool = False) -> Any:
-    if isinstance(value, list):
-        return [_unpack(item, shown) for item in value]
-    if not isinstance(value, dict):
-        return value
-    name = value.get(TAG)
-    if not isinstance(name, str) or (name not in _FORMS and "value" not in value):
-        return {key: _unpack(item, shown) for key, item in value.items()}
-    parts = {key: _unpack(item, shown) for key, item in value.items() if key not in (TAG, "class")}
-    try:
-        if name in READERS:
-            return READERS[name](parts["value"])
-        return _unpack_object(name, str(value.get("class", name)), parts)
-    except Exception as error:
-        if not shown:
-            raise
-        return Unread(value.get("class", name), str(error), value, _data(parts))
-
-
-def _data(parts: Mapping[str, Any]) -> Any:
-    """What is on record of an object, as data."""
-    fields = parts.get("value", parts.get("name"))
-    if not isinstance(fields, Mapping):
-        return fields
-    others = ({**parts.get(part, {})} for part in ("attributes", "extra", "private"))
-    return {**fields, **{name: item for part in others for name, item in part.items()}}
-
-
-def _unpack_object(form: str, name: str, parts: Mapping[str, Any]) -> Any:
-    cls = allowed.find(name)
-    try:
-        if issubclass(cls, Enum):
-            return cls[parts["name"]] if "name" in parts else cls(parts["value"])
-        if form == "instance":
-            return objects.restore(cls, parts)
-        try:
-            return objects.call(cls, parts)
-        except Exception:  # an earlier version has stored what the class does not take
-            return objects.restore(cls, parts)
-    except NotStorableError:
-        raise
-    except Exception as error:
-        raise NotStorableError(
-            f"The journal holds a {name} that the class does not take any more: {error!r}. Let it "
-            "take what is on record, or allow another class that does, with also_known_as="
-            f"[{name!r}]."
-        ) from error

@@ -14,7 +14,7 @@ from runs.process import slots
 from runs.queries import open_tasks, queue_reasons, slot_holders
 from runs.queries.open_tasks import SHOWN
 from runs.queries.reasons import Cause, within
-from runs.scheduling import availability, leases, stalls
+from runs.scheduling import availability, claimable, leases, stalls
 
 
 def causes(run: Run, now: datetime) -> list[Cause]:
@@ -85,7 +85,7 @@ def _pending(run: Run, now: datetime, *, held_up: bool) -> Iterator[Cause]:
             detail=f"Its worker was lost {run.crashes} times in a row; at {most} it fails.",
         )
     alive = availability.alive(now)
-    suspect = run.crashes >= leases.suspicious()
+    suspect = run.crashes >= claimable.suspicious()
     awake = any(worker.awake for worker in alive)
     if not awake and (why := slots.fault(apart=suspect)):
         yield Cause(code="slots_unusable", detail=why)
@@ -104,7 +104,7 @@ def _pending(run: Run, now: datetime, *, held_up: bool) -> Iterator[Cause]:
     if suspect:
         yield _apart(run)
         return
-    ahead = queue_reasons.ahead(run).filter(crashes__lt=leases.suspicious()).count()
+    ahead = queue_reasons.ahead(run).filter(crashes__lt=claimable.suspicious()).count()
     held = leases.in_flight()
     able = availability.having(alive, run.workflow)
     free = sum(max(0, worker.capacity - held.get(worker.id, 0)) for worker in able)
@@ -133,7 +133,7 @@ def _missing(run: Run, alive: list[Worker]) -> Iterator[Cause]:
 
 
 def _apart(run: Run) -> Cause:
-    suspects = Run.objects.filter(crashes__gte=leases.suspicious())
+    suspects = Run.objects.filter(crashes__gte=claimable.suspicious())
     running = suspects.filter(status=RunStatus.RUNNING).count()
     first = (suspects & queue_reasons.ahead(run)).count()
     return Cause(

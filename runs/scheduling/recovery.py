@@ -7,10 +7,8 @@ changes nothing.
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from time import monotonic
 from uuid import UUID
 
 import orjson
@@ -26,22 +24,19 @@ from runs.engine.events import Event
 from runs.lifecycle import cancellation, notification, transitions, wakeup
 from runs.lifecycle.transitions import apply_to_all
 from runs.models import WAITING, Run, RunStatus, Worker
-from runs.process import processes
-from runs.scheduling import availability, leases, silent_workers
+from runs.scheduling import availability, claimable, silent_workers
+from runs.scheduling.worker_health import (
+    DatabaseHealth,
+    database_is_responsive,
+    dead_and_silent,
+    host_has_worker,
+    refresh_idle_heartbeats,
+)
 
 logger = logging.getLogger(__name__)
 
 #: The type of the error of a run that was given up.
 CRASHED = "CrashedTooOften"
-#: Longer than this for the write lock, and the database was not there for others either.
-_PROMPT_SECONDS = 0.5
-#: A worker that was silent for so many leases is gone, if it is of another host, or to be ended.
-_SILENT_LEASES = 6
-
-
-class _Process:
-    #: The last sweep of this process found the database away or locked before it could write.
-    disturbed = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +58,11 @@ def sweep(now: datetime) -> Swept:
     try:
         found = _find(now)
     except TRANSIENT:
-        _Process.disturbed = True
+        DatabaseHealth.disturbed = True
         silent_workers.forget()
         raise
     # What fails from here on has another reason, and may fail each time.
-    _Process.disturbed = False
+    DatabaseHealth.disturbed = False
     return _change(found, now)
 
 
@@ -86,13 +81,13 @@ class _Found:
 def _find(now: datetime) -> _Found:
     # Before any write: it may hold the lock that the first one waits for.
     silent_workers.end_frozen(now)
-    dead, silent = _dead_and_silent(now)
+    dead, silent = dead_and_silent(now)
     lost = Q(status=RunStatus.RUNNING) & (
         Q(lease_expires_at__lte=now) | Q(lease_expires_at=None) | Q(lease_owner__in=dead)
     )
     any_lost = Run.objects.filter(lost).exists()
     # Asked once, before any other write, which would wait for the same lock.
-    prompt = (any_lost or bool(silent)) and _writes_are_prompt()
+    prompt = (any_lost or bool(silent)) and database_is_responsive()
     return _Found(dead=dead, silent=silent, lost=lost, any_lost=any_lost, prompt=prompt)
 
 
@@ -108,7 +103,7 @@ def _change(found: _Found, now: datetime) -> Swept:
         recovered = _put_back(lost, now)
     due = Run.objects.filter(status__in=WAITING, wake_at__lte=now)
     woken = _wake(due, now) if due.exists() else 0
-    _vouch_for_sleepers(now)
+    refresh_idle_heartbeats(now)
     availability.report_missing(workflows.registered())
     # After their runs: a row that is gone no longer says whose lease it was.
     workers = Worker.objects.filter(pk__in=dead).delete()[0] if dead else 0
@@ -136,54 +131,10 @@ def _runs(count: int) -> str:
     return f"{count} run{'s' * (count != 1)}"
 
 
-def _dead_and_silent(now: datetime) -> tuple[list[UUID], list[Worker]]:
-    """The workers whose process has ended: of this host by looking, of others by their silence. And
-    those of this host that live and are silent."""
-    host = processes.host()
-    silent = now - timedelta(seconds=_SILENT_LEASES * conf().lease_seconds)
-    dead, silent_here = [], []
-    for worker in Worker.objects.all():
-        is_silent = worker.heartbeat_at < silent
-        if worker.host != host:
-            gone = is_silent
-        elif processes.process_started(worker.pid) == worker.process_started:
-            gone = False
-            if worker.awake and is_silent and worker.pid != os.getpid():
-                silent_here.append(worker)
-        else:
-            gone = is_silent or processes.known_dead(worker.pid, worker.process_started)
-        if gone:
-            dead.append(worker.id)
-    return dead, silent_here
-
-
-def _vouch_for_sleepers(now: datetime) -> None:
-    """A worker without work sends no heartbeat of its own: it waits inside django-q2. That its
-    process lives is all there is to know."""
-    stale = now - timedelta(seconds=conf().lease_seconds / 2)
-    asleep = Worker.objects.filter(host=processes.host(), awake=False, heartbeat_at__lt=stale)
-    alive = [
-        worker.id
-        for worker in asleep
-        if processes.process_started(worker.pid) == worker.process_started
-    ]
-    if alive:
-        Worker.objects.filter(id__in=alive, awake=False).update(heartbeat_at=now)
-
-
 def _hopeless(lost: Q) -> QuerySet[Run]:
     """The lost runs that have crashed as often as a run may, this crash included."""
     given_up = Q(crashes__gte=conf().max_attempts - 1, cancel_requested_at=None)
     return Run.objects.filter(lost, given_up)
-
-
-def _writes_are_prompt() -> bool:
-    """Whether the database can be written at once, and could at the last sweep. Where it could not
-    for a while (SQLite locked by another process, Postgres restarted), nobody could renew a lease
-    either: those who live get until the next sweep to do so."""
-    began = monotonic()
-    with transaction.atomic():
-        return monotonic() - began < _PROMPT_SECONDS and not _Process.disturbed
 
 
 def _put_back(lost: Q, now: datetime) -> int:
@@ -225,21 +176,16 @@ def _explanation(run: Run, crashes: int) -> str:
     )
 
 
-def host_has_worker() -> bool:
-    """Whether a worker of this host is known."""
-    return Worker.objects.filter(host=processes.host()).exists()
-
-
 def _ring_if_needed() -> bool:
     """Make up for a wake-up that got lost, and wake who executes suspects: nobody else does. A host
     without any worker that is known gets one, too: it registers, and people see that it is there.
     """
     known = workflows.registered()
-    if leases.any_pending(apart=True, known=known):
+    if claimable.any_pending(apart=True, known=known):
         notification.wake_worker(isolated=True)
     # Not for what waits its turn, is paused, or is of a workflow that this host lacks: that would
     # keep a worker awake for nothing.
-    needed = leases.any_pending(known=known) or not host_has_worker()
+    needed = claimable.any_pending(known=known) or not host_has_worker()
     if not needed or wakeup.queued():
         return False
     notification.wake_worker()

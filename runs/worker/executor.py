@@ -26,7 +26,7 @@ from runs.errors import Problem
 from runs.journal.entry import Ending
 from runs.journal.journal import DurableJournal
 from runs.lifecycle import transitions
-from runs.scheduling.leases import Claimed
+from runs.scheduling.claims import Claimed
 
 _log = logging.getLogger("fastgraph.run")
 

@@ -39,8 +39,9 @@ from runs.models import Worker as WorkerRow
 from runs.notify.changes import WORKERS, CommitHint, listen
 from runs.process import processes, stop_request
 from runs.process.supervised_thread import RESTART_SECONDS, SupervisedThread
-from runs.scheduling import leases, stalls
-from runs.scheduling.leases import Claimed
+from runs.scheduling import claimable, leases, stalls
+from runs.scheduling import claims as scheduling_claims
+from runs.scheduling.claims import Claimed
 from runs.worker.active_run import CountedThreads, Held
 from runs.worker.executor import Executor
 
@@ -238,9 +239,9 @@ class Worker:
     def _claim_now(self, room: int) -> list[Claimed]:
         seen, self._seen = self._seen, False
         known = workflows.registered()
-        if not seen and not leases.any_pending(apart=self._apart, known=known):
+        if not seen and not claimable.any_pending(apart=self._apart, known=known):
             return []
-        return leases.claim(self.id, room, apart=self._apart, known=known)
+        return scheduling_claims.claim(self.id, room, apart=self._apart, known=known)
 
     def _register(self) -> None:
         """Find or make the row of this process, which stays from one job to the next."""
@@ -395,6 +396,6 @@ class Worker:
                     self._rang.set()
                     room = len(self._held) < self._capacity
                     known = workflows.registered()
-                    if room and leases.any_pending(apart=self._apart, known=known):
+                    if room and claimable.any_pending(apart=self._apart, known=known):
                         self._seen = True
                         loop.call_soon_threadsafe(self._news.set)

@@ -26,7 +26,7 @@ from runs.journal.journal import DurableJournal
 from runs.models import Checkpoint, Event, Run, RunStatus
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.scheduling import leases
+from runs.scheduling import claimable, claims
 from runs.worker.executor import Executor
 from runs.worker.worker import Worker
 from tests.integration.counting import Register
@@ -131,7 +131,7 @@ def test_a_part_of_a_node_is_not_done_for_a_run_that_was_rolled_back(
         return {}
 
     run = begin(register(StateGraph(State).add_node("node", node).add_edge(START, "node")))
-    (claimed,) = leases.claim(Worker(store()).id, 1)
+    (claimed,) = claims.claim(Worker(store()).id, 1)
     now = timezone.now()
     Run.objects.filter(id=run.id).update(cancel_requested_at=now, rolled_back=True)
 
@@ -167,7 +167,7 @@ def test_no_node_of_a_suspect_is_begun_by_two(
     names = ["one", "two", "three"]
     graph = StateGraph(State).add_sequence([(name, node(name)) for name in names])
     run = begin(register(graph.add_edge(START, "one")), durability)
-    Run.objects.filter(id=run.id).update(crashes=leases.suspicious())
+    Run.objects.filter(id=run.id).update(crashes=claimable.suspicious())
 
     async def both() -> None:
         await asyncio.gather(Worker(store(), apart=True).drain(), Worker(store()).drain())

@@ -25,7 +25,7 @@ from runs.models import Event, PendingWrite, Run, Thread
 from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.scheduling import leases
+from runs.scheduling import claims
 from runs.worker.executor import Executor
 from tests.integration.chain import names
 from tests.support.processes import wait_until
@@ -303,7 +303,7 @@ async def execute() -> None:
 
     def claim() -> Any:
         try:
-            return leases.claim(uuid7(), 1)[0]
+            return claims.claim(uuid7(), 1)[0]
         finally:
             connections.close_all()
 

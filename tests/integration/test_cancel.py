@@ -26,7 +26,7 @@ from runs.errors import Problem
 from runs.lifecycle import cancellation
 from runs.models import Event, Run, RunStatus
 from runs.operations.cancel import cancel_run
-from runs.scheduling import leases, recovery
+from runs.scheduling import claims, recovery
 from tests.integration.chain import Start, State, add, in_thread, names
 from tests.support.processes import wait_until
 from tests.support.worker import run_pending
@@ -232,7 +232,7 @@ def test_a_node_that_does_not_stop_costs_its_worker_and_no_other_run(
 
 def test_the_sweep_ends_what_lost_its_worker(start: Start) -> None:
     run = start(add)
-    leases.claim(uuid7(), 1)
+    claims.claim(uuid7(), 1)
     assert cancel(run).status == "running"
     now = timezone.now()
     assert recovery.sweep(now).cancelled == 0
@@ -245,7 +245,7 @@ def test_the_sweep_ends_what_lost_its_worker(start: Start) -> None:
 def test_the_sweep_fences_who_does_not_heed(start: Start, settings: Settings) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "cancel_seconds": 2.0, "lease_seconds": 60.0}
     run = start(add)
-    leases.claim(uuid7(), 1)
+    claims.claim(uuid7(), 1)
     cancel(run)
     now = timezone.now()
     assert recovery.sweep(now + timedelta(seconds=1)).cancelled == 0
@@ -280,7 +280,7 @@ def test_cancelled_at_a_fault_point(start: Start, drain: Callable[..., None], po
 
 def test_over_http(api: APIClient, start: Start) -> None:
     run = start(add)
-    leases.claim(uuid7(), 1)
+    claims.claim(uuid7(), 1)
     answer = api.post(f"/api/runs/{run.id}/cancel", {"reason": "too dear"})
     assert answer.status_code == 202
     said = answer.json()

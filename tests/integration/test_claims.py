@@ -18,7 +18,7 @@ from runs.engine.ids import uuid7
 from runs.models import Run
 from runs.process import stop_request
 from runs.process.shared_flag import Flag
-from runs.scheduling import leases, recovery
+from runs.scheduling import claimable, claims, leases, recovery
 from runs.worker.worker import Worker as RunsWorker
 from tests.integration.counting import Count, Register, add, counting, log, pending, result
 from tests.support.worker import run_pending
@@ -30,9 +30,9 @@ def test_claims_go_by_priority_then_age() -> None:
     runs = [pending("x") for _ in range(3)]
     Run.objects.filter(id=runs[2].id).update(priority=1)
     worker: UUID = uuid7()
-    order = [UUID(leases.claim(worker, 1)[0].lease.run_id) for _ in range(3)]
+    order = [UUID(claims.claim(worker, 1)[0].lease.run_id) for _ in range(3)]
     assert order == [runs[2].id, runs[0].id, runs[1].id]
-    assert leases.claim(worker, 1) == []
+    assert claims.claim(worker, 1) == []
     assert leases.in_flight() == {worker: 3}
 
 
@@ -41,15 +41,15 @@ def test_suspects_are_claimed_apart_from_the_others(settings: Settings) -> None:
     runs = [pending("x") for _ in range(5)]
     Run.objects.filter(id__in=[runs[0].id, runs[2].id]).update(crashes=2)
     Run.objects.filter(id=runs[3].id).update(crashes=1)
-    found = leases.claim(uuid7(), 10)
+    found = claims.claim(uuid7(), 10)
     assert [(c.lease.run_id, c.lease.apart) for c in found] == [
         (str(run.id), False) for run in (runs[1], runs[3], runs[4])
     ]
-    assert (leases.any_pending(), leases.any_pending(apart=True)) == (False, True)
+    assert (claimable.any_pending(), claimable.any_pending(apart=True)) == (False, True)
     for run in (runs[0], runs[2]):
-        (alone,) = leases.claim(uuid7(), 1, apart=True)
+        (alone,) = claims.claim(uuid7(), 1, apart=True)
         assert (alone.lease.run_id, alone.lease.apart) == (str(run.id), True)
-    assert not leases.any_pending(apart=True)
+    assert not claimable.any_pending(apart=True)
 
 
 def test_a_suspect_is_one_of_the_others_again_with_its_next_superstep(
@@ -88,7 +88,7 @@ def test_a_suspect_that_is_ahead_of_its_journal_stays_where_it_is(
 
 def test_a_run_whose_worker_died_goes_on(register: Register, drain: Callable[[], None]) -> None:
     run = pending(register(counting()))
-    assert len(leases.claim(uuid7(), 10)) == 1  # by a worker that is never heard of again
+    assert len(claims.claim(uuid7(), 10)) == 1  # by a worker that is never heard of again
     recovery.sweep(timezone.now())
     run.refresh_from_db()
     assert run.status == "running"

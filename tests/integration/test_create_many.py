@@ -15,7 +15,7 @@ from runs.models import Event, Run, Thread
 from runs.operations import create_requests
 from runs.operations.create_requests import CreateRequest, CreateResult
 from runs.operations.new_run import NewRun
-from runs.scheduling import leases
+from runs.scheduling import claims
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,7 +34,7 @@ def test_many_at_once_in_their_order(api: APIClient) -> None:
     results = answer.json()["results"]
     assert [run["name"] for run in results] == [str(i) for i in range(1000)]
     assert len({run["thread"] for run in results}) == 1000
-    claimed = [run.lease.run_id for run in leases.claim(uuid7(), 1000)]
+    claimed = [run.lease.run_id for run in claims.claim(uuid7(), 1000)]
     assert claimed == [run["id"] for run in results]
     assert Event.objects.filter(name="created", seq=1).count() == 1000
     # one statement a table, whatever the number: those that were captured are each row's
@@ -116,6 +116,6 @@ def test_many_callers_with_one_key_get_one_run() -> None:
 def test_priority_goes_first(api: APIClient) -> None:
     low, high = (api.post("/api/runs/", {**ONE, "priority": p}).json()["id"] for p in (-5, 5))
     middle = api.post("/api/runs/", ONE).json()["id"]
-    assert [run.lease.run_id for run in leases.claim(uuid7(), 3)] == [high, middle, low]
+    assert [run.lease.run_id for run in claims.claim(uuid7(), 3)] == [high, middle, low]
     for priority in (101, -101, 1.5, "1", None):
         assert api.post("/api/runs/", {**ONE, "priority": priority}).status_code == 422

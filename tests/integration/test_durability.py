@@ -36,7 +36,7 @@ from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
 from runs.operations.resume import resume_run
-from runs.scheduling import leases
+from runs.scheduling import claims
 from runs.worker.executor import Executor
 from tests.contract.builders import checkpoint, superstep
 from tests.engine.mortal import Killed
@@ -75,9 +75,9 @@ class MortalJournal(DurableJournal):
         return self._dies_at is not None and self.entries >= self._dies_at
 
 
-def claim() -> list[leases.Claimed]:
+def claim() -> list[claims.Claimed]:
     try:
-        return leases.claim(uuid7(), 1)
+        return claims.claim(uuid7(), 1)
     finally:
         connections.close_all()
 
@@ -197,7 +197,7 @@ async def test_what_a_cancelled_exit_run_did_is_kept(work: Callable[[], None]) -
     def begin() -> Lease:
         try:
             run = create_run(NewRun(workflow="steps", payload={"steps": 3}, durability="exit"))
-            (claimed,) = leases.claim(uuid7(), 1)
+            (claimed,) = claims.claim(uuid7(), 1)
             now = timezone.now()
             Run.objects.filter(id=run.id).update(cancel_requested_at=now, cancel_by="ann")
             return claimed.lease

@@ -21,7 +21,7 @@ from runs.engine.ids import uuid7
 from runs.models import Event, Run, Thread, Worker
 from runs.operations.cancel import cancel_run
 from runs.process import processes
-from runs.scheduling import leases, recovery
+from runs.scheduling import claims, recovery
 from tests.support.processes import wait_until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
@@ -76,12 +76,12 @@ def test_it_holds_up_nobody_and_is_fenced(settings: Settings, how: str) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "lease_seconds": LEASE}
     run = Run.objects.create(thread=Thread.objects.create(), workflow="any", payload={})
     elsewhere = Worker.objects.create(host="another", pid=os.getpid(), process_started="x")
-    assert len(leases.claim(elsewhere.pk, 1)) == 1
+    assert len(claims.claim(elsewhere.pk, 1)) == 1
     with frozen(how, run) as process:
         wait_until("what it had locked is free", lambda: not is_locked(run))
         assert processes.stopped(process.pid)
         assert recovery.sweep(timezone.now() + timedelta(seconds=2 * LEASE)).recovered == 1
-        (again,) = leases.claim(uuid7(), 1)
+        (again,) = claims.claim(uuid7(), 1)
         assert again.lease.attempt == 2
         assert cancel_run(run.pk).cancel_requested_at is not None  # which waits for no lock
         process.send_signal(signal.SIGCONT)

@@ -25,7 +25,7 @@ from runs.lifecycle import transitions
 from runs.models import Checkpoint as CheckpointRow
 from runs.models import Event as EventRow
 from runs.models import Run, Thread
-from runs.scheduling import leases
+from runs.scheduling import claims
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def lease() -> Lease:
     Run.objects.create(thread=Thread.objects.create(), workflow="any", payload={})
-    (claimed,) = leases.claim(uuid7(), 1)
+    (claimed,) = claims.claim(uuid7(), 1)
     return claimed.lease
 
 

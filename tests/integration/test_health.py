@@ -16,7 +16,7 @@ from fastgraph_site import __version__
 from runs.models import Run, RunStatus, Worker
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
-from runs.scheduling import leases
+from runs.scheduling import claims
 
 pytestmark = pytest.mark.django_db
 
@@ -112,13 +112,13 @@ def test_a_worker_at_work_is_seen(
     api: APIClient, trail: str, work: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    claim = leases.claim
+    claim = claims.claim
 
     def look(*args: Any, **more: Any) -> Any:
         seen.append(api.get("/api/workers").json()["results"])
         return claim(*args, **more)
 
-    monkeypatch.setattr(leases, "claim", look)
+    monkeypatch.setattr(claims, "claim", look)
     create_run(NewRun(workflow=trail, payload={"input": "x"}))
     work()
 

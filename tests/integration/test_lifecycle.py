@@ -22,7 +22,7 @@ from runs.lifecycle.transitions import CANCEL, LOSE, RESUME, STOP, TABLE, Transi
 from runs.models import TERMINAL, PendingReason, Run, RunStatus
 from runs.models import Event as EventRow
 from runs.notify import changes
-from runs.scheduling import leases
+from runs.scheduling import claims
 from tests.integration.chain import Start, add, names
 
 pytestmark = pytest.mark.django_db
@@ -141,7 +141,7 @@ def test_resume_notifies_watchers_and_workers_and_queues_a_wakeup(
 def test_runs_that_are_put_back_are_told_to_watchers_and_a_stop_wakes_a_worker(
     run: Run, notified: list[str], transition: Transition, jobs: int
 ) -> None:
-    leases.claim(uuid7(), 1)
+    claims.claim(uuid7(), 1)
     notified.clear()
     assert transitions.apply_to_all([run.pk], transition, now=NOW) == 1
     assert transitions.apply_to_all([run.pk], transition, now=NOW) == 0, "it is pending already"
@@ -218,6 +218,6 @@ def test_a_claim_takes_the_reason_away(run: Run, claim: Callable[[], None]) -> N
 @pytest.fixture
 def claim() -> Callable[[], None]:
     def one() -> None:
-        assert len(leases.claim(uuid7(), 1)) == 1
+        assert len(claims.claim(uuid7(), 1)) == 1
 
     return one

@@ -51,7 +51,7 @@ from runs.operations.cancel import cancel_run
 from runs.operations.create import create_run
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
-from runs.scheduling import leases, recovery
+from runs.scheduling import claims, leases, recovery
 from tests.contract import builders
 from tests.integration.chain import Start, add
 
@@ -141,7 +141,7 @@ class Life(RuleBasedStateMachine):
     @precondition(has("pending"))
     @rule(limit=st.integers(1, 3), isolated=st.sampled_from([False, False, True]))
     def claim(self, limit: int, isolated: bool) -> None:
-        claimed = leases.claim(self.worker, limit, apart=isolated)
+        claimed = claims.claim(self.worker, limit, apart=isolated)
         self.leases += [(one.lease, count(1)) for one in claimed]
 
     @precondition(has("running"))

@@ -24,7 +24,7 @@ from runs.models import Run, RunStatus
 from runs.operations.create import create_run, create_runs
 from runs.operations.new_run import NewRun
 from runs.operations.replay import replay_run
-from runs.scheduling import leases, limits, recovery
+from runs.scheduling import claimable, claims, leases, limits, recovery
 from tests.support.worker import run_pending
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,7 +53,7 @@ def register() -> Iterator[Register]:
 
 
 def claim(limit: int = 100) -> list[UUID]:
-    return [UUID(claimed.lease.run_id) for claimed in leases.claim(uuid7(), limit)]
+    return [UUID(claimed.lease.run_id) for claimed in claims.claim(uuid7(), limit)]
 
 
 def end(*run_ids: UUID) -> None:
@@ -74,9 +74,9 @@ def test_a_key_has_as_many_places_as_its_limit(register: Register) -> None:
     runs = keyed(register(), "a", "a", "a", "b", None, limit=2)
     assert claim() == [runs[0], runs[1], runs[3], runs[4]]
     assert claim() == []
-    assert not leases.any_pending()
+    assert not claimable.any_pending()
     end(runs[1])
-    assert leases.any_pending()
+    assert claimable.any_pending()
     assert claim() == [runs[2]]
 
 
@@ -84,7 +84,7 @@ def test_places_are_those_of_leases_and_not_of_a_count(register: Register) -> No
     """Whatever becomes of who holds one: a place is free when its lease is."""
     first, second = keyed(register(), "a", "a")
     worker = uuid7()
-    assert [claimed.lease.run_id for claimed in leases.claim(worker, 5)] == [str(first)]
+    assert [claimed.lease.run_id for claimed in claims.claim(worker, 5)] == [str(first)]
     leases.give_back(worker)
     assert claim() == [first]
     Run.objects.filter(id=first).update(lease_expires_at=timezone.now(), crashes=0)
@@ -110,7 +110,7 @@ def test_a_workflow_has_as_many_places_as_it_declares(register: Register) -> Non
     runs = keyed(name, *[None] * 3)
     (beside,) = keyed(other, None)
     assert claim() == [*runs[:2], beside]
-    assert claim() == [] and not leases.any_pending()
+    assert claim() == [] and not claimable.any_pending()
     end(runs[0])
     assert claim() == [runs[2]]
 
@@ -290,8 +290,8 @@ def test_what_does_not_fit_is_refused(
 def test_places_are_found_by_an_index(register: Register) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("SQLite says which index it takes, whatever the size of the table")
-    suspects = leases._claimable(apart=True, suspicious=2).explain()
+    suspects = claimable._claimable(apart=True, suspicious=2).explain()
     assert "run_crashed" in suspects
-    plan = leases._claimable(apart=False, suspicious=2).explain()
+    plan = claimable._claimable(apart=False, suspicious=2).explain()
     assert "run_pending" in plan and "run_key_busy" in plan and "run_thread_begun" in plan
     assert limits.in_key("k") == 0

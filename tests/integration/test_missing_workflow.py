@@ -29,7 +29,7 @@ from runs.models import Checkpoint, Run, RunStatus, Thread, Worker, WorkflowPaus
 from runs.operations import pause
 from runs.operations.cancel import cancel_run
 from runs.process import processes
-from runs.scheduling import availability, leases, recovery
+from runs.scheduling import availability, claimable, claims, recovery
 from runs.worker.worker import Worker as RunsWorker
 from tests.integration.counting import Count, Register, add, counting, log, pending, result
 
@@ -67,7 +67,7 @@ def why(api: APIClient, run: Run) -> dict[str, str]:
 
 
 def claimed(known: set[str] | None, limit: int = 10, *, apart: bool = False) -> list[UUID]:
-    found = leases.claim(uuid7(), limit, apart=apart, known=known)
+    found = claims.claim(uuid7(), limit, apart=apart, known=known)
     return [UUID(one.lease.run_id) for one in found]
 
 
@@ -186,10 +186,10 @@ def test_claim_finds_known_runs_behind_many_of_a_missing_workflow() -> None:
         pending("gone")
     urgent, late = pending("b"), pending("a")
     Run.objects.filter(pk=urgent.pk).update(priority=-1)
-    assert leases.any_pending(known={"a", "b"})
+    assert claimable.any_pending(known={"a", "b"})
     assert claimed({"a", "b"}, 2) == [late.pk, urgent.pk]
-    assert not leases.any_pending(known={"a", "b"})
-    assert leases.any_pending(known={"gone"})
+    assert not claimable.any_pending(known={"a", "b"})
+    assert claimable.any_pending(known={"gone"})
 
 
 def test_claim_is_ordinary_again_when_no_missing_workflow_waits() -> None:
@@ -198,13 +198,13 @@ def test_claim_is_ordinary_again_when_no_missing_workflow_waits() -> None:
     cancel_run(gone.pk)
     runs = [pending("a") for _ in range(2)]
     assert claimed({"a"}) == [run.pk for run in runs]
-    assert not leases.any_pending(known={"a"})
+    assert not claimable.any_pending(known={"a"})
 
 
 def test_isolated_run_of_missing_workflow_is_left_to_a_worker_that_has_it() -> None:
     gone, here = pending("gone"), pending("a")
     Run.objects.update(crashes=2)
-    assert not leases.any_pending(apart=True, known={"b"})
+    assert not claimable.any_pending(apart=True, known={"b"})
     assert claimed({"a"}, 1, apart=True) == [here.pk]
     assert claimed({"a"}, 1, apart=True) == []
     assert claimed({"gone"}, 1, apart=True) == [gone.pk]
@@ -217,7 +217,7 @@ def test_missing_workflow_holds_up_the_later_runs_of_its_thread(api: APIClient) 
     for _ in range(2):  # as the first is met, and as it is known of
         assert claimed({"text_report"}, 1) in ([other.pk], [])
     assert status(other) == "running"
-    assert not leases.any_pending(known={"text_report"})
+    assert not claimable.any_pending(known={"text_report"})
     Worker.objects.create(host="h", pid=1, process_started="x", workflows=["text_report"])
     causes = why(api, second)
     assert list(causes) == ["thread_busy"]
@@ -256,9 +256,9 @@ def test_limits_hold_beside_a_missing_workflow() -> None:
     other = pending("a")
     known = {"narrow", "a"}
     assert claimed(known) == [runs[0].pk, other.pk]
-    assert not leases.any_pending(known=known)
+    assert not claimable.any_pending(known=known)
     Run.objects.filter(pk=runs[0].pk).update(status="completed", finished_at=timezone.now())
-    assert leases.any_pending(known=known)
+    assert claimable.any_pending(known=known)
     assert claimed(known) == [runs[1].pk]
 
 
@@ -299,7 +299,7 @@ def test_claim_beside_many_runs_of_a_missing_workflow_reads_few_rows(
     assert claimed({"a"}) == [run.pk]  # and from now on it is known that others wait
     pending("a")
     only = availability.Only(workflow="a", known=frozenset({"a"}))
-    for query in (leases._next(False, 2, only), leases._first(False, 2, only)):
+    for query in (claimable.next_runs(False, 2, only), claimable._first(False, 2, only)):
         assert len(query.rows(1)) == 1
         _, statement, given, _ = query._compiled[connection.vendor]
         _reads_by_workflow(statement, [*given, 10])

@@ -25,7 +25,7 @@ from runs.models import Checkpoint, Event, Run, RunStatus, Thread
 from runs.operations.create import create_run, create_runs
 from runs.operations.create_requests import CreateRequest, create, create_many
 from runs.operations.new_run import NewRun
-from runs.scheduling import leases
+from runs.scheduling import claims
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,9 +130,9 @@ def test_enqueue_waits_for_what_has_begun(
         )
     two = create_run(NewRun(workflow="talk", payload={"do": "b"}, thread=one.thread_id, priority=9))
     expected = [str(one.pk)] if parked == "put back" else []
-    assert [claimed.lease.run_id for claimed in leases.claim(uuid7(), 5)] == expected
+    assert [claimed.lease.run_id for claimed in claims.claim(uuid7(), 5)] == expected
     Run.objects.filter(pk=one.pk).update(status=RunStatus.COMPLETED, finished_at=timezone.now())
-    assert [claimed.lease.run_id for claimed in leases.claim(uuid7(), 5)] == [str(two.pk)]
+    assert [claimed.lease.run_id for claimed in claims.claim(uuid7(), 5)] == [str(two.pk)]
 
 
 def test_nobody_waits_for_a_run_that_waits_for_an_answer(
@@ -154,8 +154,8 @@ def test_two_that_have_begun_do_not_wait_for_each_other(
     two = ask(do, one.thread_id)
     drain()
     Run.objects.filter(pk__in=[one.pk, two.pk]).update(status=RunStatus.PENDING)
-    assert len(leases.claim(uuid7(), 5)) == 1
-    assert leases.claim(uuid7(), 5) == []
+    assert len(claims.claim(uuid7(), 5)) == 1
+    assert claims.claim(uuid7(), 5) == []
 
 
 @pytest.mark.parametrize("do", ["", "ask", "sleep"], ids=["pending", "interrupted", "sleeping"])
@@ -263,7 +263,7 @@ def test_all_that_is_unfinished_makes_way(
 
 def test_interrupting_first_and_rolling_back_then(talk: Started) -> None:
     one = ask("wait")
-    leases.claim(uuid7(), 1)
+    claims.claim(uuid7(), 1)
     two = ask("b", one.thread_id, "interrupt")
     three = ask("c", one.thread_id, "rollback")
     one.refresh_from_db()

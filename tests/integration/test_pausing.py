@@ -28,7 +28,7 @@ from runs.operations.pause import pause_run, pause_workflow, unpause_run, unpaus
 from runs.operations.resume import resume_run
 from runs.process import stop_request
 from runs.process.shared_flag import Flag
-from runs.scheduling import leases, recovery
+from runs.scheduling import claimable, claims, leases, recovery
 from tests.integration.chain import Start, State, add, in_thread, names
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,14 +43,14 @@ def said(run: Run, name: str) -> Any:
 
 
 def claim() -> list[str]:
-    return [claimed.lease.run_id for claimed in leases.claim(uuid7(), 10)]
+    return [claimed.lease.run_id for claimed in claims.claim(uuid7(), 10)]
 
 
 def test_a_pending_run_waits_until_it_is_unpaused(start: Start, drain: Callable[[], None]) -> None:
     run = start(add)
     paused = pause_run(run.id, by="ann", reason="later")
     assert (paused.status, paused.pause_by, paused.pause_reason) == ("pending", "ann", "later")
-    assert not leases.any_pending() and claim() == []
+    assert not claimable.any_pending() and claim() == []
     drain()
     run.refresh_from_db()
     assert (run.status, run.attempt) == ("pending", 0)
@@ -235,7 +235,7 @@ def test_a_paused_run_whose_worker_dies_stays_paused(start: Start) -> None:
 def test_a_paused_run_whose_worker_gives_up_says_so(start: Start) -> None:
     run = start(add)
     owner = uuid7()
-    leases.claim(owner, 1)
+    claims.claim(owner, 1)
     pause_run(run.id)
     leases.give_back(owner)
     run.refresh_from_db()

@@ -21,7 +21,7 @@ from runs.engine.ids import uuid7
 from runs.lifecycle import cancellation, wakeup
 from runs.models import Event, Run, RunStatus, Thread, Worker
 from runs.process import processes
-from runs.scheduling import availability, recovery
+from runs.scheduling import availability, recovery, worker_health
 from runs.scheduling.recovery import Swept, sweep
 from tests.support.processes import wait_until
 
@@ -77,7 +77,9 @@ def test_a_lapsed_lease_puts_the_run_back() -> None:
 
 
 def test_a_late_part_that_always_fails_keeps_no_run_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery._Process, "disturbed", False)  # to be as it was after this test
+    monkeypatch.setattr(
+        worker_health.DatabaseHealth, "disturbed", False
+    )  # to be as it was after this test
 
     def fails(_: object) -> None:
         raise OperationalError("canceling statement due to lock timeout")
@@ -93,7 +95,7 @@ def test_a_late_part_that_always_fails_keeps_no_run_lost(monkeypatch: pytest.Mon
 
 
 def test_it_is_asked_once_whether_runs_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recovery._Process, "disturbed", False)
+    monkeypatch.setattr(worker_health.DatabaseHealth, "disturbed", False)
     new_run()
     with CaptureQueriesContext(connection) as queries:
         assert sweep(NOW).recovered == 1
@@ -253,12 +255,14 @@ def test_only_a_stopped_worker_is_ended_before_any_write(
     monkeypatch: pytest.MonkeyPatch, stopped: bool
 ) -> None:
     """What it has locked nobody can write before it is gone; one that is slow may go on."""
-    monkeypatch.setattr(recovery._Process, "disturbed", False)  # to be as it was after this test
+    monkeypatch.setattr(
+        worker_health.DatabaseHealth, "disturbed", False
+    )  # to be as it was after this test
 
     def locked(*_: object) -> bool:
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(recovery, "_writes_are_prompt", locked)
+    monkeypatch.setattr(recovery, "database_is_responsive", locked)
     monkeypatch.setattr(cancellation, "overdue", locked)
     sleeping = [sys.executable, "-c", "print(flush=True); import time; time.sleep(60)"]
     with subprocess.Popen(sleeping, stdout=subprocess.PIPE) as process:

@@ -19,7 +19,7 @@ from pytest_django import Settings
 
 from runs.models import Run, RunStatus, Thread, Worker
 from runs.process import processes
-from runs.scheduling import recovery, silent_workers
+from runs.scheduling import recovery, silent_workers, worker_health
 from runs.scheduling.recovery import sweep
 from tests.support.processes import wait_until
 
@@ -31,7 +31,7 @@ LONG = timedelta(hours=1)
 def _fresh(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.FASTGRAPH = {**settings.FASTGRAPH, "lease_seconds": LEASE}
     monkeypatch.setattr(silent_workers._Process, "seen", {})
-    monkeypatch.setattr(recovery._Process, "disturbed", False)
+    monkeypatch.setattr(worker_health.DatabaseHealth, "disturbed", False)
 
 
 @pytest.fixture
@@ -157,15 +157,15 @@ def test_nobody_suffers_for_a_long_lock(
                 sweep(timezone.now())
             connection.close()
         else:
-            timer = threading.Timer(4 * recovery._PROMPT_SECONDS, release.set)
-            asked = recovery._writes_are_prompt
+            timer = threading.Timer(4 * worker_health._PROMPT_SECONDS, release.set)
+            asked = worker_health.database_is_responsive
 
             def ask() -> bool:
                 timer.start()  # it waits for the lock from here on
                 return asked()
 
             with monkeypatch.context() as patched:
-                patched.setattr(recovery, "_writes_are_prompt", ask)
+                patched.setattr(recovery, "database_is_responsive", ask)
                 sweep(timezone.now())
             timer.join()
     if raises:
@@ -188,6 +188,6 @@ def test_a_run_is_put_back_at_the_next_sweep(monkeypatch: pytest.MonkeyPatch) ->
     Run.objects.create(
         thread=thread, workflow="steps", status=RunStatus.RUNNING, lease_expires_at=lost
     )
-    monkeypatch.setattr(recovery._Process, "disturbed", True)
+    monkeypatch.setattr(worker_health.DatabaseHealth, "disturbed", True)
     assert sweep(timezone.now()).recovered == 0
     assert sweep(timezone.now()).recovered == 1

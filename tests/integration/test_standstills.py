@@ -19,7 +19,7 @@ from runs.engine import START, StateGraph
 from runs.engine.ids import uuid7
 from runs.models import PendingWrite, Run
 from runs.queries.why import causes
-from runs.scheduling import leases, stalls
+from runs.scheduling import claims, stalls
 from tests.integration.chain import names
 from tests.integration.counting import pending
 from tests.support.processes import wait_until
@@ -177,7 +177,7 @@ def test_a_run_on_which_a_thread_works_stays(busy: Any) -> None:
 def test_what_the_loop_still_writes_of_a_run_that_left_is_fenced() -> None:
     with standing(BLOCKING["a node"], only(waits)) as (_, beside):
         wait_until("it is put back", lambda: is_put_back(beside))
-        (taken,) = leases.claim(other := uuid7(), 1)
+        (taken,) = claims.claim(other := uuid7(), 1)
         assert taken.lease.run_id == str(beside.id)
     beside.refresh_from_db()
     assert (beside.status, beside.attempt, beside.lease_owner) == ("running", 2, other)

@@ -10,16 +10,20 @@ from __future__ import annotations
 import collections
 import collections.abc
 import contextlib
-import reprlib
 import sys
 from collections.abc import Callable, Mapping
 from enum import Enum, Flag
 from functools import lru_cache, partial
-from pathlib import PurePath
 from typing import Any, Literal, get_args, get_origin
 
 from runs.engine.annotations import type_hints
 from runs.engine.annotations.constructors import maker
+from runs.engine.annotations.conversion_errors import (
+    Convert,
+    literal_conversion,
+    path_conversion,
+    refuse_value,
+)
 from runs.engine.annotations.enum_members import (
     enum_member,
     is_json_literal,
@@ -30,8 +34,6 @@ from runs.engine.annotations.enum_members import (
 from runs.engine.annotations.scalars import SCALARS
 from runs.engine.annotations.shapes import DICTS, LISTS, fits
 from runs.engine.values.tags import FACTORIES
-
-Convert = Callable[[Any], Any]
 
 _SEQUENCES = frozenset({list, tuple, set, frozenset, collections.deque})
 
@@ -57,7 +59,7 @@ def converter(hint: Any) -> Convert | None:
         return None
     if type_hints.has_fields(origin):
         return _Record(core)
-    return SCALARS.get(origin) or enum_member(origin) or _path(origin)
+    return SCALARS.get(origin) or enum_member(origin) or path_conversion(origin)
 
 
 def classes(hint: Any) -> frozenset[type]:
@@ -119,17 +121,11 @@ class _Record:
     def _converts(self) -> dict[str, Convert]:
         if self._fields is None:
             made = {
-                key: _of_literal(hint) or converter(hint)
+                key: literal_conversion(hint) or converter(hint)
                 for key, hint in type_hints.field_hints(self._hint).items()
             }
             self._fields = {key: convert for key, convert in made.items() if convert is not None}
         return self._fields
-
-
-def _of_literal(hint: Any) -> Convert | None:
-    """Refuses what a Literal does not name: that tells the members of a union apart."""
-    core, _ = type_hints.peeled(hint)
-    return literal(get_args(core)) if get_origin(core) is Literal else None
 
 
 def _of_list(origin: Any, args: tuple[Any, ...]) -> Convert | None:
@@ -230,13 +226,15 @@ def _of_any_key(core: Any) -> Convert | None:
     members = type_hints.members(core)
     if str in members or not any(map(_of_key, members)):
         return None
-    found = [each for one in members if (each := _of_key(one) or _of_literal(one)) is not None]
+    found = [
+        each for one in members if (each := _of_key(one) or literal_conversion(one)) is not None
+    ]
 
     def convert(given: Any) -> Any:
         for each in found:
             with contextlib.suppress(ValueError, TypeError):
                 return each(given)
-        return _refused(core, given)
+        return refuse_value(core, given)
 
     return convert
 
@@ -279,14 +277,9 @@ def _of_union(hint: Any, core: Any) -> Convert | None:
         for member, convert in found:
             if convert is not None and fits(given, member):
                 return convert(given)
-        return _refused(core, given)
+        return refuse_value(core, given)
 
     return convert
-
-
-def _refused(core: Any, given: Any) -> Any:
-    names = (getattr(one, "__name__", str(one)) for one in type_hints.members(core))
-    raise ValueError(f"{reprlib.repr(given)} is none of {', '.join(names)}")
 
 
 def _by_pydantic(hint: Any) -> Convert | None:
@@ -297,9 +290,3 @@ def _by_pydantic(hint: Any) -> Convert | None:
         return None
     made: Convert = adapter.validate_python
     return made
-
-
-def _path(kind: Any) -> Convert | None:
-    if not issubclass(kind, PurePath):
-        return None
-    return lambda given: kind(given) if isinstance(given, str) else given

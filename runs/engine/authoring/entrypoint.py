@@ -6,15 +6,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 
 from runs.engine.annotations import function_hints, type_hints
 from runs.engine.annotations.function_hints import Unresolved
+from runs.engine.authoring.entrypoint_state import (
+    EntrypointResult,
+    EntrypointState,
+    as_debug,
+    as_input,
+    as_snapshot,
+    as_update,
+)
 from runs.engine.authoring.state_graph import StateGraph
 from runs.engine.calls.compiled import CompiledGraph
 from runs.engine.calls.options import Config, Options
-from runs.engine.calls.snapshots import StateSnapshot, TaskSnapshot
+from runs.engine.calls.snapshots import StateSnapshot
 from runs.engine.calls.streams import in_sync, stream
 from runs.engine.calls.views import NOTHING, StreamMode
 from runs.engine.errors import InvalidGraphError, InvalidUpdateError
@@ -24,20 +32,10 @@ from runs.engine.execution.task.task_call import current
 from runs.engine.graph import signatures
 from runs.engine.graph.validation import check_yields_nothing
 from runs.engine.journal.ports import Journal
-from runs.engine.types import START, Cache, Command
+from runs.engine.types import START, Cache
 
 R = TypeVar("R")
 S = TypeVar("S")
-
-
-class _Result(TypedDict):
-    result: Any
-
-
-class _State(TypedDict, total=False):
-    input: Any
-    result: Any
-    previous: Any
 
 
 class Entrypoint:
@@ -57,7 +55,9 @@ class Entrypoint:
         typed: Any = TypedDict  # its keys are known at run time only
         given = typed("given", {"input": body.takes})
         seen = typed("seen", {"input": body.takes, "previous": Any}, total=False)
-        builder = StateGraph(_State, context_schema, input_schema=given, output_schema=_Result)
+        builder = StateGraph(
+            EntrypointState, context_schema, input_schema=given, output_schema=EntrypointResult
+        )
         builder.add_node(name, body, input_schema=seen).add_edge(START, name)
         self.compiled: CompiledGraph = builder.compile(
             checkpointer, name=name, description=function.__doc__, cache=cache
@@ -80,7 +80,7 @@ class Entrypoint:
                 input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options
             )
             return [item async for item in items]
-        return _answer(await self.compiled.ainvoke(_given(input), config, **options))
+        return _answer(await self.compiled.ainvoke(as_input(input), config, **options))
 
     def invoke(
         self,
@@ -96,7 +96,7 @@ class Entrypoint:
             return list(
                 self.stream(input, config, stream_mode=stream_mode, subgraphs=subgraphs, **options)
             )
-        return _answer(self.compiled.invoke(_given(input), config, **options))
+        return _answer(self.compiled.invoke(as_input(input), config, **options))
 
     def astream(
         self,
@@ -110,7 +110,7 @@ class Entrypoint:
         """As `CompiledGraph.astream`; the tasks are shown as nodes, the values are what the
         function returns."""
         doing = self.compiled.call(config, options)
-        given = _given(input)
+        given = as_input(input)
         return stream(doing, given, stream_mode, subgraphs=subgraphs, shape=self._shape)
 
     def stream(
@@ -128,21 +128,21 @@ class Entrypoint:
 
     def _shape(self, mode: StreamMode, shown: Any, behind: Any) -> Any:
         if mode == "updates":
-            return _update(self.__name__, shown)
+            return as_update(self.__name__, shown)
         if mode == "values":
             if "__interrupt__" in shown:
                 return _answer(shown)
             # The input alone changes nothing that is seen of a function.
             return shown.get("result") if "result" in behind.changed else NOTHING
         if mode == "debug":
-            return {**shown, "payload": _told(self.__name__, shown["payload"])}
-        return _told(self.__name__, shown) if mode in ("tasks", "checkpoints") else shown
+            return {**shown, "payload": as_debug(self.__name__, shown["payload"])}
+        return as_debug(self.__name__, shown) if mode in ("tasks", "checkpoints") else shown
 
     async def aget_state(
         self, config: Config | str, *, journal: Journal | None = None
     ) -> StateSnapshot:
         """Where a thread stands; its values are what the function returned last."""
-        return _seen(await self.compiled.aget_state(config, journal=journal))
+        return as_snapshot(await self.compiled.aget_state(config, journal=journal))
 
     async def aget_state_history(
         self, config: Config | str, **options: Any
@@ -150,7 +150,7 @@ class Entrypoint:
         """The checkpoints of a thread, newest first. The options are those of
         `CompiledGraph.aget_state_history`."""
         async for state in self.compiled.aget_state_history(config, **options):
-            yield _seen(state)
+            yield as_snapshot(state)
 
     async def aupdate_state(
         self,
@@ -167,11 +167,11 @@ class Entrypoint:
 
     def get_state(self, config: Config | str, *, journal: Journal | None = None) -> StateSnapshot:
         """`aget_state` for scripts."""
-        return _seen(self.compiled.get_state(config, journal=journal))
+        return as_snapshot(self.compiled.get_state(config, journal=journal))
 
     def get_state_history(self, config: Config | str, **options: Any) -> list[StateSnapshot]:
         """`aget_state_history` for scripts."""
-        return [_seen(one) for one in self.compiled.get_state_history(config, **options)]
+        return [as_snapshot(one) for one in self.compiled.get_state_history(config, **options)]
 
     def update_state(
         self,
@@ -185,7 +185,7 @@ class Entrypoint:
         written = self._written(values, as_node)
         return self.compiled.update_state(config, written, journal=journal)
 
-    def _written(self, values: Any, as_node: str | None) -> _State:
+    def _written(self, values: Any, as_node: str | None) -> EntrypointState:
         if as_node not in (None, self.__name__):
             raise InvalidUpdateError(
                 f"Entrypoint {self.__name__!r} has no node {as_node!r} to update its state as: "
@@ -240,7 +240,9 @@ class _Body:
         said = function_hints.hints(function).get(first, Any)
         self.takes: Any = Any if isinstance(said, Unresolved) else type_hints.peeled(said)[0]
 
-    async def __call__(self, state: _State, *, config: Any, runtime: Any, writer: Any) -> _State:
+    async def __call__(
+        self, state: EntrypointState, *, config: Any, runtime: Any, writer: Any
+    ) -> EntrypointState:
         memo = current.get()
         context = runtime if self.awaits else runtime.in_thread
         given = {"config": config, "previous": state.get("previous"), "writer": context.emit}
@@ -254,52 +256,14 @@ class _Body:
         return _returned(answer)
 
 
-def _given(input: Any) -> Any:
-    return input if input is None or isinstance(input, Command) else {"input": input}
-
-
 def _answer(final_state: dict[str, Any]) -> Any:
     if "__interrupt__" in final_state:
         return {"__interrupt__": final_state["__interrupt__"]}
     return final_state.get("result")
 
 
-def _returned(answer: Any) -> _State:
+def _returned(answer: Any) -> EntrypointState:
     """What the state has of what the function returned."""
     if isinstance(answer, entrypoint.final):
         return {"result": answer.value, "previous": answer.save}
     return {"result": answer, "previous": answer}
-
-
-def _seen(state: StateSnapshot) -> StateSnapshot:
-    """A thread as those see it who know of the function only."""
-    values: Any = state.values.get("result") if state.values else state.values
-    return replace(state, values=values, tasks=tuple(map(_seen_task, state.tasks)))
-
-
-def _seen_task(task: TaskSnapshot) -> TaskSnapshot:
-    result: Any = task.result
-    return task if result is None else replace(task, result=result.get("result"))
-
-
-def _update(name: str, shown: Any) -> Any:
-    """What a function gave, instead of the state that it is kept in."""
-    return {name: shown[name]["result"]} if _is_state(shown.get(name), "result") else shown
-
-
-def _told(name: str, shown: Any) -> Any:
-    """What is told of a task or a checkpoint, in the same way."""
-    if "values" in shown:
-        return {**shown, "values": shown["values"].get("result")}
-    if shown["name"] == name:
-        for key in ("input", "result"):
-            if _is_state(shown.get(key), key):
-                return {**shown, key: shown[key][key]}
-    return shown
-
-
-def _is_state(given: Any, key: str) -> bool:
-    # A task may have the name of the function that calls it, and shows something else.
-    return (
-        isinstance(given, dict) and key in given and given.keys() <= _State.__annotations__.keys()
-    )

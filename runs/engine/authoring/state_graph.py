@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal, Self
 
+from runs.engine.authoring.path_map import validated_path_map, with_labels
 from runs.engine.calls.compiled import CompiledGraph
 from runs.engine.errors import InvalidGraphError
 from runs.engine.execution.caching import InMemoryCache
 from runs.engine.execution.subgraphs import Subgraph
 from runs.engine.graph import schema, signatures
 from runs.engine.graph.channels import Channel
-from runs.engine.graph.destinations import answers, may_be_none
 from runs.engine.graph.destinations import destinations as named_by
+from runs.engine.graph.destinations import may_be_none
 from runs.engine.graph.function_identity import check_identity
 from runs.engine.graph.graph import Branch, Graph, Node, StateView
 from runs.engine.graph.runnables import Runnable, as_function
@@ -120,7 +121,7 @@ class StateGraph:
             timeout=seconds_of(f"Node {name!r}", timeout),
             defer=defer,
             atomic=atomic,
-            destinations=_labelled(name, destinations or named_by(run)),
+            destinations=with_labels(name, destinations or named_by(run)),
             view=self._seen_by(f"Node {name!r}", run, input_schema),
             subgraph=subgraph,
             metadata=dict(metadata or {}),
@@ -160,7 +161,7 @@ class StateGraph:
         who = f"Router {name!r} after {source!r}"
         check_yields_nothing(who, route)
         calling, keywords = signatures.calling(who, route)
-        targets = _path_map(who, route, path_map)
+        targets = validated_path_map(who, route, path_map)
         branch = Branch(
             name=name,
             route=route,
@@ -288,26 +289,3 @@ class StateGraph:
     def _all_edges(self) -> list[tuple[str, str]]:
         edges = [(a, b) for a, targets in self._edges.items() for b in targets]
         return edges + [(a, target) for sources, target in self._joins for a in sources]
-
-
-def _labelled(node: str, names: Collection[str] | Mapping[str, str]) -> Mapping[str, str | None]:
-    if isinstance(names, str):
-        raise InvalidGraphError(
-            f"Node {node!r} has destinations={names!r}; give a list of names: [{names!r}]."
-        )
-    labels = names if isinstance(names, Mapping) else dict.fromkeys(names)
-    return {as_text(name): label for name, label in labels.items()}
-
-
-def _path_map(
-    who: str, path: Callable[..., Any], given: Mapping[Hashable, str] | Sequence[str] | None
-) -> Mapping[Any, str] | None:
-    if isinstance(given, str):
-        raise InvalidGraphError(
-            f"{who} has path_map={given!r}; give a list of names, or a mapping from its answers."
-        )
-    names = answers(who, path) if given is None else given
-    if names is None:
-        return None
-    found = names if isinstance(names, Mapping) else {name: name for name in names}
-    return {answer: as_text(name) for answer, name in found.items()}

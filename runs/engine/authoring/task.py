@@ -21,8 +21,8 @@ from runs.engine.errors import (
     ParentCommand,
 )
 from runs.engine.execution import caching, language_models
-from runs.engine.execution.context import step_call
 from runs.engine.execution.retrying import run_with_retries, with_timeout
+from runs.engine.execution.step import step_call
 from runs.engine.execution.task import part_tasks, unmatched_calls
 from runs.engine.execution.task.task_call import TaskCall, current
 from runs.engine.graph import signatures

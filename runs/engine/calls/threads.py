@@ -13,7 +13,7 @@ from runs.engine.clock import SystemClock
 from runs.engine.errors import InvalidUpdateError
 from runs.engine.execution.execution import Execution
 from runs.engine.execution.loop import commit
-from runs.engine.execution.runner import routes
+from runs.engine.execution.routing import routes
 from runs.engine.graph.graph import Graph
 from runs.engine.journal.ports import Journal
 from runs.engine.names import as_text

@@ -12,14 +12,15 @@ from runs.engine.checkpoint import Note, Position, TaskWrites
 from runs.engine.concurrency import forked
 from runs.engine.errors import InvalidUpdateError, NodeTimeoutError, ParentCommand
 from runs.engine.execution.arguments import arguments
-from runs.engine.execution.execution import CommitGate
+from runs.engine.execution.commit_gate import CommitGate
 from runs.engine.execution.retrying import with_timeout
 from runs.engine.execution.task.signals import again
 from runs.engine.execution.task.task_call import TaskCall
 from runs.engine.journal.ports import Transacted
 from runs.engine.superstep.plan import view
+from runs.engine.superstep.routes import read_route
 from runs.engine.superstep.update import fold
-from runs.engine.superstep.writes import read_answer, read_route, update_data
+from runs.engine.superstep.writes import read_answer, update_data
 
 
 async def run_atomic(memo: TaskCall, position: Position, call: Callable[[], Any]) -> TaskWrites:

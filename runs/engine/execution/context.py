@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeVar
 
 from runs.engine import events, names, serde
-from runs.engine.concurrency.node_tasks import hand
-from runs.engine.errors import IdentityError
+from runs.engine.execution.step import (
+    has_event_loop,
+    own_copies,
+    run_step,
+    split_step_key,
+    step_call,
+)
 from runs.engine.execution.task import part_tasks, unmatched_calls, waiting
 from runs.engine.execution.task.signals import again, watched
 from runs.engine.execution.task.task_call import TaskCall
 from runs.engine.journal.ports import ArtifactRef, Journal
 from runs.engine.names import Content
-from runs.engine.superstep.call_identity import arguments_of, mark_of, split_key
-from runs.engine.superstep.recorded_call import Call
-from runs.engine.values.copies import copied_if_finite
 
 T = TypeVar("T")
 
@@ -133,12 +133,12 @@ class Context(_Facts):
         record raises IdentityError, and is not made. A function that has a parameter `key` of its
         own gets it; to give the step a key as well, bind that: `partial(function, key=...)`."""
         memo = self._memo
-        key, kwargs = _split_key(memo, name, function, kwargs)
+        key, kwargs = split_step_key(memo, name, function, kwargs)
         call = step_call(memo, name, function, args, kwargs, key)
         if call.kept is not None and call.kept.value is not None:
             return serde.loads(call.kept.value)
         await unmatched_calls.settle(memo, call)
-        return await part_tasks.whole(memo, _made(memo, call, name, function, args, kwargs))
+        return await part_tasks.whole(memo, run_step(memo, call, name, function, args, kwargs))
 
     async def sleep(self, seconds: float, *, key: str | None = None) -> None:
         """Go on after that many seconds. A long sleep parks the run: nothing of it stays in
@@ -176,7 +176,7 @@ class SyncContext(_Facts):
         the transaction, and never waits."""
         body = serde.dumps(data)
         self._memo.emit_from_thread(_event(name), body)
-        if self._memo.is_to_wait(len(body)) and not _on_a_loop():
+        if self._memo.is_to_wait(len(body)) and not has_event_loop():
             # In its turn: the loop has taken all that was emitted before, so none of it piles up.
             self._wait(self._execution.journal.room())
 
@@ -188,7 +188,7 @@ class SyncContext(_Facts):
     def step(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As `Context.step`; `function` is called in this thread."""
         memo = self._memo
-        key, kwargs = _split_key(memo, name, function, kwargs)
+        key, kwargs = split_step_key(memo, name, function, kwargs)
         call = step_call(memo, name, function, args, kwargs, key)
         if call.kept is not None and call.kept.value is not None:
             return serde.loads(call.kept.value)
@@ -198,7 +198,7 @@ class SyncContext(_Facts):
         try:
             with memo.parts.one_in_thread():
                 with watched(memo) as asked:
-                    function, args, kwargs = _own_copies(function, args, kwargs)
+                    function, args, kwargs = own_copies(function, args, kwargs)
                     result = function(*args, **kwargs)
                 if asked:  # it was made without the answer
                     raise again(asked)
@@ -228,84 +228,6 @@ class SyncContext(_Facts):
 
     def _wait(self, doing: Coroutine[Any, Any, T]) -> T:
         return self._memo.begin(doing).result()
-
-
-def _split_key(
-    memo: TaskCall, name: str, function: Callable[..., Any], kwargs: dict[str, Any]
-) -> tuple[str | None, dict[str, Any]]:
-    return split_key(f"Step {name!r} of node {memo.task.node.name!r}", function, kwargs)
-
-
-def step_call(
-    memo: TaskCall,
-    name: str,
-    function: Callable[..., Any],
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    key: str | None,
-) -> Call:
-    """Which step or task of the call `memo` is asked for here, with what is on record of it."""
-    memo.check()
-    memo.refuse_in_transaction("steps, tasks and graphs")
-    memo.refuse_while_waiting()
-    where = memo.where()
-    try:
-        return memo.ledger.calls.begin(
-            names.as_text(name),
-            arguments_of(function, args, kwargs),
-            mark=mark_of(function),
-            function=function,
-            key=key,
-            own=where == "own",
-            beside=where == "beside",
-            line=hand(),
-        )
-    except IdentityError as error:
-        raise memo.noted(error) from None
-
-
-async def _made(
-    memo: TaskCall,
-    call: Call,
-    name: str,
-    function: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> Any:
-    """The result of a step that is not on record yet, and is when this returns."""
-    failed = True
-    try:
-        memo.refuse_begun()
-        with memo.parts.one():
-            with watched(memo) as asked:
-                function, args, kwargs = _own_copies(function, args, kwargs)
-                result = await memo.call(function, *args, **kwargs)
-            if asked:  # it was made without the answer
-                raise again(asked)
-            kept = await memo.keep(call, memo.encode(name, result))
-        failed = False
-        return kept
-    finally:
-        memo.ledger.calls.end(call, failed=failed)
-
-
-def _own_copies(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-    """What a step calls, with copies of its arguments and of those that a `partial` binds."""
-    own = copied_if_finite
-    if type(function) is partial:
-        function = partial(function.func, *own(function.args), **own(function.keywords))
-    return function, own(args), own(kwargs)
-
-
-def _on_a_loop() -> bool:
-    """Whether this thread runs an event loop, which a wait would stop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _event(name: str | None) -> str:

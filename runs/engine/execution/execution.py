@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -19,40 +18,18 @@ from runs.engine.clock import Clock, SystemClock
 from runs.engine.concurrency import forked
 from runs.engine.concurrency.guarding import guarded
 from runs.engine.concurrency.thread_pool import threads_of
-from runs.engine.errors import Fenced, NodeError, NotStorableError
+from runs.engine.errors import NodeError, NotStorableError
 from runs.engine.events import Event
+from runs.engine.execution.commit_gate import CommitGate
+from runs.engine.execution.limits import check_size, refuse_over
 from runs.engine.graph.graph import Graph
 from runs.engine.journal.ports import ArtifactRef, ArtifactStore, Blob, Journal, Lease
 from runs.engine.journal.replayed_events import ReplayedEvents
 from runs.engine.superstep.plan import Task
-from runs.engine.types import START, Interrupt
+from runs.engine.types import Interrupt
 from runs.engine.values.copies import copied, copied_containers
 
 _log = logging.getLogger("fastgraph.node")
-
-
-class CommitGate:
-    """One call of an atomic node: what it has stated so far, and who decides how it ends. Its
-    thread, with the commit, or its run, which does not wait for it any more: whoever is first."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.artifacts: list[ArtifactRef] = []
-        self._lock = threading.Lock()
-        self._given_up = self._committing = False
-
-    def take(self) -> None:
-        """About to commit; Fenced when nobody waits for that any more."""
-        with self._lock:
-            if self._given_up:
-                raise Fenced("The run did not wait for this node; its transaction is undone.")
-            self._committing = True
-
-    def give_up(self) -> bool:
-        """Whether the transaction is undone: False when it is too late for that."""
-        with self._lock:
-            self._given_up = not self._committing
-            return self._given_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,37 +238,6 @@ class Execution:
         if error is not None:
             raise error
         return answer
-
-
-def _who(node: str) -> str:
-    return "the input" if node == START else f"node {node!r}"
-
-
-def check_size(node: str, channel: str, size: int, limit: int | None) -> None:
-    """Raise NotStorableError when `size` is over the limit."""
-    refuse_over(f"Key {channel!r} of {_who(node)}", size, limit)
-
-
-def refuse_over(what: str, size: int, limit: int | None) -> None:
-    """Raise NotStorableError, naming `what`, when its `size` is over the limit of a value."""
-    if limit is not None and size > limit:
-        raise NotStorableError(
-            f"{what} has {size:,} bytes; a value may have {limit:,}. Keep big things with "
-            "ctx.save_artifact() and put their artifact_id into the state, or raise the limit "
-            "(FASTGRAPH_MAX_VALUE_BYTES on the server)."
-        )
-
-
-def check_state_size(node: str, sizes: Mapping[str, int], limit: int | None) -> None:
-    """Raise NotStorableError when all keys together (`sizes`: stored bytes) are over the limit."""
-    total = sum(sizes.values())
-    if limit is not None and total > limit:
-        biggest = max(sizes, key=lambda key: sizes[key])
-        raise NotStorableError(
-            f"After {_who(node)} the state has {total:,} bytes; it may have {limit:,}. Most of it "
-            f"is key {biggest!r} ({sizes[biggest]:,} bytes). Keep big things with "
-            "ctx.save_artifact(), or raise the limit (FASTGRAPH_MAX_STATE_BYTES on the server)."
-        )
 
 
 def _caught(

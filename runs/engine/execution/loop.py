@@ -23,14 +23,11 @@ from runs.engine.errors import (
     RunTimeoutError,
 )
 from runs.engine.events import Event
-from runs.engine.execution.execution import (
-    CheckpointDetail,
-    Execution,
-    check_size,
-    check_state_size,
-)
+from runs.engine.execution.execution import CheckpointDetail, Execution
+from runs.engine.execution.limits import check_size, check_state_size
 from runs.engine.execution.retrying import cancelled_itself, is_run_cancellation
-from runs.engine.execution.runner import routes, run_tasks
+from runs.engine.execution.routing import routes
+from runs.engine.execution.runner import run_tasks
 from runs.engine.execution.task.task_call import current
 from runs.engine.journal.ports import Superstep
 from runs.engine.journal.replayed_events import ReplayedEvents

@@ -6,25 +6,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from runs.engine import events, faults
 from runs.engine.checkpoint import Note, Position, TaskWrites
 from runs.engine.concurrency import stopping
-from runs.engine.errors import GraphInterrupt, InvalidUpdateError, NodeError, ParentCommand
+from runs.engine.errors import GraphInterrupt, NodeError, ParentCommand
 from runs.engine.execution import caching, language_models
 from runs.engine.execution.arguments import arguments
 from runs.engine.execution.atomic import run_atomic
 from runs.engine.execution.execution import Execution
-from runs.engine.execution.retrying import is_run_cancellation, run_with_retries, with_timeout
-from runs.engine.execution.task import signals
+from runs.engine.execution.node_call import call_node
+from runs.engine.execution.retrying import run_with_retries, with_timeout
+from runs.engine.execution.routing import refuse_sent_commands, routes, sent_commands, with_routes
 from runs.engine.execution.task.signals import again
 from runs.engine.execution.task.task_call import SHORT, TaskCall, current
-from runs.engine.graph.graph import Branch, Node
 from runs.engine.superstep.pending import NO_PENDING_WRITES, PendingWrites, Sleep, asked
-from runs.engine.superstep.plan import Task, view
-from runs.engine.superstep.update import fold
-from runs.engine.superstep.writes import identified, read_answer, read_route, update_data
+from runs.engine.superstep.plan import Task
+from runs.engine.superstep.writes import identified, read_answer, update_data
 from runs.engine.types import Interrupt
 
 Result = TaskWrites | GraphInterrupt
@@ -214,26 +212,12 @@ async def _kept_or_made(memo: TaskCall, position: Position, known: PendingWrites
         ) from error
     if kept is not None:
         kept = identified(graph, kept)
-        return await run_with_retries(memo, _timed(task, partial(_routed, position, kept)))
+        return await run_with_retries(memo, _timed(task, partial(with_routes, position, kept)))
     made: list[TaskWrites] = []
     found = await run_with_retries(memo, _timed(task, partial(_attempt, position, made)))
     if key is not None:
         await caching.keep(graph, task, key, made[-1])
     return found
-
-
-async def _routed(position: Position, kept: TaskWrites, memo: TaskCall) -> TaskWrites:
-    """A kept result with where the routers after its node lead."""
-    execution = memo.execution
-    branches = execution.graph.branches.get(kept.node)
-    if not branches:
-        return kept
-    token = current.set(memo)
-    try:
-        targets = await routes(execution, position, kept, branches)
-    finally:
-        current.reset(token)
-    return replace(kept, goto=(*kept.goto, *targets))
 
 
 async def _attempt(
@@ -249,11 +233,11 @@ async def _attempt(
             args, named = arguments((task.argument(),), task.node, memo)
             return await run_atomic(memo, position, partial(task.node.run, *args, **named))
         try:
-            answer = await _call(memo)
+            answer = await call_node(memo)
             if memo.signals is not None:  # its code caught what it asked
                 raise again(memo.signals.items)
         except BaseException as error:
-            answer = _sent_up(memo, error)
+            answer = sent_commands(memo, error)
         else:
             if task.node.subgraph is not None:  # keys of its own stay its own
                 answer = {key: answer[key] for key in answer if key in graph.channels}
@@ -274,10 +258,10 @@ async def _attempt(
             try:
                 targets += await routes(execution, position, finished, branches)
             except ParentCommand:
-                _refuse_sent(memo)
+                refuse_sent_commands(memo)
                 raise
             if memo.signals is not None:
-                _refuse_sent(memo)
+                refuse_sent_commands(memo)
     finally:
         current.reset(token)
         if leave is not None:
@@ -287,79 +271,3 @@ async def _attempt(
     return TaskWrites(  # not replace(), which costs several times as much
         task_id=task.task_id, node=name, writes=made, goto=tuple(targets), inside=memo.inside
     )
-
-
-async def routes(
-    execution: Execution, position: Position, task: TaskWrites, branches: Sequence[Branch]
-) -> list[Any]:
-    """Where the routers after a task send the run. They see its own writes and no one else's."""
-    graph = execution.graph
-    values = fold(graph, position.values, [task])
-    targets: list[Any] = []
-    for branch in branches:
-        args: tuple[Any, ...] = (view(branch.view or graph.view, values),)
-        named: dict[str, Any] = {}
-        if branch.calling != "state" or branch.keywords:
-            args, named = arguments(args, branch, _memo_of(execution, position, task))
-        if branch.is_async:
-            answer = await branch.route(*args, **named)
-        elif branch.takes_context:  # a sync context waits for the event loop
-            memo = current.get(None)  # none in a router after START
-            run = execution if memo is None else memo
-            answer = await run.in_thread(branch.route, *args, **named)
-        else:
-            answer = branch.route(*args, **named)
-        if asyncio.iscoroutine(answer):  # of an async function in a sync wrapper
-            answer = await answer
-        targets += read_route(graph, task.node, branch, answer, task.task_id)
-    if execution.max_value_bytes is not None:
-        execution.check_sends(task.node, targets)
-    return targets
-
-
-def _memo_of(execution: Execution, position: Position, task: TaskWrites) -> TaskCall:
-    """Of the task that a router is a part of: the one that runs, or START, or an edit by hand."""
-    memo = current.get(None)
-    if memo is not None and memo.task.task_id == task.task_id:
-        return memo
-    node = execution.graph.nodes.get(task.node) or Node(name=task.node, run=view, is_async=False)
-    path, step = (0, task.node), position.step + 1
-    stands_for = Task(task_id=task.task_id, path=path, node=node, step=step, arg=None)
-    memo = TaskCall(execution, stands_for, position.checkpoint, NO_PENDING_WRITES)
-    return memo
-
-
-def _sent_up(memo: TaskCall, error: BaseException) -> list[Any]:
-    """The Commands that graphs inside the node sent to the one around them, if that is how the
-    node ended; or else `error` is raised."""
-    ended = signals.settled(error, memo.signals.items) if memo.signals is not None else error
-    if not isinstance(ended, ParentCommand) or is_run_cancellation(error):
-        raise error
-    memo.signals = None  # they are heeded; the routers come after them
-    return [replace(command, graph=None) for command in ended.commands]
-
-
-def _refuse_sent(memo: TaskCall) -> None:
-    """Raise InvalidUpdateError when a graph that a router has called sent a Command to the graph
-    around it. A router only says where to go, and nobody is to wonder about the node."""
-    assert memo.signals is not None
-    if all(isinstance(signal, ParentCommand) for signal in memo.signals.items):
-        memo.signals = None
-        raise InvalidUpdateError(
-            f"A router after {memo.task.node.name!r} called a graph that sent a Command with "
-            "graph=Command.PARENT, and a router only says where to go: call that graph in a node."
-        ) from None
-
-
-def _call(memo: TaskCall) -> Awaitable[Any]:
-    """The call of the task's node, with all that it is given."""
-    node = memo.task.node
-    argument = memo.task.argument()
-    if node.is_async and node.calling == "state" and not node.keywords:
-        alone: Awaitable[Any] = node.run(argument)  # the usual case, without the way below
-        return alone
-    args, named = arguments((argument,), node, memo)
-    if node.is_async:
-        running: Awaitable[Any] = node.run(*args, **named)
-        return running
-    return memo.call(node.run, *args, **named)

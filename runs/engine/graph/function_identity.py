@@ -13,10 +13,8 @@ import hashlib
 import inspect
 import sys
 import types
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import cached_property, lru_cache
 from typing import Any
 
 import orjson
@@ -26,47 +24,20 @@ from runs.engine.errors import InvalidGraphError, NotStorableError
 from runs.engine.graph import object_state
 from runs.engine.graph.code_identity import code_of
 from runs.engine.graph.graph import Branch, Graph, Node
+from runs.engine.graph.identity_parts import (
+    BUILTIN,
+    CACHED,
+    FIELD,
+    HEAP_TYPE,
+    ITEMS,
+    OF_EVERY_CLASS,
+    PARTS,
+    VALUES,
+    is_importable,
+    is_of_engine,
+    sorted_items,
+)
 from runs.engine.values import allowed
-from runs.engine.values.tags import WRITERS
-
-#: What goes by its name, and by what it is bound to or the class that has it.
-_BUILTIN = (
-    types.BuiltinFunctionType,
-    types.MethodDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.MethodWrapperType,
-    types.WrapperDescriptorType,
-    types.MemberDescriptorType,
-    types.GetSetDescriptorType,
-)
-
-#: Types whose objects consist of the values of these attributes.
-_PARTS: Mapping[type, tuple[str, ...]] = {
-    types.MethodType: ("__self__", "__func__"),
-    staticmethod: ("__func__",),
-    classmethod: ("__func__",),
-    property: ("fget", "fset", "fdel"),
-    cached_property: ("func",),
-    types.GenericAlias: ("__origin__", "__args__"),
-    types.UnionType: ("__args__",),
-}
-
-#: By exact type, as everywhere here: an object of a subclass may hold more.
-_VALUES = serde.SCALARS | (WRITERS.keys() - {dict, OrderedDict, Counter, defaultdict, deque})
-_ITEMS = frozenset({list, tuple, set, frozenset})
-
-#: The attributes of a named tuple's class: its `_fields` tell what they read.
-_FIELD = type(vars(namedtuple("_FIELD", "one"))["one"])
-_CACHED = type(lru_cache(len))
-
-#: The flag of a class that was made at run time, by Python code or by C.
-_HEAP_TYPE = 1 << 9
-
-#: Attributes of a class that do not say what it does.
-_OF_EVERY_CLASS = frozenset(
-    {"__dict__", "__weakref__", "__doc__", "__module__", "_abc_impl"}
-    | {"__pydantic_core_schema__"}  # made of the fields; it names the class by its address
-)
 
 
 class _Nameless(Exception):
@@ -137,12 +108,12 @@ class _Structure:
 
     def _described(self, place: str, value: Any) -> Any:
         kind = type(value)
-        if kind in _VALUES:
+        if kind in VALUES:
             try:
                 return ["value", canonical(serde.dumps(value)).decode()]
             except NotStorableError:  # as of text that is no Unicode
                 return self._nameless(place, value)
-        if kind in _ITEMS:
+        if kind in ITEMS:
             items = self._each(f"an item of {place}", value)
             ordered = issubclass(kind, (list, tuple))
             return [kind.__name__, items if ordered else sorted(items, key=orjson.dumps)]
@@ -153,16 +124,14 @@ class _Structure:
         if isinstance(value, types.ModuleType):
             known = sys.modules.get(value.__name__) is value
             return ["module", value.__name__] if known else self._nameless(place, value)
-        if isinstance(value, _BUILTIN):
+        if isinstance(value, BUILTIN):
             return self._builtin(place, value)
         if isinstance(value, types.FunctionType):
             return self._function(place, value)
-        if kind in _PARTS:
-            parts = self._each(
-                f"what {place} is made of", [getattr(value, p) for p in _PARTS[kind]]
-            )
+        if kind in PARTS:
+            parts = self._each(f"what {place} is made of", [getattr(value, p) for p in PARTS[kind]])
             return [kind.__name__, *parts]
-        if kind is _FIELD:
+        if kind is FIELD:
             return ["field"]
         if isinstance(value, Enum):
             return ["member", self.of(place, kind), value.name, self.of(place, value.value)]
@@ -179,14 +148,14 @@ class _Structure:
         """By its name, if that leads to it. Else others of its name may differ, and it is what it
         consists of."""
         name = [cls.__module__, cls.__qualname__]
-        if not cls.__flags__ & _HEAP_TYPE or _is_importable(cls):
+        if not cls.__flags__ & HEAP_TYPE or is_importable(cls):
             return ["class", name]
         loose = _Structure(strict=False)
         loose._around = self._around
         held: dict[str, Any] = {}
         said: dict[str, Any] = {}
         for key, part in vars(cls).items():
-            if key in _OF_EVERY_CLASS:
+            if key in OF_EVERY_CLASS:
                 continue
             # What a library keeps with a class for itself, as pydantic its validators.
             own = key.startswith("__") and not isinstance(part, types.FunctionType)
@@ -220,10 +189,10 @@ class _Structure:
     def _object(self, place: str, value: Any) -> Any:
         cls = type(value)
         graph = value if isinstance(value, Graph) else inspect.getattr_static(value, "graph", None)
-        if isinstance(graph, Graph) and (graph is value or _is_ours(cls)):
+        if isinstance(graph, Graph) and (graph is value or is_of_engine(cls)):
             return self._graph(place, graph)
         wrapped = inspect.getattr_static(value, "__wrapped__", None)
-        if wrapped is not None and _is_ours(cls):  # a task: it gives what its function gives
+        if wrapped is not None and is_of_engine(cls):  # a task: it gives what its function gives
             return ["task", self.of(place, wrapped)]
         if not allowed.is_allowed(cls):
             return self._held(place, value)
@@ -243,7 +212,7 @@ class _Structure:
         cls = type(value)
         attributes = object_state.attributes_of(value)
         contents = None
-        if cls is not _CACHED:
+        if cls is not CACHED:
             try:
                 contents = object_state.contents_of(value)
             except LookupError:
@@ -283,13 +252,13 @@ class _Structure:
             graph.name,
             [
                 [name, type(one).__qualname__, self._reducer(one)]
-                for name, one in _all(graph.channels)
+                for name, one in sorted_items(graph.channels)
             ],
-            [step(node, node.run) for _, node in _all(graph.nodes)],
-            [[source, list(targets)] for source, targets in _all(graph.edges)],
+            [step(node, node.run) for _, node in sorted_items(graph.nodes)],
+            [[source, list(targets)] for source, targets in sorted_items(graph.edges)],
             [
                 [source, [step(one, one.route) for one in some]]
-                for source, some in _all(graph.branches)
+                for source, some in sorted_items(graph.branches)
             ],
             sorted([*sources, target] for sources, target in graph.joins),
             [sorted(graph.deferred), list(graph.input_keys), list(graph.output_keys)],
@@ -313,18 +282,3 @@ class _Structure:
         if self._strict:
             raise _Nameless(place, part)
         return ["?", type(part).__module__, type(part).__qualname__]
-
-
-def _is_importable(cls: type) -> bool:
-    found: Any = sys.modules.get(cls.__module__)
-    for name in cls.__qualname__.split("."):
-        found = getattr(found, "__dict__", {}).get(name)
-    return found is cls
-
-
-def _is_ours(cls: type) -> bool:
-    return any(base.__module__.startswith("runs.engine.") for base in cls.__mro__)
-
-
-def _all(mapping: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return sorted(mapping.items(), key=lambda item: item[0])

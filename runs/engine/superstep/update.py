@@ -25,6 +25,7 @@ from runs.engine.graph.channels import Channel
 from runs.engine.graph.graph import Graph
 from runs.engine.journal.ports import Lease
 from runs.engine.types import END, MISSING, START
+from runs.engine.values import unpacking
 from runs.engine.values.copies import Values
 
 Done = Sequence[TaskWrites]
@@ -86,7 +87,7 @@ def merge(
         channel, before = graph.channels[name], tails.get(name)
         value = _folded(channel, values.get(name, MISSING), writes, done)
         change = _change(channel, value, writes, before, version)
-        if channel.many and not channel.delta and type(value) not in serde.SCALARS:
+        if channel.many and not channel.delta and type(value) not in unpacking.SCALARS:
             # The run goes on with what is stored, and not with an object that a reducer may keep.
             value = serde.loads(change.value)
         values.put(name, value, writes if channel.adds else ())

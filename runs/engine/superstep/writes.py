@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import (
     Collection,
-    Iterable,
     Iterator,
     Mapping,
-    MutableMapping,
     Sequence,
-    Set,
 )
 from dataclasses import replace
 from functools import lru_cache
@@ -22,12 +18,12 @@ import orjson
 from runs.engine import serde
 from runs.engine.annotations.field_defaults import is_default
 from runs.engine.checkpoint import Sent, TaskWrites, Write
-from runs.engine.errors import InvalidUpdateError, NotStorableError, ParentCommand
-from runs.engine.graph.graph import Branch, Graph
+from runs.engine.errors import InvalidUpdateError, ParentCommand
+from runs.engine.graph.graph import Graph
 from runs.engine.names import as_text
-from runs.engine.types import END, START, Command, Send, in_order
-
-Target = str | Sent
+from runs.engine.superstep.routes import Target, encode, parse_targets, with_message_ids
+from runs.engine.types import START, Command, Send
+from runs.engine.values import unpacking
 
 
 def read_answer(
@@ -55,9 +51,9 @@ def read_answer(
                     "Command.PARENT, the graph around, or leave graph= out."
                 )
             writes += _writes(graph, node, part.update, seed=seed)
-            targets += _targets(graph, node, part.targets(), seed)
+            targets += parse_targets(graph, node, part.targets(), seed)
         elif isinstance(part, Send):
-            targets += _targets(graph, node, [part], seed)
+            targets += parse_targets(graph, node, [part], seed)
         else:
             writes += _writes(graph, node, part, seed=seed)
     return writes, targets
@@ -78,7 +74,7 @@ def identified(graph: Graph, task: TaskWrites) -> TaskWrites:
     for number, to in enumerate(task.goto):
         if isinstance(to, Sent):
             arg = to.arg
-            named = _with_ids(graph, arg, f"{task.task_id}:kept:goto:{number}")
+            named = with_message_ids(graph, arg, f"{task.task_id}:kept:goto:{number}")
             to = to if named is arg else Sent.of(to.node, named)
         goto.append(to)
     return replace(task, writes=tuple(writes), goto=tuple(goto))
@@ -108,38 +104,8 @@ def read_defaults(
 def read_command(graph: Graph, command: Command[Any], task_id: str) -> dict[str, Any]:
     """`writes` and `goto` of what a person said beside their answer."""
     writes = _writes(graph, START, command.update, allowed=graph.channels, seed=task_id)
-    goto = tuple(_targets(graph, START, command.targets(), task_id))
+    goto = tuple(parse_targets(graph, START, command.targets(), task_id))
     return {"writes": tuple(writes), "goto": goto}
-
-
-def read_route(
-    graph: Graph, node: str, branch: Branch, answer: Any, task_id: str | None = None
-) -> list[Target]:
-    """The targets that a router's answer names: of a list, tuple or set each of its items."""
-    targets: list[Target] = []
-    for item in _answers(branch, answer):
-        if item is None and branch.none_ends:
-            item = END
-        elif not isinstance(item, Send) and branch.path_map is not None:
-            if item not in branch.path_map:
-                known = ", ".join(repr(key) for key in branch.path_map)
-                raise InvalidUpdateError(
-                    f"Router {branch.name!r} after {node!r} answered {item!r}, which its path_map "
-                    f"does not have; it has {known}."
-                )
-            item = branch.path_map[item]
-        seed = f"{task_id}:{branch.name}:{len(targets)}" if task_id and graph.entries else None
-        targets.append(_target(graph, node, item, seed))
-    return targets
-
-
-def _answers(branch: Branch, answer: Any) -> tuple[Any, ...]:
-    is_text = isinstance(answer, (str, bytes))
-    if is_text or not isinstance(answer, (Sequence, Set)):
-        return (answer,)
-    if isinstance(answer, frozenset) and answer in (branch.path_map or ()):
-        return (answer,)
-    return in_order(answer)
 
 
 def update_data(writes: Sequence[Write]) -> bytes:
@@ -153,81 +119,17 @@ def update_data(writes: Sequence[Write]) -> bytes:
     said = dict(pairs)
     if len(said) < len(pairs):
         return b"[%b]" % b",".join([_object([write]) for write in writes])
-    if serde.TAG in said:
+    if unpacking.TAG in said:
         return _object(writes)
     return b"{%b}" % b",".join(said.values())
 
 
 def _object(writes: Sequence[Write]) -> bytes:
     """A stored mapping of what was written, by key."""
-    if any(write.channel == serde.TAG for write in writes):  # not to be taken for a tag
+    if any(write.channel == unpacking.TAG for write in writes):  # not to be taken for a tag
         pairs = [b"[%b,%b]" % (orjson.dumps(w.channel), w.encoded) for w in writes]
-        return b'{"%b":"dict","value":[%b]}' % (serde.TAG.encode(), b",".join(pairs))
+        return b'{"%b":"dict","value":[%b]}' % (unpacking.TAG.encode(), b",".join(pairs))
     return b"{%b}" % b",".join([_key(write.channel) + write.encoded for write in writes])
-
-
-def _targets(graph: Graph, node: str, targets: Iterable[Any], seed: str | None) -> list[Target]:
-    return [
-        _target(graph, node, target, seed and f"{seed}:{number}")
-        for number, target in enumerate(targets)
-    ]
-
-
-def _target(graph: Graph, node: str, target: Any, seed: str | None) -> Target:
-    is_send = isinstance(target, Send)
-    if not is_send and target == END:
-        return END
-    name = target.node if is_send else target
-    if name is None:
-        raise InvalidUpdateError(
-            f"Node {node!r} goes on to None: name a node, or END to stop there. A router that is "
-            "annotated with None among its answers may give it, and that is END."
-        )
-    if not isinstance(name, str) or name not in graph.nodes:
-        raise InvalidUpdateError(
-            f"Node {node!r} goes on to {name!r}, which is not a node of this graph. "
-            f"Its nodes are {', '.join(map(repr, graph.nodes))}."
-        )
-    name = as_text(name)
-    if not is_send:
-        return name
-    arg = target.arg
-    if type(arg) is dict and not all(type(key) is str for key in arg):
-        arg = {as_text(key) if isinstance(key, str) else key: value for key, value in arg.items()}
-    if graph.entries and seed is not None:
-        arg = _with_ids(graph, arg, seed)
-    return Sent(name, _encoded(node, "Send", arg))
-
-
-def _with_ids(graph: Graph, arg: Any, seed: str) -> Any:
-    """What a Send brings, with ids for the messages in it: itself when all have one, else a copy.
-    It is a state: a mapping, a dataclass or a pydantic model."""
-    changed = {}
-    for key, entry in graph.entries.items():
-        if isinstance(arg, Mapping):
-            value = arg.get(key)
-        else:
-            value = getattr(arg, key, None) if _has_fields(arg) else None
-        if value is not None:
-            named = entry.identified(value, f"{seed}:{key}")
-            if named is not value:
-                changed[key] = named
-    if not changed:
-        return arg
-    if type(arg) is dict:
-        return {**arg, **changed}
-    made = copy.copy(arg)
-    for key, value in changed.items():
-        if isinstance(made, MutableMapping):
-            made[key] = value
-        else:
-            object.__setattr__(made, key, value)  # a frozen one refuses its own way
-    return made
-
-
-def _has_fields(value: Any) -> bool:
-    is_record = dataclasses.is_dataclass(value) or hasattr(value, "model_fields_set")
-    return is_record and not isinstance(value, type)
 
 
 def _writes(
@@ -252,8 +154,8 @@ def _writes(
             continue
         if entries and (entry := entries.get(key)) is not None:
             value = entry.entering(value, seed and f"{seed}:{key}")
-        encoded = _encoded(node, key, value)
-        if type(value) not in serde.SCALARS:
+        encoded = encode(node, key, value)
+        if type(value) not in unpacking.SCALARS:
             # The run goes on with what a journal gives back, not with the object that the node
             # returned: the node may keep and change that, and a resumed run has only this.
             value = serde.loads(encoded)
@@ -298,10 +200,3 @@ def _key(channel: str) -> bytes:
 
 def _who(node: str) -> str:
     return "The input" if node == START else f"Node {node!r}"
-
-
-def _encoded(node: str, key: str, value: Any) -> bytes:
-    try:
-        return serde.dumps(value)
-    except NotStorableError as error:
-        raise NotStorableError(f"Key {key!r} of node {node!r}: {error}") from None

@@ -18,7 +18,9 @@ from runs.engine.concurrency import guarding
 from runs.engine.concurrency.node_tasks import Hand, Strands, Where, where
 from runs.engine.concurrency.thread_pool import LoopFuture, begin
 from runs.engine.errors import CallOver, GraphInterrupt, NotStorableError
-from runs.engine.execution.execution import CommitGate, Execution, namespace_of, refuse_over
+from runs.engine.execution.commit_gate import CommitGate
+from runs.engine.execution.execution import Execution, namespace_of
+from runs.engine.execution.limits import refuse_over
 from runs.engine.execution.task.parts import Parts, in_loop
 from runs.engine.execution.task.signals import Noted, Signal, again, in_step
 from runs.engine.execution.task.task_record import Ledger

@@ -10,7 +10,7 @@ from typing import Any
 from runs.engine import serde
 from runs.engine.concurrency import outside_calls
 from runs.engine.errors import CallOver, GraphInterrupt, IdentityError, NotStorableError
-from runs.engine.execution.execution import refuse_over
+from runs.engine.execution.limits import refuse_over
 from runs.engine.execution.task import task_record
 from runs.engine.execution.task.task_call import SHORT, TaskCall, current
 from runs.engine.superstep import call_identity
