@@ -201,6 +201,6 @@ async def test_who_waits_for_room_goes_on_when_the_journal_is_closed(slow: Slow)
     lease = Lease(run_id=str(uuid7()), thread_id=str(uuid7()))
     journal.append(lease, [Event(name="custom", ts=timezone.now(), data=b"1")])
     waiting = asyncio.create_task(journal.room())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await asyncio.to_thread(journal.close)
         await waiting

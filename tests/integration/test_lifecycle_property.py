@@ -279,11 +279,12 @@ def life(start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> t
     return Life
 
 
+@pytest.mark.timeout(600)  # many commits, each of which waits for the disk
 def test_random_operations_change_a_status_by_a_row_of_the_table_only(life: type[Life]) -> None:
     run_state_machine_as_test(
         life,
         settings=hypothesis.settings(
-            max_examples=int(os.environ.get("LIFECYCLE_EXAMPLES", "25")),
+            max_examples=int(os.environ.get("LIFECYCLE_EXAMPLES", "12")),
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

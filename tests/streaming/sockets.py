@@ -13,7 +13,7 @@ from channels.testing import WebsocketCommunicator
 
 from streaming.routing import sockets
 
-PATIENCE = 10.0
+PATIENCE = 90.0
 router = sockets()
 
 

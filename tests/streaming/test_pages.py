@@ -50,7 +50,7 @@ def asked(pages: Pages, count: int = 1, *, after: int = 0) -> list[asyncio.Task[
 
 
 async def seqs(tasks: list[asyncio.Task[Any]]) -> list[list[int]]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         return [[frame.seq for frame in page] for page in await asyncio.gather(*tasks)]
 
 

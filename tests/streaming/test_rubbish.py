@@ -13,7 +13,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.processes import Server
 
-PATIENCE = 20.0
+PATIENCE = 90.0
 pytestmark = pytest.mark.processes
 
 UPGRADE = (

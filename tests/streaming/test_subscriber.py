@@ -56,7 +56,7 @@ class FakeLog:
 async def take(subscriber: Subscriber, last: int) -> list[int]:
     """The seqs up to `last`."""
     seqs: list[int] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         while not seqs or seqs[-1] < last:
             seqs += [frame.seq for frame in await subscriber.next()]
     return seqs
@@ -210,7 +210,7 @@ async def test_it_ends_when_the_last_event_was_written_directly() -> None:
     task = asyncio.create_task(subscriber.next())
     await turns()
     assert subscriber.offer(FrameBatch([Frame(run_id=RUN, seq=6, event="failed", body=b"{}")]))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(90):
         assert not await task
     assert (subscriber.ended, len(connection.written)) == (True, 1)
 
