@@ -21,7 +21,7 @@ _PIPELINE = "fastgraph_pipeline"  # an attribute of the connection
 
 
 class Pipeline:
-    """Collects what is written until it has to be sent. Then it is known how many rows it is, and
+    """Collects large writes until they have to be sent. Then it is known how many rows it is, and
     so whether they go through the pipeline or, without one, by COPY."""
 
     def __init__(self, connection: BaseDatabaseWrapper, stack: ExitStack) -> None:
@@ -29,7 +29,8 @@ class Pipeline:
         self._stack = stack
         self._pipeline = stack.enter_context(connection.connection.pipeline())
         self._is_open = True
-        self._writes: list[Write] = []
+        self._rows = 0  # of all writes
+        self._writes: list[Write] = []  # those that are not sent
 
     def fetch(self, statement: str, params: Sequence[Any]) -> list[Row]:
         """The rows that `statement` gives, after all that was written before."""
@@ -40,13 +41,18 @@ class Pipeline:
         return list(cursor.fetchall())
 
     def add(self, write: Write) -> None:
-        """Write this before the next `fetch`, or with `send`."""
-        self._writes.append(write)
+        """Write this before the next `fetch`, or with `send`. Few rows go at once: they go one by
+        one in any case, and the server is at work on them while the next are made."""
+        self._rows += len(write.rows)
+        if self._writes or len(write.rows) >= postgres_bulk.COPY_MIN_ROWS:
+            self._writes.append(write)
+        else:
+            self.write(self._connection, write)
 
     def send(self) -> None:
-        """Write what was added. COPY has no pipeline: many rows end it."""
+        """Write what was added and not sent. COPY has no pipeline: many rows end it."""
         writes, self._writes = self._writes, []
-        if sum(len(write.rows) for write in writes) > PIPELINE_MAX_ROWS:
+        if writes and self._rows > PIPELINE_MAX_ROWS:
             self._leave()
         for write in writes:
             self.write(self._connection, write)
