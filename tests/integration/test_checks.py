@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,7 @@ from django.core import checks as django_checks
 from django.db import connection
 from pytest_django import Settings
 
+from fastgraph_site.environment import BASE_DIR
 from runs import checks
 
 
@@ -101,3 +105,19 @@ def test_a_password_in_an_address_is_not_shown(settings: Settings) -> None:
     settings.REDIS_URL = "amqp://user:secret@host"
     (error,) = checks.redis_address_is_one()
     assert "secret" not in f"{error.msg}{error.hint}"
+
+
+@pytest.mark.processes
+def test_starting_django_registers_our_checks() -> None:
+    """In a process of its own: the tests themselves import the modules that have checks."""
+    program = (
+        "import django; django.setup(); from django.core.checks.registry import registry;"
+        " print(*sorted({check.__module__ for check in registry.get_checks()}))"
+    )
+    registered = subprocess.run(
+        [sys.executable, "-c", program], cwd=BASE_DIR, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for app in ("artifacts", "fastgraph_site", "runs", "streaming"):
+        for path in (BASE_DIR / app).rglob("*.py"):
+            if re.search(r"^@register\(", path.read_text(), re.MULTILINE):
+                assert ".".join(path.relative_to(BASE_DIR).with_suffix("").parts) in registered
